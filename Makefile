@@ -1,0 +1,53 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export POLARS_MAX_THREADS ?= 2
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: help setup demo test test-all lint types docs real bench clean
+
+help: ## list what make can do
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY) ## make the virtual environment and install GraphGuard with its development tools
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --upgrade pip setuptools wheel
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(READY)
+
+demo: $(READY) ## make a small platform's logs and run a night on them; ends with the report's path
+	$(BIN)/graphguard world --users 20000 --days 70 --seed 7 --out demo/world
+	$(BIN)/graphguard nightly --config configs/demo.yaml
+	@echo "report: $$($(BIN)/graphguard runs report --config configs/demo.yaml)"
+
+test: $(READY) ## run the tests, without those marked slow
+	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist worksteal
+
+test-all: $(READY) ## run all tests, slow ones too
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(READY) ## check form
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## check types, strictly, on the built package
+	rm -rf build/types && $(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w build/types .
+	cd build/types && ../../$(BIN)/python -m zipfile -e graphguard-*.whl tree
+	cd build/types/tree && ../../../$(BIN)/mypy --config-file ../../../pyproject.toml -p graphguard
+
+docs: $(READY) ## write the parts of the documentation that are made from the code
+	$(BIN)/graphguard settings --write docs/configuration.md
+
+real: $(READY) ## run the real log (folder in GRAPHGUARD_DATA)
+	$(BIN)/python benchmarks/real.py
+
+bench: $(READY) ## run every benchmark at its small size
+	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
+
+clean: ## remove what make made
+	rm -rf build demo real $(VENV)

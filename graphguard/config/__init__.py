@@ -1,0 +1,1 @@
+"""Configuration: one pydantic model a section, read from YAML; unknown keys are refused."""

@@ -1,0 +1,399 @@
+"""The settings of a run, section by section. Defaults live here; YAML files hold what differs."""
+
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from graphguard.config.values import AsOf, Duration, DurationSetting, Section, parse_duration
+
+
+class LogConfig(Section):
+    """One log of the platform: Parquet files of events."""
+
+    path: str
+    """Glob of the files, relative to the config's folder; `{date}` marks daily partitions."""
+    time: str
+    """Column of the event time (timestamp, or integer microseconds); `none` for a timeless log."""
+    key: str | None = None
+    """Column that names an event: later repeats of a key are rejected."""
+    text: str | None = None
+    """Column with the event's text."""
+    numeric: tuple[str, ...] = ()
+    """Number columns to make value features from."""
+    categorical: tuple[str, ...] = ()
+    """Category columns to make value features from."""
+    allow_missing: bool = False
+    """Whether a day without files ends the run with exit 99 instead of 65."""
+
+    @property
+    def timeless(self) -> bool:
+        """Whether the log's events have no time and count as before any cutoff."""
+        return self.time == "none"
+
+    @property
+    def dated(self) -> bool:
+        """Whether the files come in daily partitions."""
+        return "{date}" in self.path
+
+
+class EntityConfig(Section):
+    """A table about entities of one type; the latest row before the cutoff wins."""
+
+    path: str
+    """Glob of the table's files."""
+    key: str
+    """Column with the entity's key, as in the logs."""
+    time: str | None = None
+    """Column that says when the row became true; rows from the cutoff on are not used."""
+    born: str | None = None
+    """Column with the entity's birth; its age at the anchor becomes a feature."""
+    numeric: tuple[str, ...] = ()
+    """Number columns that become features."""
+    categorical: tuple[str, ...] = ()
+    """Category columns that become features."""
+
+
+class EdgeConfig(Section):
+    """One edge type of the graph: a pair of entity columns of one log."""
+
+    name: tuple[str, str, str]
+    """Source type, relation, target type: `[user, likes, content]`."""
+    log: str
+    """Log the edges come from."""
+    source: str
+    """Column of the source entity."""
+    target: str
+    """Column of the target entity."""
+
+
+class GraphConfig(Section):
+    """The heterogeneous graph."""
+
+    window: DurationSetting = Duration("30d", 30 * 86_400_000_000)
+    """How far back from an anchor edges and events count; whole days."""
+    edges: tuple[EdgeConfig, ...] = Field(min_length=1)
+    """The edge types."""
+    hubs: dict[str, int] = {}
+    """Largest number of edges kept for one node, by node type; above it a seeded sample stays."""
+
+    @field_validator("window")
+    @classmethod
+    def _whole_days(cls, value: Duration) -> Duration:
+        if value.us % 86_400_000_000 or not value.us:
+            message = f"must be whole days, one or more, got {value}"
+            raise ValueError(message)
+        return value
+
+
+class LabelConfig(Section):
+    """What people decided, and when it became known."""
+
+    path: str
+    """Glob of the label files."""
+    entity: str = "user"
+    """Entity type that is labelled."""
+    key: str = "user_id"
+    """Column of the entity's key."""
+    value: str = "is_abusive"
+    """Column of the decision: true or 1 means enforced, false or 0 cleared."""
+    known_at: str = "decided_at"
+    """Column of the time at which the decision was made."""
+    source: str | None = None
+    """Column that says who decided."""
+    train_on: tuple[str, ...] = ()
+    """Sources that may train a model; empty means all."""
+
+
+class EventAnchor(Section):
+    """One row per user, at its k-th event."""
+
+    event: int = Field(ge=1)
+    """Number of the event at which a user's features and edges are cut."""
+
+
+class SageConfig(Section):
+    """The sampled graph neural network."""
+
+    fanouts: tuple[int, ...] = (10, 5)
+    """Neighbours sampled per relation and direction at each hop."""
+    hidden: int = Field(64, ge=4)
+    """Width of the hidden layers and of the embedding."""
+    epochs: int = Field(30, ge=1)
+    """Largest number of passes over the training rows; stops early on the selection slice."""
+    batch_rows: int = Field(1024, ge=1)
+    """Rows in a batch."""
+    learning_rate: float = Field(0.003, gt=0)
+    """Step size of AdamW."""
+
+
+class TreesConfig(Section):
+    """The gradient-boosted trees."""
+
+    rounds: int = Field(600, ge=1)
+    """Largest number of boosting rounds; stops early on the selection slice."""
+    depth: int = Field(5, ge=1)
+    """Depth of a tree."""
+    learning_rate: float = Field(0.05, gt=0)
+    """Shrinkage of each round."""
+    bags: int = Field(3, ge=1)
+    """Boosters with different seeds whose probabilities are averaged."""
+
+
+class TrainingConfig(Section):
+    """What is predicted, from which past days, by which models."""
+
+    target: str = "user"
+    """Entity type that is scored."""
+    anchor: Literal["calendar"] | EventAnchor = "calendar"
+    """`calendar`: rows on a grid of days. `{event: k}`: one row per user at its k-th event."""
+    anchors: int = Field(4, ge=3)
+    """Number of past anchors (or periods of `anchor_every`, with an event anchor)."""
+    anchor_every: DurationSetting = parse_duration("14d")
+    """Distance of the anchors on the absolute grid; at least the horizon."""
+    horizon: DurationSetting = parse_duration("14d")
+    """A row is positive if its user is enforced within this time after the anchor."""
+    models: tuple[Literal["trees", "sage"], ...] = ("trees", "sage")
+    """Model families to fit; the better one on the selection slice is the champion."""
+    seed: int = 7
+    """Seed of every random choice."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks train: `auto` takes a GPU if there is one."""
+    min_positives: int = Field(10, ge=1)
+    """Fewest positive rows a slice may hold."""
+    sage: SageConfig = SageConfig()
+    """Settings of `sage`."""
+    trees: TreesConfig = TreesConfig()
+    """Settings of `trees`."""
+
+    @model_validator(mode="after")
+    def _windows_do_not_overlap(self) -> "TrainingConfig":
+        if self.anchor_every.us < self.horizon.us:
+            message = (
+                f"anchor_every ({self.anchor_every}) must be at least horizon ({self.horizon}), "
+                f"or label windows overlap"
+            )
+            raise ValueError(message)
+        return self
+
+    @property
+    def event(self) -> int | None:
+        """The k of an event anchor, or None with calendar anchors."""
+        return self.anchor.event if isinstance(self.anchor, EventAnchor) else None
+
+
+class IndexConfig(Section):
+    """Embedding neighbourhoods."""
+
+    engine: Literal["auto", "flat", "ivf", "hnsw", "gpu"] = "auto"
+    """FAISS index; `auto` is exact below 200,000 rows."""
+    neighbours: int = Field(50, ge=1)
+    """Neighbours looked up per user."""
+    recall_sample: int = Field(1000, ge=1)
+    """Users whose neighbours are also found by brute force, to measure recall."""
+
+
+class TraceConfig(Section):
+    """Acts on a common object that can reveal coordination."""
+
+    log: str
+    """Log of the acts."""
+    object: str
+    """Column of the object acted on."""
+
+
+class RingConfig(Section):
+    """How links and neighbours become rings."""
+
+    traces: tuple[TraceConfig, ...] = ()
+    """Acts whose timing is compared between users."""
+    shared: tuple[str, ...] = ()
+    """Entity types whose sharing links users, such as device or address."""
+    windows: tuple[DurationSetting, ...] = tuple(
+        parse_duration(text) for text in ("1s", "10s", "60s", "10m", "1h")
+    )
+    """Largest gaps between two acts that are tried, both ends included; ascending."""
+    min_members: int = Field(3, ge=2)
+    """Smallest group that is reported as a ring."""
+    false_discovery_rate: float = Field(0.01, gt=0, lt=1)
+    """Share of linked pairs that may be chance."""
+    night_alpha: float = Field(0.05, gt=0, lt=1)
+    """Chance that a night without any ring reports one."""
+    max_burst: int = Field(200, ge=2)
+    """Acts on one object within one window above which pairs are sampled, then verified."""
+    max_sharers: int = Field(1000, ge=2)
+    """Users of one shared object above which its pairs are counted but not listed."""
+
+    @field_validator("windows")
+    @classmethod
+    def _ascending(cls, value: tuple[Duration, ...]) -> tuple[Duration, ...]:
+        steps = [window.us for window in value]
+        if not steps or steps != sorted(set(steps)):
+            message = f"must be one or more ascending durations, got {[str(w) for w in value]}"
+            raise ValueError(message)
+        return value
+
+
+class ActionConfig(Section):
+    """One action of the policy."""
+
+    name: str
+    """What the enforcement system is asked to do."""
+    score: Literal["risk_score", "ring_risk"] = "risk_score"
+    """Score the action reads."""
+    threshold: float | None = Field(None, ge=0, le=1)
+    """Smallest score that is acted on."""
+    precision: float | None = Field(None, gt=0, lt=1)
+    """Precision that must hold on held-out data; the threshold follows from it."""
+    confidence: float = Field(0.9, gt=0, lt=1)
+    """Confidence with which `precision` must hold."""
+    budget: int | None = Field(None, ge=1)
+    """Largest number of users a night, the highest scores first."""
+    holdout: float = Field(0.0, ge=0, lt=1)
+    """Share of users decided but not acted on, so that precision stays measurable."""
+    severe: bool = False
+    """Whether the action harms a wronged user much; then no holdout and no automatic doubt."""
+    expires: DurationSetting = parse_duration("30d")
+    """How long the decision stands."""
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> "ActionConfig":
+        if self.threshold is None and self.precision is None and self.budget is None:
+            message = f"action '{self.name}' needs a threshold, a precision or a budget"
+            raise ValueError(message)
+        if self.threshold is not None and self.precision is not None:
+            message = f"action '{self.name}' has both a threshold and a precision; keep one"
+            raise ValueError(message)
+        if self.severe and self.holdout > 0:
+            message = f"action '{self.name}' is severe, so holdout must be 0, got {self.holdout}"
+            raise ValueError(message)
+        return self
+
+
+class PolicyConfig(Section):
+    """From scores to decisions."""
+
+    actions: tuple[ActionConfig, ...] = (ActionConfig(name="review", budget=200),)
+    """Actions from hardest to softest; a user gets the first that applies."""
+    review_budget: int = Field(200, ge=1)
+    """Users that people can read in a night."""
+    max_action_rate: float = Field(0.02, gt=0, le=1)
+    """Largest share of active users that a night may act on; above it nothing is committed."""
+    exempt: tuple[str, ...] = ()
+    """Keys of users that are never acted on."""
+    min_age: DurationSetting = parse_duration("0d")
+    """Youngest age of a user, by `entities.user.born`, that may be acted on."""
+    cool_down: DurationSetting = parse_duration("7d")
+    """How long a user is left alone after the same action."""
+    hysteresis: float = Field(0.0, ge=0, lt=1)
+    """How far a score may fall below its threshold before a standing decision is dropped."""
+
+
+class ExportConfig(Section):
+    """Where decisions and scores go."""
+
+    sink: Literal["parquet"] = "parquet"
+    """Kind of sink."""
+    path: str
+    """Folder of the sink, relative to the config's folder."""
+
+
+class LimitConfig(Section):
+    """When a run stops rather than goes on with bad input."""
+
+    max_reject_ratio: float = Field(0.05, ge=0, le=1)
+    """Largest share of a log's rows that may be rejected."""
+    min_day_ratio: float = Field(0.4, ge=0, le=1)
+    """Smallest size of a day against the median of the 14 days before it."""
+    earliest: AsOf = date(2000, 1, 1)
+    """Event times before this day are impossible."""
+    memory_gb: float = Field(16.0, gt=0)
+    """Memory a run may plan for; `graphguard plan` refuses what will not fit."""
+
+
+class Config(Section):
+    """A whole run."""
+
+    workspace: Path = Path("workspace")
+    """Folder that holds tables and runs, relative to the config's folder."""
+    as_of: AsOf | None = None
+    """The cutoff, a UTC day; nothing at or after its start is ever seen."""
+    engine: Literal["polars"] = "polars"
+    """Engine of the relational steps."""
+    logs: dict[str, LogConfig] = Field(min_length=1)
+    """The platform's logs by name."""
+    entities: dict[str, EntityConfig] = {}
+    """Tables about entities by entity type."""
+    graph: GraphConfig
+    """The graph."""
+    labels: LabelConfig
+    """The labels."""
+    features: tuple[str, ...] = ("activity", "timing", "network", "values", "content")
+    """Themes of features, modules of `features/`."""
+    training: TrainingConfig = TrainingConfig()
+    """Target, anchors and models."""
+    index: IndexConfig = IndexConfig()
+    """Embedding neighbourhoods."""
+    rings: RingConfig = RingConfig()
+    """Rings."""
+    policy: PolicyConfig = PolicyConfig()
+    """Policy."""
+    export: tuple[ExportConfig, ...] = ()
+    """Sinks."""
+    limits: LimitConfig = LimitConfig()
+    """Limits."""
+    root: Path = Path(".")
+    """Folder that relative paths start from; set to the config file's own folder when read."""
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "Config":
+        for edge in self.graph.edges:
+            _known("graph.edges", edge.log, self.logs)
+        for name, log in self.logs.items():
+            for column in (*log.numeric, *log.categorical):
+                if column in self.entity_columns(name):
+                    message = f"logs.{name}: column '{column}' is an entity already; drop it here"
+                    raise ValueError(message)
+        for trace in self.rings.traces:
+            _known("rings.traces", trace.log, self.logs)
+        types = self.node_types()
+        _known("training.target", self.training.target, types)
+        _known("labels.entity", self.labels.entity, types)
+        for name in (*self.rings.shared, *self.graph.hubs):
+            _known("rings.shared and graph.hubs", name, types)
+        return self
+
+    def node_types(self) -> tuple[str, ...]:
+        """Entity types of the graph, sorted."""
+        pairs = ((edge.name[0], edge.name[2]) for edge in self.graph.edges)
+        return tuple(sorted({name for pair in pairs for name in pair}))
+
+    def entity_columns(self, log: str) -> dict[str, str]:
+        """Entity type of each entity column of `log`; a bare trace object is its own type.
+
+        A trace's object that is no end of an edge (a link, a hashtag) has the type `log.column`.
+        """
+        columns: dict[str, str] = {}
+        for edge in self.graph.edges:
+            if edge.log == log:
+                columns[edge.source] = edge.name[0]
+                columns[edge.target] = edge.name[2]
+        for trace in self.rings.traces:
+            if trace.log == log:
+                columns.setdefault(trace.object, f"{log}.{trace.object}")
+        return columns
+
+    def actor_column(self, log: str) -> str | None:
+        """The column of `log` that holds the acting target entity, if it has one."""
+        for edge in self.graph.edges:
+            if edge.log == log and edge.name[0] == self.training.target:
+                return edge.source
+        return None
+
+
+def _known(place: str, name: str, names: object) -> None:
+    known = sorted(names)  # type: ignore[call-overload]
+    if name not in known:
+        message = f"{place} names '{name}', which is not among {', '.join(known)}"
+        raise ValueError(message)

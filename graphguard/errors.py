@@ -1,0 +1,224 @@
+"""Every error GraphGuard raises on purpose, with the facts a caller can act on and its exit code.
+
+Exit codes are those a scheduler reads: 65 the data breaks its contract, 70 a bug, 75 transient,
+78 bad configuration, 80 a quality gate is red, 99 nothing to do.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from pathlib import Path
+
+
+class Exit(IntEnum):
+    """What a job's exit code says to the scheduler that started it."""
+
+    DONE = 0
+    DATA = 65
+    BUG = 70
+    TRANSIENT = 75
+    CONFIG = 78
+    GATE = 80
+    NOTHING = 99
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+def near_match(name: str, found: Iterable[str]) -> str:
+    """Return ` Did you mean 'x'?` for the name nearest to `name`, or an empty string."""
+    near = difflib.get_close_matches(name, list(found), n=1)
+    return f" Did you mean '{near[0]}'?" if near else ""
+
+
+class GraphGuardError(Exception):
+    """The base of all errors below; `exit_code` is what the command line ends with."""
+
+    exit_code = Exit.BUG
+
+
+class DataError(GraphGuardError):
+    """Input data breaks its contract."""
+
+    exit_code = Exit.DATA
+
+
+class ConfigError(GraphGuardError):
+    """A setting is unknown, missing or impossible."""
+
+    exit_code = Exit.CONFIG
+
+
+class TransientError(GraphGuardError):
+    """Something outside is busy or out of reach; the same command may succeed later."""
+
+    exit_code = Exit.TRANSIENT
+
+
+class GateError(GraphGuardError):
+    """A quality gate is red: nothing may be exported."""
+
+    exit_code = Exit.GATE
+
+
+class NothingToDo(GraphGuardError):
+    """There is no input for this run, and the config allows that."""
+
+    exit_code = Exit.NOTHING
+
+
+class ColumnMissing(DataError):
+    """A table lacks a column its schema asks for."""
+
+    def __init__(self, table: str, column: str, found: Sequence[str]) -> None:
+        self.table, self.column, self.found = table, column, list(found)
+        super().__init__(
+            f"table '{table}' has no column '{column}' (found: {', '.join(sorted(found))})."
+            f"{near_match(column, found)}"
+        )
+
+
+class ColumnTypeWrong(DataError):
+    """A column holds another type than its use asks for."""
+
+    def __init__(self, table: str, column: str, found: str, wanted: str) -> None:
+        self.table, self.column, self.found, self.wanted = table, column, found, wanted
+        super().__init__(
+            f"table '{table}' column '{column}' has type {found}, but {wanted} is needed; "
+            f"convert it where the file is written"
+        )
+
+
+class FileUnreadable(DataError):
+    """A file is not the Parquet it claims to be."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(
+            f"{path}: not a readable Parquet file ({reason}); deliver it again or remove it"
+        )
+
+
+class InputMissing(DataError):
+    """A log, table or partition that the config names has no file."""
+
+    def __init__(self, name: str, pattern: str, remedy: str) -> None:
+        self.name, self.pattern = name, pattern
+        super().__init__(f"'{name}': no file matches {pattern}; {remedy}")
+
+
+class TooManyRejects(DataError):
+    """More rows of a log were rejected than the config allows."""
+
+    def __init__(self, log: str, rejected: int, read: int, reasons: dict[str, int]) -> None:
+        self.log, self.rejected, self.read, self.reasons = log, rejected, read, reasons
+        most = ", ".join(f"{name} {count}" for name, count in sorted(reasons.items()))
+        super().__init__(
+            f"log '{log}': {rejected} of {read} rows were rejected ({most}); see the `rejects` "
+            f"table, mend the log or raise limits.max_reject_ratio"
+        )
+
+
+class UnknownSetting(ConfigError):
+    """A config file holds a key that no section knows."""
+
+    def __init__(self, path: str, key: str, known: Sequence[str]) -> None:
+        self.path, self.key, self.known = path, key, list(known)
+        super().__init__(
+            f"{path}: unknown setting '{key}' (known here: {', '.join(sorted(known))})."
+            f"{near_match(key.rsplit('.', 1)[-1], known)}"
+        )
+
+
+class BadSetting(ConfigError):
+    """A setting has a value that it may not have."""
+
+    def __init__(self, path: str, key: str, reason: str) -> None:
+        self.path, self.key, self.reason = path, key, reason
+        super().__init__(f"{path}: {key}: {reason}")
+
+
+class TooLittleHistory(ConfigError):
+    """The logs do not reach far enough back for the anchors that training asks for."""
+
+    def __init__(self, needed_days: int, found_days: int, advice: str) -> None:
+        self.needed_days, self.found_days = needed_days, found_days
+        super().__init__(
+            f"training needs {needed_days} days of log before as_of, found {found_days}; {advice}"
+        )
+
+
+class TooFewLabels(DataError):
+    """A slice holds too few labelled rows of a class to fit or judge a model."""
+
+    def __init__(self, where: str, positives: int, negatives: int, needed: int) -> None:
+        self.where, self.positives, self.negatives = where, positives, negatives
+        self.needed = needed
+        super().__init__(
+            f"{where}: {positives} positive and {negatives} negative rows, at least {needed} of "
+            f"each are needed; widen training.horizon, add anchors or add labels"
+        )
+
+
+class UnknownEntity(GraphGuardError):
+    """A query names an entity that the run does not hold."""
+
+    exit_code = Exit.DATA
+
+    def __init__(self, entity_type: str, key: str, near: Sequence[str] = ()) -> None:
+        self.entity_type, self.key, self.near = entity_type, key, list(near)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        super().__init__(f"no {entity_type} '{key}' in this run.{hint}")
+
+
+class GraphInvalid(DataError):
+    """A stored graph breaks its own rules."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        self.where, self.reason = where, reason
+        super().__init__(f"{where}: {reason}; rebuild with `graphguard build-graph`")
+
+
+class WorkspaceBusy(TransientError):
+    """Another process holds the lock of this workspace or day."""
+
+    def __init__(self, path: Path, holder: str) -> None:
+        self.path, self.holder = path, holder
+        super().__init__(f"{path} is locked by {holder}; wait for it or try again later")
+
+
+class NotCommitted(GraphGuardError):
+    """A stage's output is asked for before the stage has committed it."""
+
+    exit_code = Exit.DATA
+
+    def __init__(self, what: str, stage: str) -> None:
+        self.what, self.stage = what, stage
+        super().__init__(f"{what} is not there yet; run `graphguard nightly --to {stage}` first")
+
+
+class ArtefactInvalid(DataError):
+    """A model or table file is not what its manifest says."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(f"{path}: {reason}; refuse it and rebuild it from its inputs")
+
+
+class ActionRateExceeded(GateError):
+    """A run would act on more users than the policy allows; nothing was committed."""
+
+    def __init__(self, acted: int, active: int, limit: float) -> None:
+        self.acted, self.active, self.limit = acted, active, limit
+        super().__init__(
+            f"policy would act on {acted} of {active} active users ({acted / max(active, 1):.2%}), "
+            f"above policy.max_action_rate {limit:.2%}; nothing was committed. "
+            f"Look for drift in the inputs before raising the limit"
+        )
+
+
+class MissingExtra(ConfigError):
+    """A package that an option needs is not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        self.feature, self.extra = feature, extra
+        super().__init__(f"{feature} needs an extra package: pip install 'graphguard[{extra}]'")

@@ -1,0 +1,1 @@
+"""How good scores are: metrics on arrays, intervals, splits and drift."""

@@ -1,0 +1,169 @@
+"""Splits that do not depend on the order or the numbering of rows.
+
+Every random choice is a keyed hash of the entity's key and the seed: renumbering the users, adding
+a log or running elsewhere moves nobody to another fold. Rows that belong together (a ring, a
+connected component) stay together, so that a model is never judged on the twin of a row it has
+seen.
+"""
+
+import heapq
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+
+
+def key_hash(keys: Iterable[str]) -> NDArray[np.uint64]:
+    """Hash keys to 64 bits, the same on every machine and in every version (BLAKE2b).
+
+    Args:
+        keys: Entity keys, `n` of them.
+
+    Returns:
+        Shape [n], uint64. One second a million keys: keep it and use `seeded` for each use.
+
+    >>> key_hash(["a"]).tolist()
+    [3405396810240292928]
+    """
+    digests = b"".join(blake2b(key.encode(), digest_size=8).digest() for key in keys)
+    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+def seeded(hashed: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """Return another, unrelated hash for each seed (splitmix64), shape and type as given.
+
+    >>> bool((seeded(np.arange(3, dtype=np.uint64), 1) == np.arange(3)).any())
+    False
+    """
+    with np.errstate(over="ignore"):
+        mixed = hashed + (np.uint64(seed) + np.uint64(1)) * _GOLDEN
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def check_masks(masks: dict[str, NDArray[np.bool_]], num_rows: int) -> None:
+    """Check that given splits are masks over the rows that do not overlap.
+
+    Args:
+        masks: Mask by split name ('train', 'valid', 'test'), each of shape [num_rows].
+        num_rows: Number of rows.
+
+    Raises:
+        ValueError: A mask has another shape or type, is empty, or two masks share a row.
+    """
+    taken: dict[str, NDArray[np.bool_]] = {}
+    for name, mask in masks.items():
+        if mask.dtype != np.bool_ or mask.shape != (num_rows,):
+            message = (
+                f"split '{name}': expected bool of shape ({num_rows},), "
+                f"got {mask.dtype} {mask.shape}"
+            )
+            raise ValueError(message)
+        if not mask.any():
+            message = f"split '{name}' holds no row"
+            raise ValueError(message)
+        for other, earlier in taken.items():
+            shared = np.flatnonzero(mask & earlier)
+            if len(shared):
+                message = (
+                    f"splits '{other}' and '{name}' share {len(shared)} rows, first {shared[0]}"
+                )
+                raise ValueError(message)
+        taken[name] = mask
+
+
+def stratified_folds(
+    hashed: NDArray[np.uint64], label: NDArray[Any], folds: int
+) -> NDArray[np.int64]:
+    """Deal the rows of each class to `folds` folds, in the order of their hash.
+
+    Args:
+        hashed: Keyed hash of each row's entity, shape [n], uint64.
+        label: Class of each row, shape [n], any integer.
+        folds: Number of folds, at least 2.
+
+    Returns:
+        Fold of each row, shape [n], int64 in [0, folds); class sizes differ by one at most.
+
+    Raises:
+        ValueError: `folds` is below 2.
+    """
+    _check_folds(folds)
+    fold = np.empty(len(hashed), dtype=np.int64)
+    for value in np.unique(label):
+        rows = np.flatnonzero(label == value)
+        fold[rows[np.argsort(hashed[rows], kind="stable")]] = np.arange(len(rows)) % folds
+    return fold
+
+
+def stratified_group_folds(
+    group: NDArray[Any], hashed: NDArray[np.uint64], label: NDArray[Any], folds: int
+) -> NDArray[np.int64]:
+    """Deal whole groups to folds so that folds hold like numbers of positives, then of rows.
+
+    Groups with most positives are dealt first, each to the fold that has fewest (ties: fewest rows,
+    then the lower fold). A group's place among equals is the smallest hash of its rows, so group
+    numbers do not matter.
+
+    Args:
+        group: Group of each row, shape [n], integer, any numbering.
+        hashed: Keyed hash of each row's entity, shape [n], uint64.
+        label: 0 or 1, shape [n].
+        folds: Number of folds, at least 2.
+
+    Returns:
+        Fold of each row, shape [n], int64 in [0, folds).
+
+    Raises:
+        ValueError: `folds` is below 2.
+
+    Cost: O(n log n), about two seconds a million groups.
+    """
+    _check_folds(folds)
+    _, dense = np.unique(group, return_inverse=True)
+    rows = np.bincount(dense)
+    positives = np.bincount(dense, weights=label).astype(np.int64)
+    first_hash = np.full(len(rows), np.iinfo(np.uint64).max, dtype=np.uint64)
+    np.minimum.at(first_hash, dense, hashed)
+    order = np.lexsort((first_hash, -rows, -positives))
+    fold_of_group = np.empty(len(rows), dtype=np.int64)
+    heap = [(0, 0, fold) for fold in range(folds)]
+    for number in order.tolist():
+        has_positives, has_rows, fold = heap[0]
+        fold_of_group[number] = fold
+        grown = (has_positives + int(positives[number]), has_rows + int(rows[number]), fold)
+        heapq.heapreplace(heap, grown)
+    return fold_of_group[dense]
+
+
+def split_in_half_by_component(
+    component: NDArray[Any], hashed: NDArray[np.uint64], label: NDArray[Any]
+) -> NDArray[np.bool_]:
+    """Split rows in two halves that share no component, with like numbers of positives.
+
+    One half calibrates, the other certifies thresholds: were a ring in both, the second would only
+    repeat what the first has said.
+
+    Args:
+        component: Connected component of each row's node, shape [n], integer, any numbering.
+        hashed: Keyed hash of each row's entity, shape [n], uint64.
+        label: 0 or 1, shape [n].
+
+    Returns:
+        True for rows of the first half, shape [n]. One huge component makes unequal halves: look at
+        the positives of both before use.
+    """
+    return np.equal(stratified_group_folds(component, hashed, label, folds=2), 0)
+
+
+def _check_folds(folds: int) -> None:
+    if folds < 2:
+        message = f"folds must be 2 or more, got {folds}"
+        raise ValueError(message)

@@ -1,0 +1,1 @@
+"""Nearest neighbours of embeddings: an exact reference and FAISS behind one protocol."""

@@ -1,0 +1,1 @@
+"""Models that say how likely a row is to be enforced, and how to trust them."""

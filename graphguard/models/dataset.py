@@ -1,0 +1,74 @@
+"""From the features table to the arrays that models read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from graphguard.errors import TooFewLabels
+from graphguard.models.base import Rows
+from graphguard.schema import FEATURES
+
+Span = tuple[int, int]
+"""Half-open range of anchors, microseconds since 1970 UTC."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """All feature rows of a run, with labels; slices are masks over them.
+
+    Attributes:
+        rows: Every row, in order of anchor and key.
+        keys: The entity's key of each row, shape [n].
+        scored: Rows of users in good standing at their anchor, shape [n], bool; only these train
+            and are scored, the others are neighbours.
+    """
+
+    rows: Rows
+    keys: pl.Series
+    scored: NDArray[np.bool_]
+
+    def inside(self, spans: Sequence[Span]) -> NDArray[np.int64]:
+        """Positions of the rows to learn from or score whose anchor lies in one of `spans`."""
+        held = np.zeros(len(self.rows), dtype=np.bool_)
+        for low, high in spans:
+            held |= (self.rows.anchor_us >= low) & (self.rows.anchor_us < high)
+        return np.flatnonzero(held & self.scored)
+
+
+def make_dataset(
+    features: pl.DataFrame, storage: NDArray[np.int64], label: NDArray[np.bool_]
+) -> Dataset:
+    """Turn a features table into arrays.
+
+    Args:
+        features: FEATURES, in order of anchor and key.
+        storage: Storage index of each dense index of the run's graph, shape [num_nodes].
+        label: Whether each row is positive, shape [rows].
+    """
+    dense = np.full(int(storage.max(initial=-1)) + 1, -1, dtype=np.int64)
+    dense[storage] = np.arange(storage.size)
+    names = tuple(name for name in features.columns if name not in FEATURES.columns)
+    x = features.select(names).to_numpy().astype(np.float32, copy=False)
+    rows = Rows(
+        node=dense[features.get_column("entity").to_numpy()],
+        anchor_us=features.get_column("anchor_us").to_numpy().astype(np.int64, copy=True),
+        x=np.ascontiguousarray(np.where(np.isfinite(x), x, np.nan)),
+        names=names,
+        label=label.astype(np.int8),
+    )
+    scored = features.get_column("scored").to_numpy().astype(np.bool_)
+    return Dataset(rows.validate(), features.get_column("key"), scored)
+
+
+def require_classes(where: str, rows: Rows, needed: int) -> None:
+    """Refuse a slice with too few rows of a class.
+
+    Raises:
+        TooFewLabels: Fewer than `needed` positives or negatives.
+    """
+    positives = 0 if rows.label is None else int(rows.label.sum())
+    if min(positives, len(rows) - positives) < needed:
+        raise TooFewLabels(where, positives, len(rows) - positives, needed)

@@ -1,0 +1,329 @@
+"""Every stored table: its columns, types, units, nulls and key, written once.
+
+Column names live here and nowhere else. `storage index` means the append-only index of an entity's
+key in the workspace's `ids`; times are microseconds since 1970, UTC.
+"""
+
+from dataclasses import dataclass, field
+
+import polars as pl
+import pyarrow as pa
+
+from graphguard.errors import ColumnMissing, ColumnTypeWrong
+
+FIXED_POINT = 1 << 20
+"""Numeric log columns are stored as round(value * FIXED_POINT): integer sums are exact in any
+order, float sums in a parallel group-by are not."""
+
+EVENT_TEXT = "__text"
+"""Column of `events` that holds the log's text: the same log column may be an entity as well."""
+
+
+@dataclass(frozen=True)
+class TableSchema:
+    """The contract of one table."""
+
+    name: str
+    columns: dict[str, pa.DataType]
+    key: tuple[str, ...]
+    nullable: tuple[str, ...] = ()
+    open: bool = False
+    """Whether more columns may follow those named, as the config asks for."""
+    notes: dict[str, str] = field(default_factory=dict)
+
+    def validate(self, table: pa.Table) -> None:
+        """Check columns, types and nulls of `table`.
+
+        Raises:
+            ColumnMissing: A column is absent, or one is there that the schema does not know.
+            ColumnTypeWrong: A column has another type, or nulls where none may be.
+        """
+        for column, wanted in self.columns.items():
+            if column not in table.column_names:
+                raise ColumnMissing(self.name, column, table.column_names)
+            found = table.schema.field(column).type
+            if found != wanted:
+                raise ColumnTypeWrong(self.name, column, str(found), str(wanted))
+            if column not in self.nullable and table.column(column).null_count:
+                raise ColumnTypeWrong(
+                    self.name, column, f"{found} with nulls", f"{wanted} not null"
+                )
+        extra = [name for name in table.column_names if name not in self.columns]
+        if extra and not self.open:
+            contract = self.name + " schema"
+            raise ColumnMissing(contract, extra[0], list(self.columns))
+
+    def empty(self) -> pl.DataFrame:
+        """The table without rows."""
+        arrow = pa.schema(list(self.columns.items())).empty_table()
+        return pl.DataFrame(pl.from_arrow(arrow))
+
+
+TEXT = pa.string()
+INT = pa.int64()
+REAL = pa.float64()
+DAY = pa.date32()
+FLAG = pa.bool_()
+
+IDS = TableSchema(
+    name="ids",
+    columns={"key": TEXT, "index": INT},  # key as in the log; storage index
+    key=("key",),
+)
+
+EVENTS = TableSchema(
+    name="events",
+    columns={"time_us": INT},
+    # Then, by config: entity columns (storage index), numeric columns (fixed point, nullable),
+    # categorical columns and EVENT_TEXT (strings, nullable).
+    key=(),
+    open=True,
+)
+
+REJECTS = TableSchema(
+    name="rejects",
+    columns={
+        "file": TEXT,  # relative to the config's folder
+        "row": INT,  # number of the row in its file, from 0
+        "column": TEXT,
+        "reason": TEXT,
+        "value": TEXT,  # as found; null where the cell was null
+        "time_us": INT,  # the row's time; null where it has none or it cannot be read
+    },
+    key=("file", "row"),
+    nullable=("value", "time_us"),
+)
+
+INTAKE = TableSchema(
+    name="intake",
+    columns={
+        "source": TEXT,  # name of the log, entity table or `labels`
+        "file": TEXT,
+        "read": INT,
+        "accepted": INT,
+        "rejected": INT,
+        "not_yet": INT,  # rows at or after as_of: counted, not validated, not stored
+        "identical": INT,  # accepted rows equal to an earlier row of the file
+    },
+    key=("source", "file"),
+)
+
+ENTITIES = TableSchema(
+    name="entities",
+    columns={
+        "entity": INT,  # storage index
+        "time_us": INT,  # when the row became true; 0 for a timeless table
+        "born_us": INT,  # birth; null where unknown
+    },
+    # Then, by config: numeric columns (fixed point) and categorical ones (string), nullable.
+    key=("entity", "time_us"),
+    nullable=("born_us",),
+    open=True,
+)
+
+LABELS = TableSchema(
+    name="labels",
+    columns={
+        "entity": INT,  # storage index
+        "known_at_us": INT,
+        "bad": FLAG,  # true: enforced; false: cleared
+        "source": TEXT,  # who decided; empty where the file does not say
+        "trains": FLAG,  # whether labels.train_on admits the source
+    },
+    key=("entity", "known_at_us", "source"),
+)
+
+DAILY_EDGES = TableSchema(
+    name="edges",
+    columns={
+        "source": INT,  # storage index of the source entity
+        "target": INT,  # storage index of the target entity
+        "day": DAY,  # UTC
+        "count": INT,  # events of the day between the two
+        "first_us": INT,
+        "last_us": INT,
+    },
+    # Then <numeric>_sum, <numeric>_min, <numeric>_max per numeric column of the log, fixed point.
+    key=("source", "target", "day"),
+    open=True,
+)
+
+PAIRS = TableSchema(
+    name="pairs",
+    columns={
+        "user_a": INT,  # storage index; a's key sorts before b's
+        "user_b": INT,
+        "channel": TEXT,  # `likes.content_id` for a trace, `shared.device` for a shared entity
+        "window_us": INT,  # the window with the smallest p; 0 for a shared entity
+        "weight": INT,  # distinct objects shared within the window
+        "a_first": INT,  # of these, how often a acted first; 0 for a shared entity
+        "expected": REAL,  # weight expected by chance
+        "log10_p": REAL,  # of the pair over all windows and channels, at most 0
+        "log10_q": REAL,  # Benjamini-Hochberg over all pairs of users
+    },
+    key=("user_a", "user_b", "channel"),
+)
+
+FEATURES = TableSchema(
+    name="features",
+    columns={
+        "key": TEXT,  # the entity's key; rows are sorted by it
+        "entity": INT,  # storage index
+        "anchor_us": INT,  # only rows with time < anchor_us were seen
+        "scored": FLAG,  # false: enforced before the anchor, so a neighbour but no row to score
+    },
+    # Then float32 columns, null where a feature has no meaning for the row.
+    key=("entity", "anchor_us"),
+    open=True,
+)
+
+EVALUATION = TableSchema(
+    name="evaluation",
+    columns={
+        "key": TEXT,
+        "anchor_us": INT,
+        "slice": TEXT,  # select | calibrate | certify
+        "model": TEXT,
+        "label": FLAG,  # enforced within the horizon
+        "raw": REAL,  # the model's own probability
+        "risk_score": REAL,  # calibrated
+    },
+    key=("key", "anchor_us", "model"),
+)
+
+PREDICTIONS = TableSchema(
+    name="predictions",
+    columns={
+        "key": TEXT,
+        "entity": INT,
+        "anchor_us": INT,
+        "raw": REAL,
+        "risk_score": REAL,  # calibrated probability of enforcement within the horizon, in [0, 1]
+    },
+    key=("entity",),
+)
+
+RINGS = TableSchema(
+    name="rings",
+    columns={
+        "ring_id": TEXT,
+        "size": INT,
+        "density": REAL,  # linked pairs over all pairs
+        "evidence_bits": REAL,  # sum over linked pairs
+        "log10_p": REAL,  # of the ring's own evidence, corrected for the rings looked at
+        "synchrony_s": REAL,  # median gap between matching acts, seconds; null without a trace
+        "channels": TEXT,  # comma-separated, strongest first
+        "known_bad": INT,  # members enforced before as_of
+        "mean_risk": REAL,  # mean risk_score of members that have one; null where none has
+        "first_seen": DAY,  # as_of of the ring's birth
+        "ties": TEXT,  # JSON list of {type, key, members}: objects that tie most members
+    },
+    key=("ring_id",),
+    nullable=("synchrony_s", "mean_risk"),
+)
+
+RING_MEMBERS = TableSchema(
+    name="ring_members",
+    columns={
+        "ring_id": TEXT,
+        "key": TEXT,
+        "entity": INT,
+        "role": TEXT,  # core | edge
+        "degree": INT,  # other members it is linked to
+        "evidence_bits": REAL,
+    },
+    key=("ring_id", "key"),
+)
+
+RING_EVIDENCE = TableSchema(
+    name="ring_evidence",
+    columns={
+        "ring_id": TEXT,
+        "key_a": TEXT,
+        "key_b": TEXT,
+        "channel": TEXT,  # also `embedding`
+        "window_us": INT,
+        "weight": INT,
+        "expected": REAL,
+        "log10_p": REAL,
+        "log10_q": REAL,
+        "bits": REAL,
+    },
+    key=("ring_id", "key_a", "key_b", "channel"),
+)
+
+RING_CHANGES = TableSchema(
+    name="ring_changes",
+    columns={
+        "ring_id": TEXT,
+        "change": TEXT,  # birth | growth | shrink | steady | merge | split | death
+        "other": TEXT,  # the ring merged with or split from; empty otherwise
+        "joined": INT,
+        "left": INT,
+    },
+    key=("ring_id", "change", "other"),
+)
+
+SCORES = TableSchema(
+    name="scores",
+    columns={
+        "entity_type": TEXT,
+        "entity_id": TEXT,
+        "risk_score": REAL,  # calibrated probability; nothing changes it after calibration
+        "ring_risk": REAL,  # probability that the ring is abusive; null while too few rings matured
+        "ring_id": TEXT,  # null outside rings
+        "reasons": TEXT,  # JSON list of {code, text, weight}, strongest first
+        "model_id": TEXT,
+        "run_id": TEXT,
+        "as_of": DAY,
+    },
+    key=("entity_type", "entity_id"),
+    nullable=("ring_risk", "ring_id"),
+)
+
+DECISIONS = TableSchema(
+    name="decisions",
+    columns={
+        "entity_type": TEXT,
+        "entity_id": TEXT,
+        "action": TEXT,
+        "risk_score": REAL,
+        "ring_risk": REAL,
+        "threshold": REAL,  # the score that was needed; null for a budget alone
+        "reasons": TEXT,
+        "ring_id": TEXT,
+        "model_id": TEXT,
+        "policy_id": TEXT,
+        "run_id": TEXT,
+        "as_of": DAY,
+        "decided_at": pa.timestamp("us", tz="UTC"),  # = as_of: wall time decides nothing
+        "expires_at": pa.timestamp("us", tz="UTC"),
+        "holdout": FLAG,  # decided, but kept from action to measure precision
+        "decision_key": TEXT,  # idempotency key: the same decision has the same key in a re-run
+    },
+    key=("entity_type", "entity_id", "action"),
+    nullable=("ring_risk", "threshold", "ring_id"),
+)
+
+TABLES = {
+    table.name: table
+    for table in (
+        IDS,
+        EVENTS,
+        REJECTS,
+        INTAKE,
+        ENTITIES,
+        LABELS,
+        DAILY_EDGES,
+        PAIRS,
+        FEATURES,
+        EVALUATION,
+        PREDICTIONS,
+        RINGS,
+        RING_MEMBERS,
+        RING_EVIDENCE,
+        RING_CHANGES,
+        SCORES,
+        DECISIONS,
+    )
+}

@@ -1,0 +1,1 @@
+"""Stored tables: immutable folders with manifests, a workspace of runs, and the id dictionary."""

@@ -1,0 +1,103 @@
+"""Atomic commit of a folder: written aside, given a manifest, renamed into place.
+
+A folder that has a `manifest.json` under its final name is complete; nothing else counts. Outputs
+are immutable: a folder that is already there is never written again.
+"""
+
+import os
+import resource
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from graphguard.errors import ArtefactInvalid
+from graphguard.tables.failpoint import failpoint
+from graphguard.tables.files import file_digest, read_json, sync_folder, write_json
+
+MANIFEST = "manifest.json"
+VOLATILE = ("seconds", "peak_memory_mb", "host", "committed_at")
+"""Manifest entries that may differ between two runs with equal results."""
+
+
+def is_committed(folder: Path) -> bool:
+    """Whether `folder` was committed whole."""
+    return (folder / MANIFEST).is_file()
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a committed folder."""
+    manifest: dict[str, Any] = read_json(folder / MANIFEST)
+    return manifest
+
+
+@contextmanager
+def committing(final: Path, facts: dict[str, Any]) -> Iterator[Path]:
+    """Give a scratch folder to write in; on leaving, commit it under the name `final`.
+
+    `facts` goes into the manifest as it is at the end, so the caller may fill it while writing.
+    An error inside leaves nothing under `final`; leftovers of killed writers are removed.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    aside = final.with_name(f".tmp-{final.name}")
+    if aside.exists():
+        shutil.rmtree(aside)
+    aside.mkdir()
+    started = time.monotonic()
+    name = final.parent.parent.name if final.parent.name.startswith(("dt=", "anchor=")) else ""
+    point = name or final.parent.name
+    failpoint(f"begin:{point}")
+    try:
+        yield aside
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    failpoint(f"written:{point}")
+    files = {
+        str(path.relative_to(aside)): file_digest(path)
+        for path in sorted(aside.rglob("*"))
+        if path.is_file()
+    }
+    manifest = {
+        **facts,
+        "files": files,
+        "seconds": round(time.monotonic() - started, 3),
+        "peak_memory_mb": peak_memory_mb(),
+    }
+    _sync_files(aside)
+    write_json(aside / MANIFEST, manifest)
+    sync_folder(aside)
+    failpoint(f"rename:{point}")
+    if final.exists():
+        shutil.rmtree(final)
+    os.rename(aside, final)
+    sync_folder(final.parent)
+    failpoint(f"committed:{point}")
+
+
+def verify(folder: Path) -> None:
+    """Compare every file of a committed folder with its manifest.
+
+    Raises:
+        ArtefactInvalid: A file is missing or has other bytes.
+    """
+    for name, digest in read_manifest(folder)["files"].items():
+        path = folder / name
+        if not path.is_file():
+            raise ArtefactInvalid(path, "is missing, though the manifest names it")
+        if file_digest(path) != digest:
+            raise ArtefactInvalid(path, "has other bytes than its manifest says")
+
+
+def peak_memory_mb() -> int:
+    """Largest resident memory of this process so far, in mebibytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _sync_files(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

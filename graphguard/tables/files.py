@@ -1,0 +1,150 @@
+"""Parquet and JSON files: written with checksums and in fixed bytes, read with checks."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from graphguard.errors import ArtefactInvalid, FileUnreadable
+from graphguard.schema import TableSchema
+from graphguard.tables.failpoint import failpoint
+
+ROW_GROUP = 1 << 18
+
+
+def write_parquet(path: Path, table: pa.Table | pl.DataFrame, schema: TableSchema) -> int:
+    """Write a table after checking it against its schema; returns the number of rows.
+
+    The bytes depend on the content alone: no time, no host. Page checksums are written.
+    """
+    if isinstance(table, pl.DataFrame):
+        table = table.to_arrow(compat_level=pl.CompatLevel.oldest())
+    table = _plain_strings(table)
+    schema.validate(table)
+    with parquet_writer(path, table.schema) as writer:
+        for start in range(0, max(table.num_rows, 1), ROW_GROUP):
+            writer.write_table(table.slice(start, ROW_GROUP), row_group_size=ROW_GROUP)
+            failpoint(f"write:{schema.name}")
+    return int(table.num_rows)
+
+
+@contextmanager
+def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Open a Parquet file for batches of `schema`, with the settings all our files share."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
+        yield writer
+
+
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
+    """Read one of our own Parquet files, verifying page checksums.
+
+    Raises:
+        ArtefactInvalid: The file is torn or altered.
+    """
+    try:
+        table = pq.read_table(
+            path,
+            columns=None if columns is None else list(columns),
+            page_checksum_verification=True,
+            partitioning=None,
+        )
+    except (OSError, pa.ArrowException) as error:
+        raise ArtefactInvalid(path, " ".join(str(error).split())) from error
+    frame = pl.from_arrow(table)
+    return frame if isinstance(frame, pl.DataFrame) else frame.to_frame()
+
+
+def read_foreign_parquet(path: Path, columns: Sequence[str] | None) -> pa.Table:
+    """Read a file that somebody else wrote, verifying page checksums where it has them.
+
+    Raises:
+        FileUnreadable: The file is no Parquet or is damaged.
+    """
+    try:
+        return pq.read_table(
+            path,
+            columns=None if columns is None else list(columns),
+            page_checksum_verification=True,
+            partitioning=None,
+        )
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise FileUnreadable(path, " ".join(str(error).split())[:300]) from error
+
+
+def foreign_schema(path: Path) -> pa.Schema:
+    """Arrow schema from the footer of somebody else's Parquet file."""
+    try:
+        return pq.read_schema(path)
+    except (OSError, pa.ArrowException) as error:
+        raise FileUnreadable(path, " ".join(str(error).split())[:300]) from error
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as JSON with sorted keys and sync it; the same value gives the same bytes."""
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_json(path: Path, value: Any) -> None:
+    """Write `value` aside and move it over `path`: readers see the old or the new, never a part."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    write_json(aside, value)
+    failpoint(f"pointer:{path.name}")
+    os.replace(aside, path)
+    sync_folder(path.parent)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of our own."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtefactInvalid(path, f"not readable JSON ({error})") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside `folder` survive a power loss."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(value: Any) -> str:
+    """Sixteen hexadecimal digits that name a JSON value.
+
+    >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, default=str, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain_strings(table: pa.Table) -> pa.Table:
+    """Store strings as `string`: Polars hands over `large_string`, which says nothing more."""
+    fields = []
+    for one in table.schema:
+        kind = one.type
+        if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+            kind = pa.string()
+        fields.append(pa.field(one.name, kind, one.nullable))
+    return table.cast(pa.schema(fields))

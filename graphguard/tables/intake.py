@@ -1,0 +1,300 @@
+"""Read foreign rows and account for each: accepted + rejected + not_yet = read.
+
+A wrong column or type stops the run before any row is read; a bad row goes to `rejects` with its
+reason. Rows at or after the cutoff are counted and looked at no further.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+
+from graphguard.config.values import DAY_US
+from graphguard.errors import ColumnMissing, ColumnTypeWrong
+from graphguard.schema import EVENT_TEXT, FIXED_POINT, REJECTS
+from graphguard.tables.files import foreign_schema, read_foreign_parquet
+
+SKEW_US = 5 * 60 * 1_000_000
+"""A time this much after the end of its file's own day is from the future."""
+
+ROW = "__row"
+TIME = "__time"
+UNIQUE = "__unique"
+
+
+@dataclass(frozen=True)
+class RowContract:
+    """What a source's rows must hold."""
+
+    source: str
+    keys: tuple[str, ...]
+    """Entity columns: strings or integers, never null or empty."""
+    time: str | None = None
+    numeric: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    text: str | None = None
+    """Column of free text; it may be an entity column as well."""
+    times: tuple[str, ...] = ()
+    """Further nullable time columns, kept in microseconds."""
+    unique: str | None = None
+    """Column that names a row; later repeats are rejected."""
+    earliest_us: int = 0
+    cutoff_us: int = 2**62
+    null_time_allowed: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns to read, without repeats."""
+        named = [
+            *self.keys,
+            self.time,
+            *self.numeric,
+            *self.categorical,
+            *self.times,
+            self.text,
+            self.unique,
+        ]
+        return tuple(dict.fromkeys(name for name in named if name is not None))
+
+
+@dataclass
+class Intake:
+    """What became of the rows of some files."""
+
+    accepted: pl.DataFrame
+    """Columns as in the contract; times in `__time` and numbers in fixed point."""
+    rejects: pl.DataFrame
+    """REJECTS, without those in `beyond`."""
+    counts: list[dict[str, object]] = field(default_factory=list)
+    """INTAKE rows as dictionaries."""
+
+
+def check_columns(path: Path, contract: RowContract) -> None:
+    """Compare a file's footer with the contract.
+
+    Raises:
+        ColumnMissing: A column is not there.
+        ColumnTypeWrong: A column cannot serve as what it is named for.
+    """
+    schema = foreign_schema(path)
+    place = f"{contract.source} ({path})"
+    for name in contract.columns:
+        if name not in schema.names:
+            raise ColumnMissing(place, name, schema.names)
+    for names, wanted, test in (
+        (contract.keys, "string or integer", _is_key),
+        ((contract.time,) if contract.time else (), "timestamp, date or integer", _is_time),
+        (contract.times, "timestamp, date or integer", _is_time),
+        (contract.numeric, "number", _is_number),
+        (contract.categorical, "string, integer or boolean", _is_category),
+        ((contract.text,) if contract.text else (), "string", _is_string),
+    ):
+        for name in names:
+            found = _plain(schema.field(name).type)
+            if not test(found):
+                raise ColumnTypeWrong(place, name, str(found), wanted)
+
+
+def read_rows(
+    files: Sequence[Path], contract: RowContract, root: Path, day_end_us: int | None = None
+) -> Intake:
+    """Read all rows of `files` and sort out the bad ones.
+
+    Args:
+        files: Parquet files of one source.
+        contract: What the rows must hold.
+        root: Folder that file names in tables are relative to.
+        day_end_us: End of the day the files are about, if they are about one.
+    """
+    accepted, rejects, counts = [], [], []
+    for path in files:
+        check_columns(path, contract)
+        name = _relative(path, root)
+        frame = _typed(read_foreign_parquet(path, contract.columns), contract)
+        now = pl.col(TIME).is_null() | (pl.col(TIME) < contract.cutoff_us)
+        seen = frame.filter(now)
+        reasons = seen.select(ROW, *_reasons(contract, day_end_us))
+        good, bad = _split(seen, reasons, name)
+        accepted.append(good.with_columns(pl.lit(name).alias("__file")))
+        rejects.append(bad)
+        counts.append(
+            {
+                "source": contract.source,
+                "file": name,
+                "read": frame.height,
+                "accepted": good.height,
+                "rejected": bad.height,
+                "not_yet": frame.height - seen.height,
+                "identical": good.height - good.drop(ROW).n_unique(),
+            }
+        )
+    together = Intake(pl.concat(accepted), pl.concat(rejects), counts)
+    return _without_repeats(together, contract)
+
+
+def fixed_point(column: str) -> pl.Expr:
+    """A number column as a fixed-point integer, null where it was null."""
+    return (pl.col(column).cast(pl.Float64) * FIXED_POINT).round().cast(pl.Int64)
+
+
+def _typed(table: pa.Table, contract: RowContract) -> pl.DataFrame:
+    frame = pl.DataFrame(pl.from_arrow(table)).with_row_index(ROW)
+    frame = frame.with_columns(pl.col(ROW).cast(pl.Int64))
+    time = _micros(frame, contract.time) if contract.time else pl.lit(0, dtype=pl.Int64)
+    return frame.with_columns(
+        time.alias(TIME),
+        *(pl.col(name).cast(pl.String) for name in (*contract.keys, *contract.categorical)),
+        *(_micros(frame, name).alias(name) for name in contract.times),
+        *(pl.col(name).cast(pl.Float64) for name in contract.numeric),
+        *([pl.col(contract.text).cast(pl.String).alias(EVENT_TEXT)] if contract.text else []),
+        *([pl.col(contract.unique).cast(pl.String).alias(UNIQUE)] if contract.unique else []),
+    )
+
+
+def _micros(frame: pl.DataFrame, column: str) -> pl.Expr:
+    """Microseconds since 1970 UTC of a time column; a time without a zone is taken as UTC."""
+    kind = frame.schema[column]
+    value = pl.col(column)
+    if kind == pl.Date:
+        return value.cast(pl.Int64) * DAY_US
+    if isinstance(kind, pl.Datetime):
+        factor = {"ms": 1000, "us": 1, "ns": 1}[kind.time_unit]
+        whole = value.dt.timestamp("us") if kind.time_unit == "ns" else value.cast(pl.Int64)
+        # A value near the end of the 64-bit range would overflow to a believable time.
+        limit = (2**62) // factor
+        return pl.when(whole.is_between(-limit, limit)).then(whole * factor)
+    return value.cast(pl.Int64)
+
+
+def _reasons(contract: RowContract, day_end_us: int | None) -> list[pl.Expr]:
+    """One nullable string per possible fault, named by its column; the first that holds counts."""
+    faults = []
+    for name in contract.keys:
+        empty = pl.col(name).is_null() | (pl.col(name) == "")
+        faults.append(pl.when(empty).then(pl.lit("null key")).alias(name))
+    if contract.time:
+        time = pl.col(TIME)
+        late = time >= day_end_us + SKEW_US if day_end_us is not None else pl.lit(value=False)
+        null = pl.lit(value=False) if contract.null_time_allowed else time.is_null()
+        fault = (
+            pl.when(null)
+            .then(pl.lit("unreadable time"))
+            .when(time < contract.earliest_us)
+            .then(pl.lit("impossible time"))
+            .when(late)
+            .then(pl.lit("time in the future"))
+        )
+        faults.append(fault.alias(contract.time))
+    for name in contract.numeric:
+        wild = ~pl.col(name).is_finite() | (pl.col(name).abs() >= 2**42)
+        faults.append(pl.when(wild).then(pl.lit("number out of range")).alias(name))
+    return faults
+
+
+def _split(
+    frame: pl.DataFrame, reasons: pl.DataFrame, file: str
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    columns = [name for name in reasons.columns if name != ROW]
+    first = pl.coalesce(pl.when(pl.col(name).is_not_null()).then(pl.lit(name)) for name in columns)
+    marked = reasons.select(ROW, first.alias("column"), pl.coalesce(columns).alias("reason"))
+    marked = marked.filter(pl.col("column").is_not_null())
+    if not marked.height:
+        return frame, REJECTS.empty()
+    bad = frame.join(marked, on=ROW, how="inner", maintain_order="left")
+    value = pl.coalesce(
+        pl.when(pl.col("column") == name).then(_shown(name, bad.schema[name])) for name in columns
+    )
+    rejects = bad.select(
+        pl.lit(file).alias("file"),
+        pl.col(ROW).alias("row"),
+        "column",
+        "reason",
+        value.alias("value"),
+        pl.col(TIME).alias("time_us"),
+    )
+    return frame.join(marked, on=ROW, how="anti", maintain_order="left"), rejects
+
+
+def _shown(column: str, kind: pl.DataType) -> pl.Expr:
+    """A value as text; a time beyond the calendar, which cannot be formatted, as its integer."""
+    value = pl.col(column)
+    if not isinstance(kind, pl.Datetime):
+        return value.cast(pl.String, strict=False)
+    day = (
+        value.to_physical() // {"ms": 86_400_000, "us": DAY_US, "ns": DAY_US * 1000}[kind.time_unit]
+    )
+    formatted = pl.when(day.is_between(-700_000, 2_900_000)).then(value).cast(pl.String)
+    return formatted.fill_null(value.to_physical().cast(pl.String))
+
+
+def _without_repeats(intake: Intake, contract: RowContract) -> Intake:
+    """Reject all but the first row of each key, in order of file and row."""
+    if contract.unique is None:
+        return intake
+    key = UNIQUE
+    repeat = ~pl.col(key).is_first_distinct() & pl.col(key).is_not_null()
+    fault = (
+        pl.when(repeat)
+        .then(pl.lit("repeated key"))
+        .when(pl.col(key).is_null())
+        .then(pl.lit("null key"))
+    )
+    marked = intake.accepted.with_columns(fault.alias("reason"))
+    bad = marked.filter(pl.col("reason").is_not_null())
+    if not bad.height:
+        return intake
+    rejects = bad.select(
+        pl.col("__file").alias("file"),
+        pl.col(ROW).alias("row"),
+        pl.lit(contract.unique).alias("column"),
+        "reason",
+        pl.col(key).alias("value"),
+        pl.col(TIME).alias("time_us"),
+    )
+    lost = dict(bad.group_by("__file").len().iter_rows())
+    for one in intake.counts:
+        number = lost.get(one["file"], 0)
+        one["accepted"] = int(str(one["accepted"])) - number
+        one["rejected"] = int(str(one["rejected"])) + number
+    good = marked.filter(pl.col("reason").is_null()).drop("reason")
+    return Intake(good, pl.concat([intake.rejects, rejects]), intake.counts)
+
+
+def _relative(path: Path, root: Path) -> str:
+    try:
+        return path.relative_to(root).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    )
+
+
+def _is_key(kind: pa.DataType) -> bool:
+    return _is_string(kind) or bool(pa.types.is_integer(kind))
+
+
+def _is_time(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_timestamp(kind) or pa.types.is_date32(kind) or pa.types.is_int64(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_decimal(kind)
+    )
+
+
+def _is_category(kind: pa.DataType) -> bool:
+    return _is_key(kind) or bool(pa.types.is_boolean(kind))

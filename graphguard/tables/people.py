@@ -1,0 +1,149 @@
+"""Entity tables and labels as of the cutoff, encoded, with every row accounted for."""
+
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+import polars as pl
+
+from graphguard.config.sections import Config
+from graphguard.config.values import day_us
+from graphguard.schema import ENTITIES, INTAKE
+from graphguard.tables.ids import IdStore
+from graphguard.tables.intake import ROW, TIME, RowContract, fixed_point, read_rows
+from graphguard.tables.sources import find_units
+
+
+@dataclass(frozen=True)
+class Known:
+    """A table made from foreign rows, and what became of those."""
+
+    table: pl.DataFrame
+    counts: pl.DataFrame
+    """INTAKE."""
+    rejects: pl.DataFrame
+    """REJECTS."""
+    warnings: list[str] = field(default_factory=list)
+
+
+def entity_contract(config: Config, entity_type: str) -> RowContract:
+    """What the rows of an entity table must hold."""
+    settings = config.entities[entity_type]
+    return RowContract(
+        source=entity_type,
+        keys=(settings.key,),
+        time=settings.time,
+        numeric=settings.numeric,
+        categorical=settings.categorical,
+        times=(settings.born,) if settings.born else (),
+        earliest_us=-(2**62),
+    )
+
+
+def label_contract(config: Config) -> RowContract:
+    """What the rows of the label files must hold."""
+    settings = config.labels
+    return RowContract(
+        source="labels",
+        keys=(settings.key,),
+        time=settings.known_at,
+        numeric=(settings.value,),
+        categorical=(settings.source,) if settings.source else (),
+        earliest_us=-(2**62),
+        null_time_allowed=True,
+    )
+
+
+def read_entities(config: Config, entity_type: str, as_of: date, ids: IdStore) -> Known:
+    """All versions of the entities' rows that were true before the cutoff (ENTITIES)."""
+    settings = config.entities[entity_type]
+    contract = replace(entity_contract(config, entity_type), cutoff_us=day_us(as_of))
+    files = find_units(entity_type, settings.path, config.root)[0].files
+    intake = read_rows(files, contract, config.root)
+    rows = intake.accepted
+    ids.add(rows.get_column(settings.key))
+    rows = ids.encode(rows, settings.key)
+    born = pl.col(settings.born) if settings.born else pl.lit(None, dtype=pl.Int64)
+    table = rows.select(
+        pl.col(settings.key).alias("entity"),
+        pl.col(TIME).alias("time_us"),
+        # A birth at or after the cutoff is not known yet.
+        pl.when(born < day_us(as_of)).then(born).alias("born_us"),
+        *(fixed_point(name) for name in settings.numeric),
+        *settings.categorical,
+    )
+    # Of several rows with one time the last in the files wins.
+    table = table.unique(["entity", "time_us"], keep="last", maintain_order=True)
+    named = ids.decode(table, "entity", "__key").sort("__key", "time_us").drop("__key")
+    ENTITIES.validate(named.to_arrow())
+    return Known(named, _counts(intake.counts), intake.rejects)
+
+
+def read_labels(config: Config, as_of: date, ids: IdStore) -> Known:
+    """Decisions known before the cutoff about users that the logs know (LABELS)."""
+    settings = config.labels
+    contract = replace(label_contract(config), cutoff_us=day_us(as_of))
+    files = find_units("labels", settings.path, config.root)[0].files
+    intake = read_rows(files, contract, config.root)
+    # A row without a time or a decision says nothing about anybody.
+    rows = intake.accepted.filter(pl.col(TIME).is_not_null() & pl.col(settings.value).is_not_null())
+    coded = ids.encode(rows, settings.key)
+    stranger = coded.get_column(settings.key).is_null()
+    source = pl.col(settings.source).fill_null("") if settings.source else pl.lit("")
+    trains = source.is_in(list(settings.train_on)) if settings.train_on else pl.lit(value=True)
+    table = coded.filter(~stranger).select(
+        pl.col(settings.key).alias("entity"),
+        pl.col(TIME).alias("known_at_us"),
+        (pl.col(settings.value) != 0).alias("bad"),
+        source.alias("source"),
+        trains.alias("trains"),
+    )
+    table = table.unique(["entity", "known_at_us", "source"], keep="last", maintain_order=True)
+    named = ids.decode(table, "entity", "__key").sort("__key", "known_at_us", "source")
+    return _with_strangers(
+        Known(named.drop("__key"), _counts(intake.counts), intake.rejects),
+        rows.filter(stranger),
+        settings.key,
+    )
+
+
+def bad_spans(labels: pl.DataFrame) -> pl.DataFrame:
+    """Who was held to be bad, from when to when.
+
+    Args:
+        labels: LABELS.
+
+    Returns:
+        Columns `entity`, `known_at_us` and `until_us` (cleared again; 2**62 if never): one row a
+        span that begins with an enforcement, in order of entity and time.
+    """
+    order = ["known_at_us", "source"]
+    before = pl.col("bad").shift(1).over("entity", order_by=order)
+    # Every decision is at first taken against a user in good standing.
+    turns = labels.filter(pl.col("bad") != before.fill_null(value=False))
+    until = pl.col("known_at_us").shift(-1).over("entity", order_by=order)
+    spans = turns.with_columns(until.fill_null(2**62).alias("until_us")).filter("bad")
+    return spans.select("entity", "known_at_us", "until_us").sort("entity", "known_at_us")
+
+
+def _with_strangers(known: Known, strangers: pl.DataFrame, key: str) -> Known:
+    if not strangers.height:
+        return known
+    rejects = strangers.select(
+        pl.col("__file").alias("file"),
+        pl.col(ROW).alias("row"),
+        pl.lit(key).alias("column"),
+        pl.lit("unknown user").alias("reason"),
+        pl.col(key).alias("value"),
+        pl.col(TIME).alias("time_us"),
+    )
+    first = rejects.row(0, named=True)
+    warning = (
+        f"{rejects.height} labels name a user that no log knows, first {first['file']} row "
+        f"{first['row']}: {key} = {first['value']!r}; they train nothing. Check labels.key"
+    )
+    # They stay among the accepted: a label older than the logs is no fault of the file.
+    return Known(known.table, known.counts, known.rejects, [*known.warnings, warning])
+
+
+def _counts(rows: list[dict[str, object]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=INTAKE.empty().schema)

@@ -1,0 +1,169 @@
+"""The workspace: shared partitions, runs, the pointer to the newest run, and the lock.
+
+```
+ids/<type>/<segment>.parquet                    key <-> storage index, append-only
+store/<table>/<partition>/<fingerprint>/        immutable, shared by nights
+runs/<run_id>/<stage>/                          immutable, one folder a stage
+runs/<run_id>/run.json                          how the run ended
+CURRENT                                         name of the newest committed run
+```
+A partition's fingerprint names all that went into it, so a night computes just the partitions
+that are missing, and late or changed input makes a new partition beside the old one.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from graphguard.errors import NotCommitted, UnknownEntity, WorkspaceBusy
+from graphguard.tables.commit import is_committed, read_manifest
+from graphguard.tables.files import read_json, replace_json
+from graphguard.tables.ids import IdStore
+
+RUN_FILE = "run.json"
+
+
+class Workspace:
+    """A folder of tables and runs."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @contextmanager
+    def locked(self, wait_s: float = 0.0) -> Iterator[None]:
+        """Hold the workspace's lock.
+
+        Raises:
+            WorkspaceBusy: Another process holds it for longer than `wait_s` seconds.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        path = self.root / "LOCK"
+        lock = filelock.FileLock(path, timeout=wait_s)
+        try:
+            lock.acquire()
+        except filelock.Timeout as error:
+            raise WorkspaceBusy(path, "another run") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def ids(self, entity_type: str) -> IdStore:
+        """Load the id dictionary of one entity type."""
+        return IdStore(self.root / "ids" / entity_type)
+
+    def partition(self, table: str, partition: str, fingerprint: str) -> Path:
+        """Final folder of a shared partition, whether it is there or not."""
+        return self.root / "store" / table / partition / fingerprint
+
+    def run(self, run_id: str) -> "Run":
+        """The run of that name, whether it is there or not."""
+        return Run(self, run_id)
+
+    def committed_runs(self) -> list["Run"]:
+        """Finished runs by as_of, then by the order in which they were committed."""
+        folder = self.root / "runs"
+        found = []
+        for path in sorted(folder.glob(f"*/{RUN_FILE}")) if folder.is_dir() else []:
+            facts = read_json(path)
+            if facts.get("state") == "committed":
+                found.append((facts["as_of"], facts["sequence"], Run(self, path.parent.name)))
+        return [run for _, _, run in sorted(found, key=lambda one: one[:2])]
+
+    def previous_run(self, as_of: date) -> "Run | None":
+        """The newest committed run with a smaller as_of; never a later day."""
+        earlier = [run for run in self.committed_runs() if run.facts()["as_of"] < as_of.isoformat()]
+        return earlier[-1] if earlier else None
+
+    def current_run(self) -> "Run":
+        """The run that CURRENT points to.
+
+        Raises:
+            NotCommitted: No run was committed yet.
+        """
+        pointer = self.root / "CURRENT"
+        if not pointer.is_file():
+            message = f"a committed run in {self.root}"
+            raise NotCommitted(message, "report")
+        return Run(self, read_json(pointer)["run_id"])
+
+    def point_to(self, run: "Run") -> None:
+        """Make `run` the current one, unless a run of a later day is current already."""
+        pointer = self.root / "CURRENT"
+        if pointer.is_file():
+            held = Run(self, read_json(pointer)["run_id"])
+            if held.run_id != run.run_id and held.facts()["as_of"] > run.facts()["as_of"]:
+                return
+        replace_json(pointer, {"run_id": run.run_id})
+
+
+@dataclass(frozen=True)
+class Run:
+    """One night's outputs: a folder a stage, and run.json at the end."""
+
+    workspace: Workspace
+    run_id: str
+
+    @property
+    def folder(self) -> Path:
+        """The run's own folder."""
+        return self.workspace.root / "runs" / self.run_id
+
+    def stage(self, stage: str) -> Path:
+        """Final folder of a stage, whether it is there or not."""
+        return self.folder / stage
+
+    def has(self, stage: str) -> bool:
+        """Whether a stage was committed."""
+        return is_committed(self.stage(stage))
+
+    def file(self, stage: str, name: str) -> Path:
+        """Path of a file that a committed stage wrote.
+
+        Raises:
+            NotCommitted: The stage or the file is not there.
+        """
+        path = self.stage(stage) / name
+        if not self.has(stage) or not path.exists():
+            message = f"{name} of run {self.run_id}"
+            raise NotCommitted(message, stage)
+        return path
+
+    def manifest(self, stage: str) -> dict[str, Any]:
+        """The manifest of a committed stage."""
+        if not self.has(stage):
+            message = f"stage '{stage}' of run {self.run_id}"
+            raise NotCommitted(message, stage)
+        return read_manifest(self.stage(stage))
+
+    def partitions(self, stage: str, table: str) -> dict[str, Path]:
+        """Folders of the shared partitions of `table` that the stage settled on, by name."""
+        names = self.manifest(stage)["partitions"].get(table, {})
+        return {
+            partition: self.workspace.partition(table, partition, fingerprint)
+            for partition, fingerprint in sorted(names.items())
+        }
+
+    def facts(self) -> dict[str, Any]:
+        """The content of run.json."""
+        facts: dict[str, Any] = read_json(self.folder / RUN_FILE)
+        return facts
+
+
+def find_run(path: Path) -> Run:
+    """The run at `path`: a run's folder, or a workspace (then its current run).
+
+    Raises:
+        UnknownEntity: Neither is there.
+    """
+    if (path / RUN_FILE).is_file():
+        return Workspace(path.parent.parent).run(path.name)
+    if (path / "CURRENT").is_file():
+        return Workspace(path).current_run()
+    message = "run or workspace"
+    raise UnknownEntity(message, str(path))

@@ -1,0 +1,253 @@
+"""The command line: one command a verb; every command is described in docs/commands.md."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from graphguard.config.load import load_config, parse_day
+from graphguard.config.sections import Config
+from graphguard.errors import Exit, GraphGuardError
+from graphguard.jobs import commands
+from graphguard.jobs.nightly import Night, run_night, stop_on_terminate
+from graphguard.jobs.pipeline import STAGE_NAMES
+from graphguard.jobs.progress import reporting
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Finds abusive users and coordinated rings in a platform's logs.",
+)
+check_app = typer.Typer(no_args_is_help=True, help="Prove what the design promises.")
+runs_app = typer.Typer(no_args_is_help=True, help="Look at the runs of a workspace.")
+app.add_typer(check_app, name="check")
+app.add_typer(runs_app, name="runs")
+
+ConfigOption = Annotated[
+    Path, typer.Option("--config", "-c", help="Config file.", envvar="GRAPHGUARD_CONFIG")
+]
+AsOfOption = Annotated[
+    str | None, typer.Option("--as-of", help="The cutoff day, UTC; overrides the config's.")
+]
+JsonLogs = Annotated[bool, typer.Option("--json-logs", help="Progress as JSON lines on stderr.")]
+JsonOut = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DEFAULT_CONFIG = Path("graphguard.yaml")
+
+
+def main() -> None:
+    """Run the command line; every foreseen error ends in one message and its exit code."""
+    stop_on_terminate()
+    console = Console(stderr=True)
+    try:
+        app(standalone_mode=False)
+    except GraphGuardError as error:
+        console.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(int(error.exit_code))
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (KeyboardInterrupt, typer.Abort):
+        console.print("interrupted; the same command goes on where it stopped", style="yellow")
+        sys.exit(int(Exit.INTERRUPTED))
+    except _usage_error() as error:
+        error.show()
+        sys.exit(int(Exit.CONFIG))
+    except OSError as error:
+        console.print(f"error: {error}; try again", style="red", markup=False, soft_wrap=True)
+        sys.exit(int(Exit.TRANSIENT))
+    except Exception:  # noqa: BLE001 - the last line of defence: a bug gets its traceback and code
+        console.print_exception()
+        sys.exit(int(Exit.BUG))
+
+
+def _usage_error() -> Any:
+    """Typer's error for wrong words on the command line, from whichever click it carries."""
+    return next(cls for cls in typer.BadParameter.__mro__ if cls.__name__ == "ClickException")
+
+
+@app.command()
+def world(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    users: Annotated[int, typer.Option(help="Number of users.")] = 20000,
+    days: Annotated[int, typer.Option(help="Days of logs.")] = 70,
+    seed: Annotated[int, typer.Option(help="Seed: the same seed gives the same bytes.")] = 7,
+    json_logs: JsonLogs = False,
+) -> None:
+    """Write the logs of a made-up platform, with abuse in it and the truth beside it."""
+    with reporting(json_logs=json_logs) as reporter:
+        print_line(commands.make_world(out, users, days, seed, reporter))
+
+
+@app.command()
+def nightly(
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_of: AsOfOption = None,
+    first: Annotated[str, typer.Option("--from", help="First stage.")] = STAGE_NAMES[0],
+    last: Annotated[str, typer.Option("--to", help="Last stage.")] = STAGE_NAMES[-1],
+    run_id: Annotated[str | None, typer.Option(help="Name of the run.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Export nothing; show what would change.")
+    ] = False,
+    json_logs: JsonLogs = False,
+) -> None:
+    """Run a night: from logs to scores, rings, decisions and a report."""
+    settings = load_config(config, as_of=as_of)
+    with reporting(json_logs=json_logs) as reporter:
+        night = Night(settings, first, last, run_id, dry_run, reporter)
+        run = run_night(night)
+    if dry_run:
+        print_line(commands.dry_run_text(run, settings))
+    print_line(str(run.folder / "run.json"))
+
+
+def _stage_command(name: str) -> None:
+    def command(
+        config: ConfigOption = DEFAULT_CONFIG, as_of: AsOfOption = None, json_logs: JsonLogs = False
+    ) -> None:
+        with reporting(json_logs=json_logs) as reporter:
+            night = Night(load_config(config, as_of=as_of), name, name, reporter=reporter)
+            run = run_night(night)
+        print_line(str(run.stage(name) / "manifest.json"))
+
+    command.__doc__ = f"Run the stage `{name}` alone; the stages before it must be done."
+    app.command(name.replace("_", "-"))(command)
+
+
+for _name in STAGE_NAMES:
+    if _name != "report":
+        _stage_command(_name)
+
+
+@app.command()
+def expand(
+    seeds: Annotated[list[str], typer.Argument(help="Users to start from, as `user:ID`.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    hops: Annotated[int, typer.Option(min=1, max=6, help="Users away from a seed.")] = 2,
+    limit: Annotated[int, typer.Option(min=1, help="Users to list.")] = 20,
+    run: Annotated[Path | None, typer.Option(help="Run or workspace folder.")] = None,
+    as_json: JsonOut = False,
+) -> None:
+    """List the users nearest to a seed, with the path and evidence that brought each in."""
+    with _opened(config, run) as opened:
+        found = opened.expand(seeds, hops=hops, limit=limit)
+        commands.show_expansion(found, as_json=as_json)
+
+
+@app.command()
+def explain(
+    user: Annotated[str, typer.Argument(help="The user, as `user:ID`.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    run: Annotated[Path | None, typer.Option(help="Run or workspace folder.")] = None,
+    as_json: JsonOut = False,
+) -> None:
+    """Say what is known about a user: score, reasons, ring, shared objects, timeline."""
+    with _opened(config, run) as opened:
+        commands.show_explanation(opened.explain(user), as_json=as_json)
+
+
+@contextlib.contextmanager
+def _opened(config: Path, run: Path | None) -> Iterator[Any]:
+    from graphguard.investigate.run import open_run
+
+    if run is None:
+        settings = load_config(config)
+        run = settings.root / settings.workspace
+    yield open_run(run)
+
+
+@app.command()
+def init(
+    logs: Annotated[
+        list[str], typer.Argument(help="Logs as NAME=PATH of a Parquet file or folder.")
+    ],
+    labels: Annotated[Path | None, typer.Option(help="File with decisions.")] = None,
+    out: Annotated[Path, typer.Option(help="Config file to write.")] = DEFAULT_CONFIG,
+    force: Annotated[bool, typer.Option(help="Overwrite the file.")] = False,
+) -> None:
+    """Write a config from the columns of your logs; read it over before you use it."""
+    print_line(commands.init_config(logs, labels, out, force=force))
+
+
+@app.command()
+def validate(
+    config: Annotated[Path, typer.Argument(help="Config file.")], as_of: AsOfOption = None
+) -> None:
+    """Check a config, and the files and columns it names, before any work."""
+    print_line(commands.validate_config(load_config(config, as_of=as_of)))
+
+
+@app.command()
+def plan(config: ConfigOption = DEFAULT_CONFIG, as_of: AsOfOption = None) -> None:
+    """Tell rows, memory and time to expect; refuse what will not fit."""
+    commands.show_plan(_dated(config, as_of))
+
+
+@app.command()
+def settings(
+    write: Annotated[Path | None, typer.Option(help="Document to bring up to date.")] = None,
+) -> None:
+    """Print the reference of every setting, or bring a document up to date with it."""
+    print_line(commands.settings_reference(write))
+
+
+@check_app.command("leakage")
+def check_leakage(config: ConfigOption = DEFAULT_CONFIG, as_of: AsOfOption = None) -> None:
+    """Run twice, the second time with all rows from the cutoff on rewritten; compare every bit."""
+    print_line(commands.check_leakage(_dated(config, as_of)))
+
+
+@check_app.command("incremental")
+def check_incremental(
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_of: AsOfOption = None,
+    nights: Annotated[int, typer.Option(min=2, help="Nights to run one after the other.")] = 7,
+) -> None:
+    """Run several nights one by one and one rebuild; compare every table row by row."""
+    print_line(commands.check_incremental(_dated(config, as_of), nights))
+
+
+@runs_app.command("list")
+def runs_list(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOut = False) -> None:
+    """List the workspace's runs."""
+    commands.list_runs(load_config(config), as_json=as_json)
+
+
+@runs_app.command("diff")
+def runs_diff(
+    before: Annotated[str, typer.Argument(help="Run id.")],
+    after: Annotated[str, typer.Argument(help="Run id.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOut = False,
+) -> None:
+    """Compare two runs: settings, rows, quality, rings and decisions."""
+    commands.diff_runs(load_config(config), before, after, as_json=as_json)
+
+
+@runs_app.command("report")
+def runs_report(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Print the path of the newest run's report."""
+    print_line(commands.report_path(load_config(config)))
+
+
+@app.command()
+def rollback(
+    run_id: Annotated[str, typer.Argument(help="Run whose export is taken back.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Restore what the sinks held before a run exported to them."""
+    print_line(commands.roll_back(load_config(config), run_id))
+
+
+def print_line(text: str) -> None:
+    """Write a result to stdout; progress and errors go to stderr."""
+    sys.stdout.write(text + "\n")
+
+
+def _dated(config: Path, as_of: str | None) -> Config:
+    day: date | None = parse_day(as_of, "--as-of") if as_of else None
+    return load_config(config, as_of=day)

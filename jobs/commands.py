@@ -1,0 +1,255 @@
+"""What the command line does beyond running stages; each command returns or prints its result."""
+
+import json
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from graphguard.checks.incremental import check_incremental as prove_incremental
+from graphguard.checks.leakage import check_leakage as prove_no_leak
+from graphguard.config.sections import Config
+from graphguard.errors import BadSetting, ConfigError, UnknownEntity
+from graphguard.jobs.context import Reporter
+from graphguard.jobs.export import exported_tables
+from graphguard.jobs.nightly import Night, require_as_of, run_night
+from graphguard.sinks import open_sink
+from graphguard.tables.files import read_json
+from graphguard.tables.intake import check_columns
+from graphguard.tables.people import entity_contract, label_contract
+from graphguard.tables.sources import find_units
+from graphguard.tables.units import log_contract
+from graphguard.tables.workspace import RUN_FILE, Run, Workspace
+
+
+def make_world(out: Path, users: int, days: int, seed: int, reporter: Reporter) -> str:
+    """Write a generated platform; returns a line about it."""
+    from graphguard.worlds import WorldSpec, write_world
+
+    reporter.stage("world", 1, 1)
+    summary = write_world(
+        WorldSpec(users=users, days=days, seed=seed),
+        out,
+        lambda done, total: reporter.step(done, total, "days"),
+    )
+    return f"{out}: {summary}"
+
+
+def dry_run_text(run: Run, config: Config) -> str:
+    """What an export of the run would change, sink by sink."""
+    as_of = require_as_of(config)
+    tables = exported_tables(run)
+    parts = []
+    for settings in config.export:
+        difference = open_sink(settings, config.root).difference(tables, as_of)
+        parts.append(f"{settings.path}:\n{difference.text()}")
+    return "\n".join(parts) or "no sink is configured"
+
+
+def roll_back(config: Config, run_id: str) -> str:
+    """Restore every sink to what it held before the run's export."""
+    lines = []
+    for settings in config.export:
+        open_sink(settings, config.root).rollback(run_id)
+        lines.append(f"{settings.path}: holds again what it held before run {run_id}")
+    return "\n".join(lines) or "no sink is configured"
+
+
+def init_config(logs: list[str], labels: Path | None, out: Path, *, force: bool) -> str:
+    """Write a proposed config; returns what to do next."""
+    from graphguard.config.propose import propose_config
+
+    place = "command line"
+    found = {}
+    for text in logs:
+        name, mark, path = text.partition("=")
+        if not mark or not name or not path:
+            reason = f"must be NAME=PATH, got '{text}'"
+            raise BadSetting(place, "LOGS", reason)
+        found[name] = Path(path)
+    if out.exists() and not force:
+        message = f"{out} exists; pass --force to overwrite it or --out for another file"
+        raise ConfigError(message)
+    out.write_text(propose_config(found, labels, out.resolve().parent), encoding="utf-8")
+    return f"{out} written; read it over, then run `graphguard validate {out}`"
+
+
+def validate_config(config: Config) -> str:
+    """Check files and columns that the config names; returns a line a source."""
+    lines = []
+    contracts = {name: (log.path, log_contract(config, name)) for name, log in config.logs.items()}
+    for name, table in config.entities.items():
+        contracts[name] = (table.path, entity_contract(config, name))
+    contracts["labels"] = (config.labels.path, label_contract(config))
+    for name, (pattern, contract) in contracts.items():
+        units = find_units(name, pattern, config.root)
+        files = [path for unit in units for path in unit.files]
+        for path in files:
+            check_columns(path, contract)
+        span = f", {units[0].name} to {units[-1].name}" if units[0].day else ""
+        lines.append(f"{name}: {len(files)} files{span}, columns {', '.join(contract.columns)}")
+    return "\n".join([*lines, "the config is sound"])
+
+
+def show_plan(config: Config) -> None:
+    """Print what to expect of a night.
+
+    Raises:
+        ConfigError: The night does not fit the memory limit.
+    """
+    from graphguard.checks.plan import plan
+
+    found = plan(config)
+    Console().print(found.render())
+    found.require_fit()
+
+
+def settings_reference(write: Path | None) -> str:
+    """The reference of settings, or the document brought up to date."""
+    from graphguard.config.describe import settings_markdown, update_document
+
+    if write is None:
+        return settings_markdown()
+    update_document(write)
+    return f"{write} is up to date"
+
+
+def check_leakage(config: Config) -> str:
+    """Prove that nothing after the cutoff is seen."""
+    as_of = require_as_of(config)
+    run_id = f"{as_of}-check"
+    return str(prove_no_leak(config, as_of, lambda one: run_night(Night(one, run_id=run_id))))
+
+
+def check_incremental(config: Config, nights: int) -> str:
+    """Prove that nights one by one equal one rebuild."""
+    as_of = require_as_of(config)
+    return str(prove_incremental(config, as_of, nights, lambda one: run_night(Night(one))))
+
+
+def list_runs(config: Config, *, as_json: bool) -> None:
+    """Print the runs of the config's workspace, newest day last."""
+    workspace = Workspace(config.root / config.workspace)
+    folder = workspace.root / "runs"
+    facts = [read_json(path) for path in sorted(folder.glob(f"*/{RUN_FILE}"))]
+    facts.sort(key=lambda one: (one["as_of"], one["sequence"]))
+    stale = _stale(facts)
+    rows = [_run_row(one, stale=one["run_id"] in stale) for one in facts]
+    if as_json:
+        _print_json(rows)
+        return
+    table = Table("run", "as of", "state", "champion", "seconds", "MB", "reason")
+    for row in rows:
+        table.add_row(*(str(row[name]) for name in row))
+    Console().print(table)
+
+
+def diff_runs(config: Config, before: str, after: str, *, as_json: bool) -> None:
+    """Print what differs between two runs."""
+    workspace = Workspace(config.root / config.workspace)
+    facts = []
+    for run_id in (before, after):
+        path = workspace.run(run_id).folder / RUN_FILE
+        if not path.is_file():
+            known = sorted(one.parent.name for one in workspace.root.glob(f"runs/*/{RUN_FILE}"))
+            kind = "run"
+            raise UnknownEntity(kind, run_id, known)
+        settings = read_json(path.parent / "config.json")
+        facts.append(_flat({"settings": settings, **_comparable(read_json(path))}))
+    names = sorted(facts[0].keys() | facts[1].keys())
+    rows = [
+        {"what": name, "before": facts[0].get(name), "after": facts[1].get(name)}
+        for name in names
+        if facts[0].get(name) != facts[1].get(name)
+    ]
+    if as_json:
+        _print_json(rows)
+        return
+    table = Table("what", before, after)
+    for row in rows:
+        table.add_row(*(_shown(row[name]) for name in row))
+    Console().print(table)
+
+
+def report_path(config: Config) -> str:
+    """Path of the current run's report.
+
+    Raises:
+        NotCommitted: There is none.
+    """
+    run = Workspace(config.root / config.workspace).current_run()
+    return str(run.file("report", "report.html"))
+
+
+def show_expansion(expansion: Any, *, as_json: bool) -> None:
+    """Print an expansion as a table or as JSON."""
+    from graphguard.investigate.expand import render_expansion
+
+    if as_json:
+        _print_json(expansion.to_json())
+    else:
+        Console().print(render_expansion(expansion))
+
+
+def show_explanation(explanation: Any, *, as_json: bool) -> None:
+    """Print an explanation as text or as JSON."""
+    from graphguard.investigate.explain import render_explanation
+
+    if as_json:
+        _print_json(explanation.to_json())
+    else:
+        Console().print(render_explanation(explanation))
+
+
+def _run_row(facts: dict[str, Any], *, stale: bool) -> dict[str, Any]:
+    state = f"{facts['state']}, stale" if stale else facts["state"]
+    return {
+        "run_id": facts["run_id"],
+        "as_of": facts["as_of"],
+        "state": state,
+        "champion": facts["metrics"].get("champion", ""),
+        "seconds": facts["seconds"],
+        "peak_memory_mb": facts["peak_memory_mb"],
+        "reason": facts["reason"],
+    }
+
+
+def _stale(facts: list[dict[str, Any]]) -> set[str]:
+    """Runs that carried on an earlier day's run which was since run anew."""
+    newest: dict[date, str] = {}
+    for one in facts:
+        if one["state"] == "committed":
+            newest[date.fromisoformat(one["as_of"])] = one["run_id"]
+    kept = set(newest.values())
+    return {one["run_id"] for one in facts if one["previous"] and one["previous"] not in kept}
+
+
+def _comparable(facts: dict[str, Any]) -> dict[str, Any]:
+    stages = {
+        name: {
+            key: stage[key] for key in ("rows", "acted", "champion", "num_rings") if key in stage
+        }
+        for name, stage in facts["stages"].items()
+    }
+    quality = facts["metrics"]
+    return {"stages": stages, "quality": quality, "versions": facts["versions"]}
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(value, dict):
+        parts = [
+            _flat(one, f"{prefix}.{key}" if prefix else str(key)) for key, one in value.items()
+        ]
+        return {name: one for part in parts for name, one in part.items()}
+    return {prefix: value}
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")

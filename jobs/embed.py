@@ -1,0 +1,46 @@
+"""Embed: the champion's probability, calibrated, and its vector for every user to be scored."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from graphguard.graph.hetero import HeteroGraph
+from graphguard.jobs.context import Facts, Job
+from graphguard.jobs.slices import slices
+from graphguard.jobs.train import load_dataset
+from graphguard.models.base import GraphContext, load_model
+from graphguard.models.calibrate import Calibrator
+from graphguard.schema import PREDICTIONS
+from graphguard.tables.files import write_parquet
+
+
+def run(job: Job, out: Path) -> Facts:
+    """Write predictions.parquet and embeddings.npy (row = dense index; NaN where not scored)."""
+    graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
+    data = load_dataset(job, graph)
+    context = GraphContext(graph, job.config.graph.window.us, data.rows)
+    folder = job.run.file("train", "model")
+    model, calibrator = load_model(folder), Calibrator.load(folder / "calibrator.json")
+    chosen = data.inside([slices(job.config, job.as_of).score])
+    rows = data.rows.take(chosen)
+    raw = model.predict(rows, context)
+    job.reporter.step(1, 2, "predictions")
+    target = job.config.training.target
+    table = pl.DataFrame(
+        {
+            "key": data.keys.gather(chosen),
+            "entity": graph.storage(target)[rows.node],
+            "anchor_us": rows.anchor_us,
+            "raw": raw.astype(np.float64),
+            "risk_score": calibrator.apply(raw).astype(np.float64),
+        }
+    )
+    write_parquet(out / "predictions.parquet", table.sort("key"), PREDICTIONS)
+    vectors = model.embed(rows, context)
+    size = graph.num_nodes[target]
+    embeddings = np.full((size, vectors.shape[1]), np.nan, dtype=np.float32)
+    embeddings[rows.node] = vectors
+    np.save(out / "embeddings.npy", embeddings)
+    job.reporter.step(2, 2, "embeddings")
+    return {"rows": len(rows), "dim": int(vectors.shape[1])}

@@ -1,0 +1,171 @@
+"""Featurize: events, graph, pairs, entities and labels become one row per user and anchor."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from graphguard.config.anchors import calendar_anchors
+from graphguard.config.values import day_us
+from graphguard.features.neighbours import NeighbourInputs, neighbour_table
+from graphguard.features.table import FeatureInputs, feature_table
+from graphguard.graph.hetero import HeteroGraph
+from graphguard.jobs.context import Facts, Job
+from graphguard.schema import FEATURES
+from graphguard.tables.anchor_rows import calendar_rows, event_rows, held_bad
+from graphguard.tables.commit import committing, is_committed, read_manifest
+from graphguard.tables.events import read_pairs, scan_events
+from graphguard.tables.files import fingerprint, read_parquet, write_parquet
+from graphguard.tables.people import bad_spans
+
+FORMAT = 1
+"""Raised when stored features of an older program may no longer be used."""
+
+
+def run(job: Job, out: Path) -> Facts:
+    """Store the features of every anchor that are not stored yet."""
+    target = job.config.training.target
+    graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
+    anchors = anchor_names(job)
+    marks: dict[str, str] = {}
+    rows = 0
+    for number, (name, anchor) in enumerate(anchors.items(), 1):
+        marks[name] = fingerprint(_inputs(job, name, anchor))
+        folder = job.workspace.partition(f"features/{target}", name, marks[name])
+        if not is_committed(folder):
+            table = make_features(job, graph, name, anchor)
+            with committing(folder, {"rows": table.height}) as scratch:
+                write_parquet(scratch / "features.parquet", table, FEATURES)
+        rows += int(read_manifest(folder)["rows"])
+        job.reporter.step(number, len(anchors), name)
+    return {"rows": rows, "partitions": {f"features/{target}": marks}}
+
+
+def anchor_names(job: Job) -> dict[str, date | None]:
+    """Partition names of the run's anchors; an event anchor has one partition and no day."""
+    event = job.config.training.event
+    if event is not None:
+        return {f"anchor=event{event}": None}
+    days = calendar_anchors(job.config, job.as_of).all()
+    return {f"anchor={day.isoformat()}": day for day in days}
+
+
+def make_features(job: Job, graph: HeteroGraph, name: str, anchor: date | None) -> pl.DataFrame:
+    """FEATURES of one partition, sorted by key."""
+    config, target = job.config, job.config.training.target
+    rows = _rows(job, anchor)
+    ids = job.workspace.ids(target)
+    rows = ids.decode(rows, "entity", "key").sort("key")
+    labels = read_parquet(job.run.file("ingest", "labels.parquet"))
+    spans = bad_spans(labels)
+    inputs = FeatureInputs(
+        rows=rows.select("entity", "anchor_us"),
+        events=_events(job, anchor),
+        entities=_entities(job),
+        pairs=read_pairs(job.run, name) if anchor is not None else None,
+    )
+    own = feature_table(inputs, config)
+    neighbours = neighbour_table(
+        NeighbourInputs(graph=graph, own=own, bad=spans, target=target), config
+    )
+    scored = pl.Series("scored", ~held_bad(rows, spans))
+    return pl.concat(
+        [
+            rows.select("key", "entity", "anchor_us").with_columns(scored),
+            own.drop("entity", "anchor_us"),
+            neighbours,
+        ],
+        how="horizontal",
+    )
+
+
+def _rows(job: Job, anchor: date | None) -> pl.DataFrame:
+    """Users to make features for, with their anchors."""
+    window = job.config.graph.window.us
+    until = day_us(anchor or job.as_of)
+    since = until - window if anchor is not None else 0
+    acts = [
+        events.select(pl.col(column).alias("entity"), "time_us")
+        for log in sorted(job.config.logs)
+        if (column := job.config.actor_column(log)) is not None
+        and (events := scan_events(job.run, log, since, until)) is not None
+    ]
+    every = pl.concat(acts)
+    if anchor is None:
+        event = job.config.training.event
+        rows = event_rows(every, event or 1)
+        return rows.filter(pl.col("anchor_us") <= until)
+    return calendar_rows(every.collect(), until, window)
+
+
+def _events(job: Job, anchor: date | None) -> dict[str, pl.LazyFrame]:
+    until = day_us(anchor or job.as_of)
+    since = until - job.config.graph.window.us if anchor is not None else 0
+    found = {log: scan_events(job.run, log, since, until) for log in sorted(job.config.logs)}
+    return {log: events for log, events in found.items() if events is not None}
+
+
+def _entities(job: Job) -> pl.DataFrame | None:
+    target = job.config.training.target
+    if target not in job.config.entities:
+        return None
+    return read_parquet(job.run.file("ingest", f"entities/{target}.parquet"))
+
+
+def _inputs(job: Job, name: str, anchor: date | None) -> dict[str, Any]:
+    """All that goes into one partition of features: a night reuses it while none of it changes.
+
+    Labels and entity rows count only as far as they were known before the anchor, so what is
+    learned later about users leaves old anchors as they are.
+    """
+    config = job.config
+    until = day_us(anchor or job.as_of)
+    since = until - config.graph.window.us if anchor is not None else 0
+    units: dict[str, list[str]] = {}
+    for log in sorted(config.logs):
+        folders = job.run.partitions("ingest", f"events/{log}")
+        units[log] = []
+        for unit, folder in folders.items():
+            facts = read_manifest(folder)
+            if facts["rows"] and facts["first_us"] < until and facts["last_us"] >= since:
+                units[log].append(f"{unit}/{folder.name}")
+    pairs = job.run.partitions("link", "pairs").get(name)
+    return {
+        "format": FORMAT,
+        "anchor": name,
+        "as_of": None if anchor is not None else job.as_of,
+        "units": units,
+        "pairs": pairs.name if pairs else None,
+        "labels": _known_before(read_parquet(job.run.file("ingest", "labels.parquet")), until),
+        "entities": _entities_mark(job, until),
+        "themes": config.features,
+        "graph": config.graph.model_dump(mode="json", exclude={"hubs"}),
+        "logs": {log: config.logs[log].model_dump(exclude={"path"}) for log in config.logs},
+        "training": [config.training.target, config.training.anchor],
+    }
+
+
+def _known_before(labels: pl.DataFrame, until_us: int) -> str:
+    known = labels.filter(pl.col("known_at_us") < until_us)
+    return _content(known.select("entity", "known_at_us", "bad"))
+
+
+def _entities_mark(job: Job, until_us: int) -> str | None:
+    entities = _entities(job)
+    if entities is None:
+        return None
+    return _content(entities.filter(pl.col("time_us") < until_us))
+
+
+def _content(frame: pl.DataFrame) -> str:
+    """A name for the rows of a frame, in their order."""
+    marks = frame.hash_rows(seed=0).to_numpy()
+    return fingerprint(
+        [
+            frame.height,
+            str(np.bitwise_xor.reduce(marks, initial=0)),
+            str(marks.sum(dtype=np.uint64)),
+        ]
+    )

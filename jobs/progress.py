@@ -1,0 +1,93 @@
+"""Progress on a terminal with rich, or as JSON lines for a log collector."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from graphguard.jobs.context import Reporter
+
+
+class JsonLines:
+    """One JSON object a line on stderr: stages, steps at most once a second, notes."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def stage(self, name: str, number: int, total: int) -> None:
+        """Tell that a stage begins."""
+        self._write("stage", stage=name, number=number, total=total)
+
+    def step(self, done: int, total: int, what: str) -> None:
+        """Tell how far the stage is."""
+        now = time.monotonic()
+        if now - self._last >= 1 or done == total:
+            self._last = now
+            self._write("step", done=done, total=total, what=what)
+
+    def note(self, text: str, **facts: object) -> None:
+        """Tell something worth a line."""
+        self._write("note", text=text, **facts)
+
+    def _write(self, event: str, **facts: object) -> None:
+        line = json.dumps({"event": event, **facts}, default=str, ensure_ascii=False)
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+
+
+class Bars:
+    """A bar for the night and one for the stage, on stderr; notes stay above them."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._night: TaskID | None = None
+        self._stage: TaskID | None = None
+
+    def stage(self, name: str, number: int, total: int) -> None:
+        """Move the night's bar and begin the stage's anew."""
+        if self._night is None:
+            self._night = self._progress.add_task("night", total=total)
+        self._progress.update(self._night, completed=number - 1, total=total)
+        if self._stage is not None:
+            self._progress.remove_task(self._stage)
+        self._stage = self._progress.add_task(name, total=None)
+
+    def step(self, done: int, total: int, what: str) -> None:
+        """Move the stage's bar."""
+        if self._stage is not None:
+            self._progress.update(self._stage, completed=done, total=total)
+
+    def note(self, text: str, **facts: object) -> None:
+        """Print a line above the bars."""
+        self._progress.console.print(text, style="dim", markup=False, highlight=False)
+
+
+@contextmanager
+def reporting(*, json_logs: bool) -> Iterator[Reporter]:
+    """Give the reporter that fits: JSON lines if asked for, else bars."""
+    if json_logs:
+        yield JsonLines()
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield Bars(progress)

@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+from scipy.stats import ks_2samp
+
+from graphguard.evaluate.drift import DriftLimits, drift_report, ks_statistic, psi
+
+
+def test_psi_of_a_known_shift():
+    # two bins at the median 0: half and half before, 1 of 4 and 3 of 4 now (with half a row added)
+    before = np.repeat([0.0, 1.0], 1000)
+    now = np.repeat([0.0, 1.0], [500, 1500])
+    shares = np.array([500.5, 1500.5]) / 2001
+
+    index, p_value = psi(before, now, bins=2)
+
+    assert index == pytest.approx(np.sum((shares - 0.5) * np.log(shares / 0.5)))
+    assert p_value < 1e-50
+
+
+def test_missing_values_are_a_bin_of_their_own():
+    before = np.arange(1000.0)
+    now = np.where(np.arange(1000) % 2 == 0, np.nan, before)
+
+    assert psi(before, before)[0] == 0.0
+    assert psi(before, now)[0] > 0.25
+    assert psi(np.full(5, np.nan), np.full(9, np.nan)) == (0.0, 1.0)
+    assert psi(np.full(50, np.nan), np.ones(50))[0] > 0.25
+
+
+def test_p_values_are_honest_where_nothing_changed():
+    rng = np.random.default_rng(0)
+
+    p_values = [psi(rng.normal(size=500), rng.normal(size=300))[1] for _ in range(400)]
+
+    assert np.mean(np.array(p_values) < 0.05) < 0.09
+
+
+def test_ks_agrees_with_scipy():
+    rng = np.random.default_rng(1)
+    before, now = rng.integers(0, 20, 80) / 4, rng.integers(3, 22, 60) / 4
+
+    assert ks_statistic(before, now) == pytest.approx(ks_2samp(before, now).statistic)
+    assert ks_statistic(np.array([np.nan]), now) == 0.0
+
+
+def test_small_samples_do_not_raise_an_alarm():
+    # 60 rows a side: the index alone would be amber or red half the time
+    rng = np.random.default_rng(2)
+
+    verdicts = [
+        drift_report(rng.normal(size=(60, 5)), rng.normal(size=(60, 5)), "abcde").verdict
+        for _ in range(60)
+    ]
+
+    assert verdicts.count("green") >= 59
+
+
+def test_a_night_whose_score_moved_is_red():
+    rng = np.random.default_rng(3)
+    before, now = rng.normal(size=(500, 4)), rng.normal(size=(500, 4))
+    now[:, 2] += 1.0
+    names = ["a", "b", "score", "d"]
+
+    report = drift_report(before, now, names, decisive=["score"])
+
+    assert report.verdict == "red"
+    assert report.reason.startswith("'score' has moved: PSI ")
+    assert report.columns[0].name == "score"
+    assert [column.verdict for column in report.columns] == ["red", "green", "green", "green"]
+
+
+def test_one_moved_column_of_many_is_amber_and_many_are_red():
+    rng = np.random.default_rng(4)
+    before, now = rng.normal(size=(800, 10)), rng.normal(size=(800, 10))
+    names = [f"c{number}" for number in range(10)]
+    now[:, 0] *= 5
+
+    one = drift_report(before, now, names)
+    now[:, 1] *= 5
+    two = drift_report(before, now, names)
+
+    assert (one.verdict, one.reason[:24]) == ("amber", "1 of 10 columns have mov")
+    assert two.verdict == "red"
+    assert drift_report(before, now, names, DriftLimits(red_share=0.5)).verdict == "amber"
+
+
+def test_constant_columns_do_not_drift():
+    report = drift_report(np.zeros((30, 1)), np.zeros((20, 1)), ["zero"])
+
+    assert (report.verdict, report.columns[0].psi) == ("green", 0.0)
+
+
+def test_a_side_without_rows_is_refused():
+    with pytest.raises(ValueError, match="found 0 and 3"):
+        psi(np.empty(0), np.ones(3))
+    with pytest.raises(ValueError, match="2 names for 1 columns before and 1 now"):
+        drift_report(np.ones((3, 1)), np.ones((3, 1)), ["a", "b"])

@@ -1,0 +1,68 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from graphguard.errors import ArtefactInvalid
+from graphguard.tables.commit import committing, is_committed, read_manifest, verify
+
+
+def test_a_folder_appears_whole_with_its_manifest(tmp_path):
+    facts = {"rows": 1}
+    with committing(tmp_path / "t" / "p", facts) as out:
+        (out / "a.txt").write_text("one")
+        assert not (tmp_path / "t" / "p").exists()
+        facts["rows"] = 2
+
+    assert is_committed(tmp_path / "t" / "p")
+    assert read_manifest(tmp_path / "t" / "p")["rows"] == 2
+    assert list(read_manifest(tmp_path / "t" / "p")["files"]) == ["a.txt"]
+
+
+def test_an_error_inside_leaves_nothing_behind(tmp_path):
+    def fail() -> None:
+        with committing(tmp_path / "t" / "p", {}) as out:
+            (out / "a.txt").write_text("half")
+            raise ValueError
+
+    with pytest.raises(ValueError, match="^$"):
+        fail()
+
+    assert list((tmp_path / "t").iterdir()) == []
+
+
+def test_verify_finds_a_changed_and_a_missing_file(tmp_path):
+    with committing(tmp_path / "p", {}) as out:
+        (out / "a.txt").write_text("one")
+        (out / "b.txt").write_text("two")
+    verify(tmp_path / "p")
+
+    (tmp_path / "p" / "a.txt").write_text("ONE")
+    with pytest.raises(ArtefactInvalid, match=r"a\.txt: has other bytes"):
+        verify(tmp_path / "p")
+    (tmp_path / "p" / "a.txt").unlink()
+    with pytest.raises(ArtefactInvalid, match=r"a\.txt: is missing"):
+        verify(tmp_path / "p")
+
+
+@pytest.mark.parametrize("point", ["begin:t", "written:t", "rename:t", "committed:t"])
+def test_a_writer_killed_at_any_point_leaves_the_old_state_or_the_new(tmp_path, point):
+    program = textwrap.dedent("""
+        import sys
+        from pathlib import Path
+        from graphguard.tables.commit import committing
+        with committing(Path(sys.argv[1]), {"rows": 1}) as out:
+            (out / "a.txt").write_text("one")
+    """)
+    command = [sys.executable, "-c", program, str(tmp_path / "t" / "p")]
+
+    killed = subprocess.run(command, env={**os.environ, "GRAPHGUARD_KILL_AT": point}, check=False)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert is_committed(tmp_path / "t" / "p") == (point == "committed:t")
+    assert subprocess.run(command, check=True).returncode == 0
+    assert [path.name for path in (tmp_path / "t").iterdir()] == ["p"]
+    verify(tmp_path / "t" / "p")

@@ -1,0 +1,41 @@
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from graphguard.tables.ids import IdStore
+
+
+def test_keys_keep_their_index_for_ever(tmp_path):
+    ids = IdStore(tmp_path)
+    ids.add(pl.Series(["b", "a", None, "a"]))
+    ids.add(pl.Series(["c", "a"]))
+
+    again = IdStore(tmp_path)
+
+    assert again.frame.rows() == [("a", 0), ("b", 1), ("c", 2)]
+    again.add(pl.Series(["a", "c"]))
+    assert len(IdStore(tmp_path)) == 3
+
+
+def test_encode_and_decode_are_inverse_and_strangers_are_null(tmp_path):
+    ids = IdStore(tmp_path)
+    ids.add(pl.Series(["x", "y"]))
+    frame = pl.DataFrame({"n": [1, 2, 3], "user": ["y", "z", "x"]})
+
+    coded = ids.encode(frame, "user")
+
+    assert coded.rows() == [(1, 1), (2, None), (3, 0)]
+    assert ids.decode(coded, "user", "key").get_column("key").to_list() == ["y", None, "x"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(st.text(min_size=1, max_size=3), max_size=5), max_size=4))
+def test_no_two_keys_share_an_index_and_no_key_has_two(tmp_path_factory, batches):
+    ids = IdStore(tmp_path_factory.mktemp("ids"))
+    for batch in batches:
+        ids.add(pl.Series(batch, dtype=pl.String))
+
+    keys = {key for batch in batches for key in batch}
+
+    assert set(ids.frame.get_column("key")) == keys
+    assert sorted(ids.frame.get_column("index")) == list(range(len(keys)))

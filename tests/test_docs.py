@@ -1,0 +1,56 @@
+"""Every command and every setting is documented, and every example config is loaded."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from graphguard.config.load import load_config
+from graphguard.jobs.cli import app
+
+TOP = Path(__file__).parents[1]
+CONFIGS = sorted((TOP / "configs").rglob("*.yaml"))
+
+
+def commands(group: object, prefix: str = "") -> list[tuple[str, object]]:
+    found = []
+    for name, command in group.commands.items():
+        full = f"{prefix}{name}"
+        found += commands(command, f"{full} ") if hasattr(command, "commands") else [(full, command)]
+    return found
+
+
+COMMANDS = commands(typer.main.get_command(app))
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
+def test_every_command_and_option_is_documented(name, command):
+    text = (TOP / "docs" / "commands.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## `graphguard ([a-z -]+)`\n(.*?)(?=^## |\Z)", text, re.M | re.S))
+
+    assert name in sections, f"docs/commands.md has no section for `graphguard {name}`"
+    for parameter in command.params:
+        for option in getattr(parameter, "opts", []):
+            if option.startswith("--") and option != "--help":
+                assert f"`{option}" in sections[name], f"`graphguard {name}`: {option}"
+
+
+def test_no_command_is_documented_that_does_not_exist():
+    text = (TOP / "docs" / "commands.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^## `graphguard ([a-z -]+)`$", text, re.M))
+
+    assert named == {name for name, _ in COMMANDS}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=[path.name for path in CONFIGS])
+def test_every_example_config_is_loaded(path, monkeypatch):
+    monkeypatch.setenv("GRAPHGUARD_DATA", "/data")
+
+    assert load_config(path).logs
+
+
+def test_the_readme_names_only_files_that_exist():
+    text = (TOP / "README.md").read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (TOP / link).exists(), link
