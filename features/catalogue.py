@@ -12,6 +12,7 @@ import narwhals as nw
 from graphguard.config.sections import Config
 from graphguard.errors import BadSetting, near_match
 from graphguard.features import activity, content, network, timing, values
+from graphguard.schema import EVENT_TEXT
 
 Feature = Callable[[], nw.Expr]
 THEMES = {
@@ -116,7 +117,7 @@ def _all_blocks(config: Config) -> Iterator[Block]:
         yield from _value_blocks(config, log, actor)
         text = config.logs[log].text
         if text:
-            texts = Source("texts", log, actor, text)
+            texts = Source("texts", log, actor, EVENT_TEXT)
             yield Block(log, "content", texts, content.COLUMNS, f"in {text} of {log}")
     yield from _object_blocks(config, acting)
     yield from _profile_blocks(config)
@@ -205,7 +206,7 @@ def _profile_blocks(config: Config) -> Iterator[Block]:
 
 
 def _pair_blocks(config: Config) -> Iterator[Block]:
-    channels = {
+    channels: dict[str, tuple[tuple[Feature, ...], str]] = {
         f"{trace.log}.{trace.object}": (
             network.TRACE_PAIR_COLUMNS,
             f"{trace.object} in {trace.log}",

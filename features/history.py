@@ -137,11 +137,8 @@ class ObjectHistory:
     def _runs(self) -> tuple[Ints, Ints]:
         """Start and end (exclusive) of the run of events by one user on one object."""
         order = self._all.order
-        changes = np.flatnonzero(np.diff(self._touches.user[order])) + 1
-        groups = np.flatnonzero(np.diff(self._all.group[order])) + 1
-        starts = np.union1d(np.concatenate([[0], changes]), groups).astype(np.int64)
-        lengths = np.diff(np.append(starts, order.size))
-        return np.repeat(starts, lengths), np.repeat(starts + lengths, lengths)
+        user, item = self._touches.user[order], self._all.group[order]
+        return _edges((np.diff(user) != 0) | (np.diff(item) != 0))
 
     def _time_at(self, place: Ints, there: NDArray[np.bool_]) -> Ints:
         times = self._touches.time_us[self._all.order]
@@ -173,19 +170,23 @@ class _Timeline:
         return np.concatenate([[0], np.cumsum(weight[self.order])])
 
     @cached_property
+    def _groups(self) -> tuple[Ints, Ints]:
+        return _edges(np.diff(self.group[self.order]) != 0)
+
+    @cached_property
     def group_start(self) -> Ints:
         """Of each event, the first position of its group."""
-        return self._edges(self.group[self.order])[0][self.place]
+        return self._groups[0][self.place]
 
     @cached_property
     def group_end(self) -> Ints:
         """Of each event, the position after its group's last."""
-        return self._edges(self.group[self.order])[1][self.place]
+        return self._groups[1][self.place]
 
     @cached_property
     def tie_start(self) -> Ints:
         """Of each event, the first position of its group at the event's own time."""
-        return self._edges(self._sorted)[0][self.place]
+        return _edges(np.diff(self._sorted) != 0)[0][self.place]
 
     @cached_property
     def previous_rank(self) -> Ints:
@@ -193,14 +194,15 @@ class _Timeline:
         ranks = self.rank[self.order]
         before = np.zeros_like(ranks)
         before[1:] = ranks[:-1] + 1
-        before[self._edges(self.group[self.order])[0] == np.arange(ranks.size)] = 0
+        before[self._groups[0] == np.arange(ranks.size)] = 0
         return before[self.place]
 
-    @staticmethod
-    def _edges(value: Ints) -> tuple[Ints, Ints]:
-        starts = np.flatnonzero(np.diff(value, prepend=value[:1] - 1)).astype(np.int64)
-        lengths = np.diff(np.append(starts, value.size))
-        return np.repeat(starts, lengths), np.repeat(starts + lengths, lengths)
+
+def _edges(changes: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """Start and end (exclusive) of the run that each of changes.size + 1 places lies in."""
+    starts = np.concatenate([[0], np.flatnonzero(changes) + 1]).astype(np.int64)
+    lengths = np.diff(np.append(starts, changes.size + 1))
+    return np.repeat(starts, lengths), np.repeat(starts + lengths, lengths)
 
 
 def count_below(values: Ints, low: Ints, high: Ints, bound: Ints) -> Ints:

@@ -19,6 +19,7 @@ from graphguard.features.catalogue import COUNTS, Block, Source, blocks
 from graphguard.features.catalogue import FeatureColumn as FeatureColumn
 from graphguard.features.catalogue import column_catalogue as column_catalogue
 from graphguard.features.rows import Acts, RowWindows
+from graphguard.schema import EVENT_TEXT
 
 Frame = nw.LazyFrame[pl.LazyFrame]
 Columns = dict[str, NDArray[np.float32]]
@@ -130,7 +131,7 @@ def _acts(events: pl.LazyFrame, config: Config, windows: RowWindows, side: tuple
         *config.entity_columns(log),
         *settings.numeric,
         *settings.categorical,
-        *([settings.text] if settings.text else []),
+        *([EVENT_TEXT] if settings.text else []),
     ]
     found = events.collect_schema().names()
     for column in wanted:

@@ -8,7 +8,8 @@ import polars as pl
 LINK = r"(?i)\b(?:https?://|www\.)\S+"
 PICTOGRAPH = r"[\x{2600}-\x{27BF}\x{1F000}-\x{1FAFF}]"
 PUNCTUATION = r"[[:punct:]]"
-PREFIX = r"^([A-Za-z][A-Za-z _]{0,30}):\S?"
+PREFIX = r"^([A-Za-z]+(?:[ _][A-Za-z]+)?):\S"
+"""One or two words and a colon with no space after it, as in `User talk:Ann`."""
 NOISE = r"[\d[:punct:]\s]+"
 WORD = r"\S+"
 

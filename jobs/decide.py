@@ -16,7 +16,6 @@ from graphguard.schema import DECISIONS
 from graphguard.tables.anchor_rows import held_bad
 from graphguard.tables.files import read_json, read_parquet, write_json, write_parquet
 from graphguard.tables.people import bad_spans
-from graphguard.tables.workspace import Run
 
 NIGHTS_KEPT = 60
 """How many earlier runs are asked for decisions that still stand."""
@@ -81,18 +80,9 @@ def _born(job: Job) -> pl.DataFrame | None:
 
 def _previous_decisions(job: Job) -> pl.DataFrame | None:
     """Decisions of earlier nights; the policy itself leaves out what has expired."""
-    found: list[pl.DataFrame] = []
-    seen: set[str] = set()
-    for earlier in _earlier_runs(job)[:NIGHTS_KEPT]:
-        day = earlier.facts()["as_of"]
-        if day not in seen and earlier.has("decide"):
-            seen.add(day)
-            found.append(read_parquet(earlier.file("decide", "decisions.parquet")))
+    found = [
+        read_parquet(run.file("decide", "decisions.parquet"))
+        for run in job.workspace.earlier_runs(job.as_of)[:NIGHTS_KEPT]
+        if run.has("decide")
+    ]
     return pl.concat(found) if found else None
-
-
-def _earlier_runs(job: Job) -> list[Run]:
-    """Committed runs of earlier days, newest first."""
-    day = job.as_of.isoformat()
-    runs = [run for run in job.workspace.committed_runs() if run.facts()["as_of"] < day]
-    return runs[::-1]

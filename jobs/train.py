@@ -12,9 +12,10 @@ from graphguard.config.values import day_us
 from graphguard.evaluate.bootstrap import Bootstrap, Interval, intervals
 from graphguard.evaluate.metrics import brier_skill, expected_calibration_error, reliability_bins
 from graphguard.evaluate.ranking import RankMetric, rank_metrics
-from graphguard.evaluate.splits import key_hash, seeded, split_in_half_by_component
+from graphguard.evaluate.splits import split_in_half_by_component
 from graphguard.graph.components import linked_components
 from graphguard.graph.hetero import HeteroGraph
+from graphguard.graph.keyed import key_hash, seeded
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.slices import slices
 from graphguard.models.base import GraphContext, Model, open_model

@@ -17,7 +17,8 @@ def commands(group: object, prefix: str = "") -> list[tuple[str, object]]:
     found = []
     for name, command in group.commands.items():
         full = f"{prefix}{name}"
-        found += commands(command, f"{full} ") if hasattr(command, "commands") else [(full, command)]
+        inner = hasattr(command, "commands")
+        found += commands(command, f"{full} ") if inner else [(full, command)]
     return found
 
 

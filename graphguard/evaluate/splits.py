@@ -7,45 +7,10 @@ seen.
 """
 
 import heapq
-from collections.abc import Iterable
-from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
-_MIX_2 = np.uint64(0x94D049BB133111EB)
-
-
-def key_hash(keys: Iterable[str]) -> NDArray[np.uint64]:
-    """Hash keys to 64 bits, the same on every machine and in every version (BLAKE2b).
-
-    Args:
-        keys: Entity keys, `n` of them.
-
-    Returns:
-        Shape [n], uint64. One second a million keys: keep it and use `seeded` for each use.
-
-    >>> key_hash(["a"]).tolist()
-    [3405396810240292928]
-    """
-    digests = b"".join(blake2b(key.encode(), digest_size=8).digest() for key in keys)
-    return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
-
-
-def seeded(hashed: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
-    """Return another, unrelated hash for each seed (splitmix64), shape and type as given.
-
-    >>> bool((seeded(np.arange(3, dtype=np.uint64), 1) == np.arange(3)).any())
-    False
-    """
-    with np.errstate(over="ignore"):
-        mixed = hashed + (np.uint64(seed) + np.uint64(1)) * _GOLDEN
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
-    return mixed ^ (mixed >> np.uint64(31))
 
 
 def check_masks(masks: dict[str, NDArray[np.bool_]], num_rows: int) -> None:

@@ -16,7 +16,7 @@ import polars as pl
 from graphguard.config.sections import PolicyConfig
 from graphguard.config.values import day_us
 from graphguard.errors import ActionRateExceeded, ColumnMissing, ColumnTypeWrong
-from graphguard.evaluate.splits import key_hash, seeded
+from graphguard.graph.keyed import key_hash, seeded
 from graphguard.policy.rules import Rule, policy_id, tonights_rules
 from graphguard.policy.standing import day_start, standing_decisions, with_standing
 from graphguard.policy.summary import DecisionSummary

@@ -54,9 +54,11 @@ def blocked_actions(gates: Sequence[str], policy: PolicyConfig) -> dict[str, str
     """
     if not gates:
         return {}
-    names = ", ".join(sorted(set(gates)))
-    verb = "gates are" if "," in names else "gate is"
-    reason = f"{verb} red ({names}); only reviews may leave until the inputs are explained"
+    names = sorted(set(gates))
+    verb = "gates are" if len(names) > 1 else "gate is"
+    reason = (
+        f"{verb} red ({', '.join(names)}); only reviews may leave until the inputs are explained"
+    )
     return {one.name: reason for one in policy.actions if not is_review(one.name)}
 
 

@@ -81,7 +81,8 @@ def coaction_facts(
     # A pair may stand in several rings: it is still one pair.
     ranked = (
         pl.concat(sides)
-        .unique([*group, "other"], keep="any")
+        .sort([*group, "other", "weight", "window_us", "log10_p"])
+        .unique([*group, "other"], keep="last", maintain_order=True)
         .sort([*group, "weight", "other"], descending=[False, False, True, False])
         .with_columns(
             (pl.int_range(pl.len()).over(group) + 1).alias("users"),

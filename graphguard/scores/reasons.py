@@ -96,10 +96,8 @@ def column_reasons(
         )
     if not parts:
         return pl.DataFrame(schema=REASONS)
-    words = [phrases.get(name, name) for name in contributions.names]
-    phrase = pl.Series("phrase", words, dtype=pl.String)
     frame = pl.concat(parts)
-    return frame.with_columns(phrase.gather(frame["column"]).alias("phrase")).select(
+    return frame.with_columns(*_around_value(contributions.names, phrases, frame["column"])).select(
         "key",
         pl.lit(f"{_KIND[contributions.source]}_column").alias("code"),
         _column_text(population).alias("text"),
@@ -108,7 +106,11 @@ def column_reasons(
 
 
 def population_contributions(
-    keys: pl.Series, values: NDArray[np.floating], names: tuple[str, ...], at_least: float = 2.0
+    keys: pl.Series,
+    values: NDArray[np.floating],
+    names: tuple[str, ...],
+    population: NDArray[np.floating] | None = None,
+    at_least: float = 2.0,
 ) -> Contributions:
     """Robust z-scores of the columns, for a model that cannot say what moved its score.
 
@@ -116,6 +118,8 @@ def population_contributions(
         keys: Users, shape [n].
         values: Feature values of these same users, shape [n, columns]; NaN: missing.
         names: Column names.
+        population: Values of all users, shape [users, columns], where `keys` are just some: the
+            middle of the riskiest users is not that of all. None: `values` are all there are.
         at_least: Distance below which a value counts as usual.
 
     Returns:
@@ -123,11 +127,21 @@ def population_contributions(
         or where the column is the same for all. The spread is half the distance from the 16th to
         the 84th percentile, a normal's standard deviation; where that is 0, wider percentiles.
         They are order statistics, so the order of the users changes no bit.
+
+    Raises:
+        ValueError: `population` has another number of columns.
     """
+    everyone = values if population is None else population
+    if everyone.shape[1:] != values.shape[1:]:
+        message = (
+            f"population has shape {everyone.shape}, but values have {values.shape[1]} columns"
+        )
+        raise ValueError(message)
     pushes = np.zeros(values.shape, dtype=np.float64)
     for column in range(values.shape[1]):
         found = values[:, column].astype(np.float64)
-        known = found[np.isfinite(found)]
+        known = everyone[:, column].astype(np.float64)
+        known = known[np.isfinite(known)]
         spread = _spread(known)
         if spread > 0:
             distance = np.abs(found - np.median(known)) / spread
@@ -255,12 +269,24 @@ def _number(value: pl.Expr) -> pl.Expr:
     return pl.coalesce(plain.cast(pl.String), value.round_sig_figs(3).cast(pl.String))
 
 
+def _around_value(
+    names: tuple[str, ...], phrases: Mapping[str, str], column: pl.Series
+) -> list[pl.Series]:
+    """What stands `before` and `after` the value in the phrase of each row's column."""
+    words = [phrases.get(name, name) for name in names]
+    split = [
+        (one if "{value}" in one else f"{one}: {{value}}").split("{value}", 1) for one in words
+    ]
+    return [
+        pl.Series(place, [parts[side] for parts in split], dtype=pl.String).gather(column)
+        for side, place in enumerate(("before", "after"))
+    ]
+
+
 def _column_text(population: bool) -> pl.Expr:
     value = pl.col("value")
     shown = pl.when(value.is_nan()).then(pl.lit("no value")).otherwise(_number(value))
-    filled = pl.col("phrase").str.replace_all("{value}", shown, literal=True)
-    inside = pl.col("phrase").str.contains("{value}", literal=True)
-    text = pl.when(inside).then(filled).otherwise(pl.format("{}: {}", "phrase", shown))
+    text = pl.concat_str("before", shown, "after")
     if not population:
         return text
     return pl.format(

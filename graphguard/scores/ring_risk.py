@@ -69,7 +69,7 @@ def ring_risk(rings: pl.DataFrame, matured: pl.DataFrame | None = None) -> pl.Da
     known = np.where(np.isfinite(known), known, middle)
     mean, scale = known.mean(axis=0), known.std(axis=0)
     scale[scale == 0] = 1.0
-    # Half the usual penalty is too little for 30 rings: full shrinkage keeps the numbers modest.
+    # The penalty keeps the numbers modest where few rings separate the two kinds perfectly.
     model = LogisticRegression(C=1.0, max_iter=1000)
     model.fit((known - mean) / scale, history["bad"].to_numpy())
     if not rings.height:

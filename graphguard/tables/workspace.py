@@ -75,10 +75,16 @@ class Workspace:
                 found.append((facts["as_of"], facts["sequence"], Run(self, path.parent.name)))
         return [run for _, _, run in sorted(found, key=lambda one: one[:2])]
 
+    def earlier_runs(self, as_of: date) -> list["Run"]:
+        """Committed runs with a smaller as_of, newest first, the newest run of each day."""
+        by_day: dict[str, Run] = {}
+        for run in self.committed_runs():
+            by_day[run.facts()["as_of"]] = run
+        return [by_day[day] for day in sorted(by_day, reverse=True) if day < as_of.isoformat()]
+
     def previous_run(self, as_of: date) -> "Run | None":
         """The newest committed run with a smaller as_of; never a later day."""
-        earlier = [run for run in self.committed_runs() if run.facts()["as_of"] < as_of.isoformat()]
-        return earlier[-1] if earlier else None
+        return next(iter(self.earlier_runs(as_of)), None)
 
     def current_run(self) -> "Run":
         """The run that CURRENT points to.

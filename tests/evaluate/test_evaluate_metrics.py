@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
@@ -17,6 +17,7 @@ def ranked_rows(draw):
     return np.array(score) / 8, np.array(label)
 
 
+@settings(deadline=None)
 @given(ranked_rows())
 def test_rank_metrics_agree_with_scikit_learn(rows):
     score, label = rows
@@ -27,6 +28,7 @@ def test_rank_metrics_agree_with_scikit_learn(rows):
     assert metrics.auroc(score, label) == pytest.approx(oracle.roc_auc_score(label, score))
 
 
+@settings(deadline=None)
 @given(ranked_rows())
 def test_probability_metrics_agree_with_scikit_learn(rows):
     probability, label = rows
@@ -36,6 +38,7 @@ def test_probability_metrics_agree_with_scikit_learn(rows):
     assert metrics.log_loss(inside, label) == pytest.approx(oracle.log_loss(label, inside))
 
 
+@settings(deadline=None)
 @given(ranked_rows(), st.floats(0, 1))
 def test_recall_at_fpr_is_the_best_of_all_thresholds(rows, max_fpr):
     score, label = rows
@@ -48,6 +51,7 @@ def test_recall_at_fpr_is_the_best_of_all_thresholds(rows, max_fpr):
     assert metrics.recall_at_fpr(score, label, max_fpr) == pytest.approx(max(recalls, default=0.0))
 
 
+@settings(deadline=None)
 @given(ranked_rows(), st.integers(1, 50), st.randoms(use_true_random=False))
 def test_no_metric_depends_on_row_order(rows, k, shuffler):
     score, label = rows

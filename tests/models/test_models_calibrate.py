@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
@@ -71,6 +71,7 @@ def forms():
     }
 
 
+@settings(deadline=None)
 @given(scores=ANY_SCORES)
 def test_no_two_scores_become_equal_or_change_places(forms, scores):
     rising = np.sort(np.array(scores, dtype=np.float32))

@@ -102,7 +102,7 @@ def test_a_ring_counts_as_one_row():
     assert ringed.threshold is None
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 1000), st.randoms(use_true_random=False))
 def test_row_order_does_not_matter_to_the_certificate(seed, shuffler):
     score, label = draw(np.random.default_rng(seed), 400)

@@ -27,7 +27,9 @@ def test_a_red_gate_blocks_all_but_reviews_and_names_the_gates():
 
 
 def test_one_red_gate_is_named_in_the_singular():
-    assert blocked_actions(["drift"], POLICY)["ban"].startswith("gate is red (drift);")
+    blocked = blocked_actions(["drift: gap, hour"], POLICY)
+
+    assert blocked["ban"].startswith("gate is red (drift: gap, hour);")
 
 
 def test_bars_come_from_threshold_certificate_or_nowhere():

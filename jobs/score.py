@@ -1,0 +1,141 @@
+"""Score: calibrated risk with reasons in plain words, and the ring each user belongs to."""
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from graphguard.config.values import day_us
+from graphguard.features.catalogue import column_catalogue
+from graphguard.graph.hetero import HeteroGraph
+from graphguard.jobs.context import Facts, Job
+from graphguard.jobs.slices import slices
+from graphguard.jobs.train import load_dataset
+from graphguard.models.base import Rows, load_model
+from graphguard.models.trees import TreesModel
+from graphguard.schema import SCORES
+from graphguard.scores.facts import coaction_facts, shared_facts
+from graphguard.scores.reasons import (
+    Contributions,
+    coaction_reasons,
+    column_reasons,
+    population_contributions,
+    reasons_json,
+    ring_reasons,
+    shared_reasons,
+)
+from graphguard.scores.ring_risk import mature_rings, ring_risk
+from graphguard.scores.table import ScoreFacts, score_table
+from graphguard.tables.anchor_rows import held_bad
+from graphguard.tables.files import read_json, read_parquet, write_parquet
+from graphguard.tables.people import bad_spans
+
+EXPLAINED = 2_000
+"""Users of highest risk whose columns are explained; the others keep ring and sharing reasons."""
+
+NIGHTS_LEARNED = 60
+"""How many earlier nights the ring risk learns from."""
+
+
+def run(job: Job, out: Path) -> Facts:
+    """Write scores.parquet."""
+    predictions = read_parquet(job.run.file("embed", "predictions.parquet"))
+    rings, members, evidence = (
+        read_parquet(job.run.file("find_rings", f"{name}.parquet"))
+        for name in ("rings", "ring_members", "ring_evidence")
+    )
+    metrics = read_json(job.run.file("train", "metrics.json"))
+    graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
+    parts = [
+        _column_reasons(job, graph, predictions),
+        ring_reasons(rings, members),
+        shared_reasons(_shared(job, graph)),
+        coaction_reasons(coaction_facts(evidence)),
+    ]
+    scored = predictions.select("key")
+    reasons = reasons_json(part.join(scored, on="key", how="semi") for part in parts)
+    facts = ScoreFacts(job.config.training.target, metrics["model_id"], job.run.run_id, job.as_of)
+    table = score_table(predictions, members, ring_risk(rings, _matured(job)), reasons, facts)
+    write_parquet(out / "scores.parquet", table, SCORES)
+    return {"rows": table.height}
+
+
+def _column_reasons(job: Job, graph: HeteroGraph, predictions: pl.DataFrame) -> pl.DataFrame:
+    """What moved the scores of the users of highest risk."""
+    data = load_dataset(job, graph)
+    chosen = data.inside([slices(job.config, job.as_of).score])
+    risk = dict(predictions.select("key", "risk_score").iter_rows())
+    keys = data.keys.gather(chosen)
+    score = np.array([risk.get(key, -1.0) for key in keys])
+    top = np.argsort(-score, kind="stable")[:EXPLAINED]
+    top = np.sort(top[score[top] >= 0])
+    rows = data.rows.take(chosen[top])
+    phrases = {column.name: column.phrase for column in column_catalogue(job.config)}
+    return column_reasons(_contributions(job, rows, keys.gather(top)), phrases)
+
+
+def _contributions(job: Job, rows: Rows, keys: pl.Series) -> Contributions:
+    """Exact tree contributions of the champion, else of the trees beside it, else none."""
+    for source, folder in (
+        ("model", job.run.stage("train") / "model"),
+        ("challenger", job.run.stage("train") / "challengers" / "trees"),
+    ):
+        if not folder.is_dir():
+            continue
+        model = load_model(folder)
+        if isinstance(model, TreesModel):
+            pushes = model.contributions(rows)[:, :-1]
+            return Contributions(keys, pushes, rows.x, rows.names, source)  # type: ignore[arg-type]
+    return population_contributions(keys, rows.x, rows.names)
+
+
+def _shared(job: Job, graph: HeteroGraph) -> pl.DataFrame:
+    """Shared devices and the like, with how many of the others are known bad."""
+    target = job.config.training.target
+    keys = pl.Series(graph.keys(target))
+    links = []
+    for edge in job.config.graph.edges:
+        if edge.name[0] != target or edge.name[2] not in job.config.rings.shared:
+            continue
+        adjacency = graph.out(edge.name)
+        source = np.repeat(np.arange(len(keys)), np.diff(adjacency.indptr))
+        recent = adjacency.time_us >= day_us(job.as_of) - job.config.graph.window.us
+        ends = np.unique(np.stack([source, adjacency.neighbor])[:, recent], axis=1)
+        objects = pl.Series(graph.keys(edge.name[2]))
+        links.append(
+            pl.DataFrame(
+                {"key": keys.gather(ends[0]), "entity": objects.gather(ends[1])}
+            ).with_columns(pl.lit(edge.name[2]).alias("entity_type"))
+        )
+    empty = {"key": pl.String, "entity": pl.String, "entity_type": pl.String}
+    every = pl.concat([pl.DataFrame(schema=empty), *links])
+    return shared_facts(every, _flagged(job), job.config.rings.max_sharers)
+
+
+def _matured(job: Job) -> pl.DataFrame | None:
+    """Rings of earlier nights whose horizon is over, with what became of their members."""
+    flagged = _flagged(job)
+    last = job.as_of - timedelta(days=job.config.training.horizon.days)
+    nights = [
+        mature_rings(
+            read_parquet(run.file("find_rings", "rings.parquet")),
+            read_parquet(run.file("find_rings", "ring_members.parquet")),
+            flagged,
+            date.fromisoformat(run.facts()["as_of"]),
+        )
+        for run in job.workspace.earlier_runs(last + timedelta(days=1))[:NIGHTS_LEARNED]
+        if run.has("find_rings")
+    ]
+    return pl.concat(nights) if nights else None
+
+
+def _flagged(job: Job) -> list[str]:
+    labels = read_parquet(job.run.file("ingest", "labels.parquet"))
+    spans = bad_spans(labels)
+    rows = spans.select(
+        "entity", pl.lit(day_us(job.as_of), dtype=pl.Int64).alias("anchor_us")
+    ).unique()
+    bad = rows.filter(pl.Series(held_bad(rows, spans)))
+    named = job.workspace.ids(job.config.training.target).decode(bad, "entity", "key")
+    return named.get_column("key").to_list()
