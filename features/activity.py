@@ -92,6 +92,32 @@ def repeat_share() -> nw.Expr:
     return 1.0 - distinct / nw.len()
 
 
+def stay_share() -> nw.Expr:
+    """Share of the steps from one event to the next that stay on the object; null below two events.
+
+    Who works on a thing stays with it, who runs down a list moves on with every act.
+    """
+    stays = nw.col("return_us").fill_null(-1) == nw.col("step_us")
+    return share(nw.when(~nw.col("step_us").is_null()).then(stays))
+
+
+def median_return_s() -> nw.Expr:
+    """Median seconds until the user is back on an object; null where it never is.
+
+    Minutes for those who mend their own work, days for readers with a habit.
+    """
+    return nw.col("return_us").median() / 1e6
+
+
+def median_move_s() -> nw.Expr:
+    """Median seconds of the steps to another object; null where there is none.
+
+    Seconds between different objects leave no time to look at them.
+    """
+    moves = nw.col("return_us").fill_null(-1) != nw.col("step_us")
+    return nw.when(moves).then(nw.col("step_us")).median() / 1e6
+
+
 def recent_new_objects() -> nw.Expr:
     """Number of objects first touched in the window's last quarter.
 
@@ -147,7 +173,15 @@ EVENT_COLUMNS = (
     last_event_age_d,
 )
 TIMELESS_OBJECT_COLUMNS = (repeat_share,)
-OBJECT_COLUMNS = (repeat_share, recent_new_objects, recent_new_share, newest_object_age_d)
+OBJECT_COLUMNS = (
+    repeat_share,
+    stay_share,
+    median_return_s,
+    median_move_s,
+    recent_new_objects,
+    recent_new_share,
+    newest_object_age_d,
+)
 PROFILE_COLUMNS = (account_age_d, births_within_hour)
 COLUMNS = (*EVENT_COLUMNS, *OBJECT_COLUMNS, *PROFILE_COLUMNS)
 COUNTS = (num_events, active_days, recent_new_objects)

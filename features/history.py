@@ -133,6 +133,12 @@ class ObjectHistory:
         times = self._touches.time_us[self._own.order]
         return np.asarray(times[low], dtype=np.int64)
 
+    def own_previous_us(self) -> Ints:
+        """Time of the user's own last event on the object before; -1 where there is none."""
+        low, high = self._own_bounds
+        times = self._touches.time_us[self._own.order]
+        return np.where(high > low, times[np.maximum(high - 1, 0)], -1).astype(np.int64)
+
     @cached_property
     def _runs(self) -> tuple[Ints, Ints]:
         """Start and end (exclusive) of the run of events by one user on one object."""

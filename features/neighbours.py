@@ -102,7 +102,8 @@ def relations(config: Config) -> list[Relation]:
     """The edge types that touch the training target, from the target's end, with their columns.
 
     Averaged are the columns of all logs together (of the only log, where there is one), of the
-    relation itself (both its ends where both are of the target type), of the values and texts of its log, and of the entity's own table.
+    relation itself (both ends, where both are of the target type), of the values and texts of its
+    log, and of the entity's own table.
     """
     target = config.training.target
     catalogue = column_catalogue(config)

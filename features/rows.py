@@ -187,11 +187,13 @@ def object_rows(acts: Acts, column: str) -> nw.LazyFrame[pl.LazyFrame]:
         One row per counted event: `row`, `age_us`, `is_recent`, `object`, `object_tally`,
         `first_touch`, `is_new_object` (the user first touched it in the window's last quarter),
         `earlier_users`, `earlier_events` (others before), `follow_us` (since the last other),
-        `object_age_us` (since the first other); the last two null where no other was before.
+        `object_age_us` (since the first other); both null where no other was before. `return_us`
+        and `step_us`: since the user's own event before on this object, and on any.
     """
     acts = acts.with_known(column)
     item = acts.events.get_column(column).to_numpy()
     history = ObjectHistory(acts.touches(item))
+    anywhere = acts.touches(np.zeros_like(item))
     frame = acts.frame().with_columns(
         pl.Series("object", item[acts.asked]),
         pl.Series("first_touch", history.first_touch()),
@@ -200,17 +202,22 @@ def object_rows(acts: Acts, column: str) -> nw.LazyFrame[pl.LazyFrame]:
         pl.Series("previous_us", history.previous_us()),
         pl.Series("first_us", history.first_us()),
         pl.Series("own_first_us", history.own_first_us()),
+        pl.Series("own_previous_us", history.own_previous_us()),
+        pl.Series("step_from_us", ObjectHistory(anywhere).own_previous_us()),
     )
     since = acts.windows.anchor_us[acts.row] - acts.windows.window_us // 4
     lazy: nw.LazyFrame[pl.LazyFrame] = nw.from_native(
         frame.with_columns(pl.Series("quarter_us", since)).lazy()
     )
     there = nw.col("earlier_events") > 0
+    returns, steps = nw.col("own_previous_us") >= 0, nw.col("step_from_us") >= 0
     return lazy.with_columns(
         is_recent=nw.col("time_us") >= nw.col("quarter_us"),
         is_new_object=nw.col("own_first_us") >= nw.col("quarter_us"),
         follow_us=nw.when(there).then(nw.col("time_us") - nw.col("previous_us")),
         object_age_us=nw.when(there).then(nw.col("time_us") - nw.col("first_us")),
+        return_us=nw.when(returns).then(nw.col("time_us") - nw.col("own_previous_us")),
+        step_us=nw.when(steps).then(nw.col("time_us") - nw.col("step_from_us")),
         object_tally=tally("row", "object"),
     )
 

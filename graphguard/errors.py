@@ -222,3 +222,14 @@ class MissingExtra(ConfigError):
     def __init__(self, feature: str, extra: str) -> None:
         self.feature, self.extra = feature, extra
         super().__init__(f"{feature} needs an extra package: pip install 'graphguard[{extra}]'")
+
+
+class BuildMissing(ConfigError):
+    """A package that comes in two builds, of which one must be installed, is not there."""
+
+    def __init__(self, feature: str, package: str) -> None:
+        self.feature, self.package = feature, package
+        super().__init__(
+            f"{feature} needs {package}, which comes in two builds that overwrite each other: "
+            f"pip install 'graphguard[cpu]' or 'graphguard[gpu]'"
+        )

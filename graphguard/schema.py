@@ -157,11 +157,13 @@ PAIRS = TableSchema(
         "window_us": INT,  # the window with the smallest p; 0 for a shared entity
         "weight": INT,  # distinct objects shared within the window
         "a_first": INT,  # of these, how often a acted first; 0 for a shared entity
+        "gap_us": INT,  # median gap of these acts; null for a shared entity
         "expected": REAL,  # weight expected by chance
-        "log10_p": REAL,  # of the pair over all windows and channels, at most 0
-        "log10_q": REAL,  # Benjamini-Hochberg over all pairs of users
+        "log10_p": REAL,  # of the channel over its windows, at most 0
+        "log10_q": REAL,  # of the pair: Benjamini-Hochberg over all pairs of users
     },
     key=("user_a", "user_b", "channel"),
+    nullable=("gap_us",),
 )
 
 FEATURES = TableSchema(

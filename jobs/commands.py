@@ -186,7 +186,7 @@ def report_path(config: Config) -> str:
 
 def show_expansion(expansion: Any, *, as_json: bool) -> None:
     """Print an expansion as a table or as JSON."""
-    from graphguard.investigate.expand import render_expansion
+    from graphguard.investigate.render import render_expansion
 
     if as_json:
         _print_json(expansion.to_json())
@@ -196,7 +196,7 @@ def show_expansion(expansion: Any, *, as_json: bool) -> None:
 
 def show_explanation(explanation: Any, *, as_json: bool) -> None:
     """Print an explanation as text or as JSON."""
-    from graphguard.investigate.explain import render_explanation
+    from graphguard.investigate.render import render_explanation
 
     if as_json:
         _print_json(explanation.to_json())

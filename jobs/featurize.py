@@ -123,28 +123,32 @@ def _inputs(job: Job, name: str, anchor: date | None) -> dict[str, Any]:
     config = job.config
     until = day_us(anchor or job.as_of)
     since = until - config.graph.window.us if anchor is not None else 0
-    units: dict[str, list[str]] = {}
-    for log in sorted(config.logs):
-        folders = job.run.partitions("ingest", f"events/{log}")
-        units[log] = []
-        for unit, folder in folders.items():
-            facts = read_manifest(folder)
-            if facts["rows"] and facts["first_us"] < until and facts["last_us"] >= since:
-                units[log].append(f"{unit}/{folder.name}")
     pairs = job.run.partitions("link", "pairs").get(name)
     return {
         "format": FORMAT,
         "anchor": name,
         "as_of": None if anchor is not None else job.as_of,
-        "units": units,
+        "units": units_in(job, since, until),
         "pairs": pairs.name if pairs else None,
         "labels": _known_before(read_parquet(job.run.file("ingest", "labels.parquet")), until),
         "entities": _entities_mark(job, until),
         "themes": config.features,
-        "graph": config.graph.model_dump(mode="json", exclude={"hubs"}),
+        "graph": config.graph.model_dump(mode="json"),
         "logs": {log: config.logs[log].model_dump(exclude={"path"}) for log in config.logs},
         "training": [config.training.target, config.training.anchor],
     }
+
+
+def units_in(job: Job, since_us: int, until_us: int) -> dict[str, list[str]]:
+    """Stored units of every log with events in a span of time, by name and fingerprint."""
+    units: dict[str, list[str]] = {}
+    for log in sorted(job.config.logs):
+        units[log] = []
+        for name, folder in job.run.partitions("ingest", f"events/{log}").items():
+            facts = read_manifest(folder)
+            if facts["rows"] and facts["first_us"] < until_us and facts["last_us"] >= since_us:
+                units[log].append(f"{name}/{folder.name}")
+    return units
 
 
 def _known_before(labels: pl.DataFrame, until_us: int) -> str:

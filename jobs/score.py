@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from graphguard.config.values import day_us
 from graphguard.features.catalogue import column_catalogue
+from graphguard.features.neighbours import neighbour_catalogue
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.slices import slices
@@ -18,6 +20,7 @@ from graphguard.schema import SCORES
 from graphguard.scores.facts import coaction_facts, shared_facts
 from graphguard.scores.reasons import (
     Contributions,
+    Source,
     coaction_reasons,
     column_reasons,
     population_contributions,
@@ -51,7 +54,7 @@ def run(job: Job, out: Path) -> Facts:
         _column_reasons(job, graph, predictions),
         ring_reasons(rings, members),
         shared_reasons(_shared(job, graph)),
-        coaction_reasons(coaction_facts(evidence)),
+        coaction_reasons(coaction_facts(evidence, _words(job))),
     ]
     scored = predictions.select("key")
     reasons = reasons_json(part.join(scored, on="key", how="semi") for part in parts)
@@ -70,24 +73,44 @@ def _column_reasons(job: Job, graph: HeteroGraph, predictions: pl.DataFrame) -> 
     score = np.array([risk.get(key, -1.0) for key in keys])
     top = np.argsort(-score, kind="stable")[:EXPLAINED]
     top = np.sort(top[score[top] >= 0])
-    rows = data.rows.take(chosen[top])
-    phrases = {column.name: column.phrase for column in column_catalogue(job.config)}
-    return column_reasons(_contributions(job, rows, keys.gather(top)), phrases)
+    rows, everyone = data.rows.take(chosen[top]), data.rows.x[chosen]
+    catalogue = [*column_catalogue(job.config), *neighbour_catalogue(job.config)]
+    phrases = {column.name: column.phrase for column in catalogue}
+    return column_reasons(_contributions(job, rows, keys.gather(top), everyone), phrases)
 
 
-def _contributions(job: Job, rows: Rows, keys: pl.Series) -> Contributions:
-    """Exact tree contributions of the champion, else of the trees beside it, else none."""
-    for source, folder in (
+def _contributions(
+    job: Job, rows: Rows, keys: pl.Series, everyone: NDArray[np.float32]
+) -> Contributions:
+    """Exact tree contributions of the champion, else of the trees beside it, else distances."""
+    places: tuple[tuple[Source, Path], ...] = (
         ("model", job.run.stage("train") / "model"),
         ("challenger", job.run.stage("train") / "challengers" / "trees"),
-    ):
+    )
+    for source, folder in places:
         if not folder.is_dir():
             continue
         model = load_model(folder)
         if isinstance(model, TreesModel):
+            place = {name: number for number, name in enumerate(rows.names)}
+            values = rows.x[:, [place[name] for name in model.columns]]
             pushes = model.contributions(rows)[:, :-1]
-            return Contributions(keys, pushes, rows.x, rows.names, source)  # type: ignore[arg-type]
-    return population_contributions(keys, rows.x, rows.names)
+            return Contributions(keys, pushes, values, model.columns, source)
+    return population_contributions(keys, rows.x, rows.names, population=everyone)
+
+
+def _words(job: Job) -> dict[str, tuple[str, str]]:
+    """Verb and noun of each trace: its relation and target type, where it is an edge."""
+    words = {}
+    for trace in job.config.rings.traces:
+        names = [
+            edge.name
+            for edge in job.config.graph.edges
+            if edge.log == trace.log and edge.target == trace.object
+        ]
+        verb, noun = (names[0][1], names[0][2]) if names else ("acts on", trace.object)
+        words[f"{trace.log}.{trace.object}"] = (verb, noun)
+    return words
 
 
 def _shared(job: Job, graph: HeteroGraph) -> pl.DataFrame:

@@ -56,7 +56,8 @@ def run(job: Job, out: Path) -> Facts:
         folder = out / "model" if name == choice.champion else out / "challengers" / name
         model.save(folder)
         calibrators[name].save(folder / "calibrator.json")
-    metrics = _metrics(job, table, choice)
+    group = _components(job, graph)[data.rows.node[parts["certify"]]]
+    metrics = _metrics(job, table, choice, group)
     metrics["model_id"] = _model_id(job, choice.champion, metrics)
     write_json(out / "metrics.json", metrics)
     write_json(out / "card.json", _card(job, data, parts, models[choice.champion], metrics))
@@ -70,7 +71,8 @@ def load_dataset(job: Job, graph: HeteroGraph) -> Dataset:
     labels = read_parquet(job.run.file("ingest", "labels.parquet"))
     horizon = job.config.training.horizon.us
     label = label_rows(features, bad_spans(labels.filter("trains")), horizon, day_us(job.as_of))
-    return make_dataset(features, graph.storage(target), label)
+    node = graph.dense(target, features.get_column("entity").to_numpy())
+    return make_dataset(features, node, label)
 
 
 def _positions(job: Job, data: Dataset, graph: HeteroGraph) -> dict[str, NDArray[np.int64]]:
@@ -119,11 +121,11 @@ def _components(job: Job, graph: HeteroGraph) -> NDArray[np.int32]:
     pairs = read_pairs(job.run, f"anchor={job.as_of.isoformat()}")
     limit = np.log10(job.config.rings.false_discovery_rate)
     strong = pairs.filter(pl.col("log10_q") <= limit)
-    storage = graph.storage(job.config.training.target)
-    dense = np.full(int(storage.max(initial=-1)) + 1, -1, dtype=np.int64)
-    dense[storage] = np.arange(storage.size)
-    ends = [dense[strong.get_column(name).to_numpy()] for name in ("user_a", "user_b")]
-    return linked_components(storage.size, *ends)
+    target = job.config.training.target
+    ends = [
+        graph.dense(target, strong.get_column(name).to_numpy()) for name in ("user_a", "user_b")
+    ]
+    return linked_components(graph.num_nodes[target], ends[0], ends[1])
 
 
 def _choose(job: Job, scores: Scores, label: NDArray[np.int8]) -> Choice:
@@ -176,7 +178,9 @@ def _evaluation(
     return pl.concat(frames).select(list(EVALUATION.columns))
 
 
-def _metrics(job: Job, table: pl.DataFrame, choice: Choice) -> dict[str, Any]:
+def _metrics(
+    job: Job, table: pl.DataFrame, choice: Choice, group: NDArray[np.int32]
+) -> dict[str, Any]:
     """metrics.json: quality by model and slice, the champion's calibration and thresholds."""
     ranked = rank_metrics(job.config.policy.review_budget)
     models: dict[str, Any] = {}
@@ -208,7 +212,7 @@ def _metrics(job: Job, table: pl.DataFrame, choice: Choice) -> dict[str, Any]:
             "brier_skill": brier_skill(probability, label),
             "bins": [asdict(one) for one in reliability_bins(probability, label)],
         },
-        "thresholds": _thresholds(job, proof),
+        "thresholds": _thresholds(job, proof, group),
     }
 
 
@@ -217,8 +221,11 @@ def _intervals(job: Job, frame: pl.DataFrame, ranked: dict[str, RankMetric]) -> 
     return intervals(frame.get_column("risk_score").to_numpy(), label, ranked, _bootstrap(job))
 
 
-def _thresholds(job: Job, proof: pl.DataFrame) -> dict[str, Any]:
-    """What the certification slice proves for each action that promises a precision."""
+def _thresholds(job: Job, proof: pl.DataFrame, group: NDArray[np.int32]) -> dict[str, Any]:
+    """What the certification slice proves for each action that promises a precision.
+
+    Linked users count together: a ring of twenty is one piece of evidence.
+    """
     found = {}
     for action in job.config.policy.actions:
         if action.precision is not None and action.score == "risk_score":
@@ -227,6 +234,7 @@ def _thresholds(job: Job, proof: pl.DataFrame) -> dict[str, Any]:
                 proof.get_column("label").to_numpy().astype(np.int8),
                 action.precision,
                 action.confidence,
+                group,
             )
             found[action.name] = asdict(certificate)
     return found

@@ -4,8 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("POLARS_MAX_THREADS", "2")
+# A busy machine is no failure: examples have no deadline.
+settings.register_profile("graphguard", deadline=None)
+settings.load_profile("graphguard")
 
 
 @pytest.fixture(scope="session")

@@ -32,8 +32,10 @@ ROOTS = {
 
 def modules() -> list[tuple[str, Path]]:
     root = Path(graphguard.__file__).parent
-    found = [("graphguard." + ".".join(path.relative_to(root).with_suffix("").parts), path)
-             for path in root.rglob("*.py")]
+    found = [
+        ("graphguard." + ".".join(path.relative_to(root).with_suffix("").parts), path)
+        for path in root.rglob("*.py")
+    ]
     for name, folder in ROOTS.items():
         found += [(f"graphguard.{name}.{path.stem}", path) for path in folder.glob("*.py")]
     return found

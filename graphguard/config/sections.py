@@ -138,7 +138,7 @@ class TreesConfig(Section):
     learning_rate: float = Field(0.05, gt=0)
     """Shrinkage of each round."""
     bags: int = Field(3, ge=1)
-    """Boosters with different seeds whose probabilities are averaged."""
+    """Boosters with different seeds whose log-odds are averaged."""
 
 
 class TrainingConfig(Section):
@@ -288,6 +288,16 @@ class PolicyConfig(Section):
     """How long a user is left alone after the same action."""
     hysteresis: float = Field(0.0, ge=0, lt=1)
     """How far a score may fall below its threshold before a standing decision is dropped."""
+
+    @field_validator("actions")
+    @classmethod
+    def _own_names(cls, value: tuple[ActionConfig, ...]) -> tuple[ActionConfig, ...]:
+        names = [action.name for action in value]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            message = f"two actions have the name '{twice[0]}'"
+            raise ValueError(message)
+        return value
 
 
 class ExportConfig(Section):

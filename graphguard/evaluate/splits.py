@@ -100,7 +100,13 @@ def stratified_group_folds(
     order = np.lexsort((first_hash, -rows, -positives))
     fold_of_group = np.empty(len(rows), dtype=np.int64)
     heap = [(0, 0, fold) for fold in range(folds)]
-    for number in order.tolist():
+    with_positives = int((positives > 0).sum())
+    for place, number in enumerate(order.tolist()):
+        if place == with_positives:
+            # No group left has a positive: from here on only the number of rows is evened out, or
+            # all of them would go to the fold that has one positive less.
+            heap = [(0, has_rows, fold) for _, has_rows, fold in heap]
+            heapq.heapify(heap)
         has_positives, has_rows, fold = heap[0]
         fold_of_group[number] = fold
         grown = (has_positives + int(positives[number]), has_rows + int(rows[number]), fold)

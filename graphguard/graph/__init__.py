@@ -1,1 +1,1 @@
-"""TODO."""
+"""The heterogeneous graph: built, mapped, sampled, propagated, and handed to other libraries."""

@@ -152,6 +152,14 @@ class HeteroGraph:
             return np.arange(self.num_nodes[node_type])
         return _map(self._folder / "nodes" / node_type / "storage.npy")
 
+    def dense(self, node_type: str, storage: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Dense index of each storage index; -1 where the graph does not hold it."""
+        mine = self.storage(node_type)
+        size = int(max(mine.max(initial=-1), storage.max(initial=-1))) + 1
+        table = np.full(size, -1, dtype=np.int64)
+        table[mine] = np.arange(len(mine))
+        return np.asarray(table[storage])
+
     def index_of(self, node_type: str, key: str) -> int:
         """Dense index of a key.
 

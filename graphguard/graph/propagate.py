@@ -4,8 +4,8 @@ A row is (user, anchor). Its neighbours through a relation are the other users w
 [anchor - window, anchor), an object that the row's user touched then too. Every object gives the
 mean of its other users' values, each user counted once a day; objects are weighted by
 1 / log(2 + touches by others), so that a device of two says more than a viral post. A user's values
-count only if they were made before the row's anchor, and a user counts as known bad only if that
-was known before it. One's own values and label are left out.
+count only if they were made before the row's anchor (or at it, where all rows share one), and a
+user counts as known bad only if that was known before it. One's own values and label are left out.
 
 Rows of one anchor share their sums, in O(edges). Rows with anchors of their own take differences of
 running totals over time. Both add fixed-point integers: no order of addition changes a bit.

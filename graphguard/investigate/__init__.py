@@ -1,1 +1,1 @@
-"""TODO."""
+"""Questions to a committed run: expansion from a seed, explanation of a user."""

@@ -39,21 +39,19 @@ class Dataset:
 
 
 def make_dataset(
-    features: pl.DataFrame, storage: NDArray[np.int64], label: NDArray[np.bool_]
+    features: pl.DataFrame, node: NDArray[np.int64], label: NDArray[np.bool_]
 ) -> Dataset:
     """Turn a features table into arrays.
 
     Args:
         features: FEATURES, in order of anchor and key.
-        storage: Storage index of each dense index of the run's graph, shape [num_nodes].
+        node: Dense index of each row's user in the run's graph, shape [rows].
         label: Whether each row is positive, shape [rows].
     """
-    dense = np.full(int(storage.max(initial=-1)) + 1, -1, dtype=np.int64)
-    dense[storage] = np.arange(storage.size)
     names = tuple(name for name in features.columns if name not in FEATURES.columns)
     x = features.select(names).to_numpy().astype(np.float32, copy=False)
     rows = Rows(
-        node=dense[features.get_column("entity").to_numpy()],
+        node=node,
         anchor_us=features.get_column("anchor_us").to_numpy().astype(np.int64, copy=True),
         x=np.ascontiguousarray(np.where(np.isfinite(x), x, np.nan)),
         names=names,

@@ -119,3 +119,12 @@ def test_masks_that_share_a_row_are_refused():
 def test_one_fold_is_refused():
     with pytest.raises(ValueError, match="got 1"):
         stratified_folds(hashes(3), np.zeros(3), 1)
+
+
+def test_an_odd_number_of_positives_does_not_send_all_negatives_to_one_half():
+    label = np.array([1, 1, 1] + [0] * 100)
+
+    first = split_in_half_by_component(np.arange(103), hashes(103), label)
+
+    assert sorted([int(label[first].sum()), int(label[~first].sum())]) == [1, 2]
+    assert abs(int(first.sum()) - int((~first).sum())) <= 1

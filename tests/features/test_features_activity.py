@@ -47,6 +47,15 @@ def test_new_objects_of_the_last_quarter_are_told_from_old_ones(likes_table):
     assert one(table, "likes:content.newest_object_age_d") == 1
 
 
+def test_steps_stay_on_an_object_or_move_to_another(likes_table):
+    # seconds before the anchor:   5@100   5@90 (stay, 10 s)   6@70 (move, 20 s)   5@40 (move, 30 s)
+    table = likes_table([(1, 5, 100), (1, 5, 90), (1, 6, 70), (1, 5, 40)], users=[1])
+
+    assert one(table, "likes:content.stay_share") == pytest.approx(1 / 3)
+    assert one(table, "likes:content.median_move_s") == 25
+    assert one(table, "likes:content.median_return_s") == 30
+
+
 def test_a_user_without_events_counts_zero_and_knows_nothing_else(likes_table):
     table = likes_table([(2, 5, 60)], users=[1, 2])
 

@@ -76,6 +76,8 @@ def test_history_agrees_with_looking_at_every_event(seed, shared_since):
         assert history.first_us()[place] == (time[others].min() if others.any() else -1)
         own = (item == item[event]) & (time >= start) & (user == user[event])
         assert history.own_first_us()[place] == time[own].min()
+        before = own & (time < time[event])
+        assert history.own_previous_us()[place] == (time[before].max() if before.any() else -1)
 
 
 def test_no_events_have_no_history():

@@ -40,7 +40,8 @@ def around(config, tmp_path):
         ones = np.ones(user.size, dtype=np.int32)
         edges = EdgeArrays(user - 1, target, time, ones)
         write_graph(tmp_path, nodes, [(edge.name, edges)], {}, 7)
-        events = pl.DataFrame({"time_us": time, edge.source: 10 - user, edge.target: target}).lazy()
+        stored = 10 - item if edge.name[2] == "user" else item
+        events = pl.DataFrame({"time_us": time, edge.source: 10 - user, edge.target: stored}).lazy()
         each = np.broadcast_to(np.asarray(anchors, dtype=np.int64), (4,))
         rows = pl.DataFrame({"entity": [9, 8, 7, 6], "anchor_us": each})
         own = feature_table(FeatureInputs(rows, {log: events}), platform)

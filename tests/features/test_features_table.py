@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -317,3 +319,15 @@ def test_no_rows_make_an_empty_table():
 
     assert table.height == 0
     assert table.width == 2 + len(column_catalogue(platform()))
+
+
+def test_every_feature_is_in_the_docs():
+    page = (Path(__file__).parents[2] / "docs" / "features.md").read_text(encoding="utf-8")
+
+    missing = [
+        feature.__name__
+        for theme in THEMES.values()
+        for feature in theme.COLUMNS
+        if f"| `{feature.__name__}` | {feature.__doc__.splitlines()[0]}" not in page
+    ]
+    assert missing == []

@@ -1,0 +1,177 @@
+"""What a night will need, from the footers of its files alone: rows, memory, time; and if it fits.
+
+Coefficients are those of `benchmarks/nightly.py` on two cores, rounded up; `benchmarks/README.md`
+has the table they come from.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from graphguard.config.anchors import calendar_anchors
+from graphguard.config.sections import Config
+from graphguard.errors import ConfigError, FileUnreadable
+from graphguard.tables.sources import find_units
+
+SECONDS_PER_MILLION = {
+    "ingest": 4.0,
+    "build_graph": 2.5,
+    "link": 8.0,
+    "featurize": 8.0,
+    "train": 12.0,
+    "embed": 3.0,
+    "find_rings": 2.0,
+}
+"""Seconds per million events read by a stage."""
+PER_ANCHOR = ("link", "featurize")
+"""Stages that read a window per anchor that is not stored yet."""
+BYTES_PER_EVENT = 220.0
+"""Peak memory per event of the span: features, graph and one stage's arrays."""
+BASE_BYTES = 700e6
+MOST_ROW_BYTES = 64e9
+"""A file whose rows times declared widths exceed this is refused before it is read."""
+
+
+class DoesNotFit(ConfigError):
+    """A night needs more than the config allows."""
+
+    def __init__(self, reasons: list[str]) -> None:
+        self.reasons = reasons
+        super().__init__(f"this night does not fit: {'; '.join(reasons)}")
+
+
+@dataclass(frozen=True)
+class LogPlan:
+    """One log: its files, rows and days."""
+
+    name: str
+    files: int
+    rows: int
+    bytes: int
+    first: date | None
+    last: date | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to expect of the first night and of an ordinary one."""
+
+    logs: tuple[LogPlan, ...]
+    anchors: int
+    span_days: int
+    seconds: dict[str, tuple[float, float]]
+    """By stage: a first night, with all anchors, and an ordinary one."""
+    memory_gb: float
+    limit_gb: float
+    reasons: tuple[str, ...]
+    """Why it does not fit; empty where it does."""
+
+    @property
+    def fits(self) -> bool:
+        """Whether the night may run."""
+        return not self.reasons
+
+    def require_fit(self) -> None:
+        """Raise `DoesNotFit` unless the night fits."""
+        if self.reasons:
+            raise DoesNotFit(list(self.reasons))
+
+    def render(self) -> Group:
+        """Tables for a terminal."""
+        logs = Table("log", "files", "rows", "MB", "first day", "last day")
+        for one in self.logs:
+            days = [str(day) if day else "-" for day in (one.first, one.last)]
+            logs.add_row(
+                one.name, f"{one.files:,}", f"{one.rows:,}", f"{one.bytes / 1e6:,.0f}", *days
+            )
+        stages = Table("stage", "first night, s", "ordinary night, s")
+        for stage, (first, later) in self.seconds.items():
+            stages.add_row(stage, f"{first:,.0f}", f"{later:,.0f}")
+        totals = [sum(part) for part in zip(*self.seconds.values(), strict=True)]
+        stages.add_row("all", f"{totals[0]:,.0f}", f"{totals[1]:,.0f}", style="bold")
+        text = (
+            f"{self.anchors} anchors over {self.span_days} days; about {self.memory_gb:.1f} GB of "
+            f"memory, {self.limit_gb:.1f} GB allowed"
+        )
+        return Group(logs, stages, Text(text))
+
+
+def plan(config: Config) -> Plan:
+    """Plan a night without reading a row.
+
+    Raises:
+        InputMissing: A log has no file.
+        FileUnreadable: A file has no readable footer, or declares absurdly many rows.
+        BadSetting: The config names no cutoff.
+    """
+    as_of = config.as_of or date.max
+    if config.training.event is None and config.as_of is not None:
+        anchors = calendar_anchors(config, config.as_of)
+        first_day, number = anchors.first_day, len(anchors.all())
+        span = (config.as_of - first_day).days
+    else:
+        first_day, number, span = date.min, 1, 0
+    logs = tuple(_log(config, name, (first_day, as_of)) for name in sorted(config.logs))
+    rows = sum(one.rows for one in logs)
+    days = span or max(1, max((one.files for one in logs), default=1))
+    window = min(rows, rows * config.graph.window.days / days) if span else rows
+    seconds = {}
+    for stage, cost in SECONDS_PER_MILLION.items():
+        if stage in PER_ANCHOR:
+            first, later = window * number, window
+        elif stage in ("ingest", "build_graph"):
+            first, later = float(rows), 2 * rows / days
+        else:
+            first = later = window * number
+        seconds[stage] = (cost * first / 1e6 + 0.5, cost * later / 1e6 + 0.5)
+    memory = (BASE_BYTES + BYTES_PER_EVENT * rows) / 1e9
+    limit = config.limits.memory_gb
+    reasons = []
+    if memory > limit:
+        reasons.append(
+            f"about {memory:.1f} GB of memory are needed and limits.memory_gb is {limit:.1f}: "
+            f"lower training.anchors or graph.window, or raise the limit on a larger machine"
+        )
+    return Plan(logs, number, span, seconds, memory, limit, tuple(reasons))
+
+
+def _log(config: Config, name: str, span: tuple[date, date]) -> LogPlan:
+    units = find_units(name, config.logs[name].path, config.root)
+    used = [unit for unit in units if unit.day is None or span[0] <= unit.day < span[1]]
+    files = [path for unit in used for path in unit.files]
+    rows = sum(_rows(path) for path in files)
+    days = sorted(unit.day for unit in used if unit.day is not None)
+    size = sum(path.stat().st_size for path in files)
+    ends = (days[0], days[-1]) if days else (None, None)
+    return LogPlan(name, len(files), rows, size, *ends)
+
+
+def _rows(path: Path) -> int:
+    """Rows that a footer declares.
+
+    A small file can declare a billion rows (runs of one value pack well), so what counts is rows
+    times the widths of their columns once decoded.
+    """
+    try:
+        footer = pq.read_metadata(path)
+        schema = footer.schema.to_arrow_schema()
+    except (OSError, pa.ArrowException) as error:
+        raise FileUnreadable(path, " ".join(str(error).split())[:200]) from error
+    width = sum(_width(one.type) for one in schema)
+    if footer.num_rows * width > MOST_ROW_BYTES:
+        reason = f"it declares {footer.num_rows:,} rows of {width} bytes; split it into days"
+        raise FileUnreadable(path, reason)
+    return int(footer.num_rows)
+
+
+def _width(kind: pa.DataType) -> int:
+    try:
+        return max(1, int(kind.bit_width) // 8)
+    except ValueError:
+        return 16

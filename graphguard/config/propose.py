@@ -1,0 +1,248 @@
+"""Propose a config from the columns of a platform's logs; every guess says why it was made."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import polars as pl
+
+from graphguard.errors import ColumnMissing, FileUnreadable, InputMissing
+
+SAMPLE_ROWS = 20_000
+TIME_NAMES = ("ts", "time", "timestamp", "created_at", "event_time", "date")
+ACTOR_NAMES = (
+    "user_id",
+    "user",
+    "account_id",
+    "account",
+    "author_id",
+    "author",
+    "actor",
+    "uid",
+    "customer_id",
+    "member_id",
+)
+OBJECT_HINT = re.compile(
+    r"(_id|_key|_hash|^id|device|address|^ip|ip$|url|link|page|hashtag|phone|email|card|target|"
+    r"content|item|object|terminal)$"
+)
+TEXT_HINT = re.compile(r"(text|caption|body|message|comment|title|bio)$")
+EPOCH_US = (946_684_800_000_000, 4_102_444_800_000_000)
+"""Integers between the years 2000 and 2100 in microseconds may be times."""
+LABEL_NAMES = (
+    "is_abusive",
+    "is_spam",
+    "is_bad",
+    "is_vandal",
+    "is_fraud",
+    "label",
+    "abusive",
+    "bad",
+)
+
+
+@dataclass
+class LogGuess:
+    """What the columns of one log seem to be."""
+
+    name: str
+    path: str
+    time: str | None = None
+    why_time: str = ""
+    actor: str | None = None
+    objects: list[str] = field(default_factory=list)
+    text: str | None = None
+    key: str | None = None
+    numeric: list[str] = field(default_factory=list)
+    categorical: list[str] = field(default_factory=list)
+
+
+def propose_config(logs: dict[str, Path], labels: Path | None, root: Path) -> str:
+    """Write a config as YAML text.
+
+    Args:
+        logs: A Parquet file or a folder of them, by the log's name.
+        labels: A Parquet file or folder with decisions, if there is one.
+        root: Folder that paths in the config are relative to.
+
+    Raises:
+        InputMissing: A path holds no Parquet file.
+        FileUnreadable: A file is no Parquet.
+        ColumnMissing: No log has a column that could be the acting user.
+    """
+    guesses = [_guess(name, path, root) for name, path in logs.items()]
+    actor = _common_actor(guesses)
+    for guess in guesses:
+        if actor in guess.objects:
+            guess.objects.remove(actor)
+            guess.actor = actor
+    if not any(guess.actor for guess in guesses):
+        found = sorted({column for guess in guesses for column in guess.objects})
+        table = "logs"
+        raise ColumnMissing(table, "user_id", found)
+    lines = [
+        "# Proposed by `graphguard init` from the columns of your logs. Read it over: a guess",
+        "# says why it was made. `graphguard settings` explains every setting.",
+        "workspace: workspace",
+        "# as_of: 2026-01-31   # or pass --as-of",
+        "",
+        "logs:",
+    ]
+    for guess in guesses:
+        lines += _log_lines(guess)
+    lines += ["", "graph:", "  window: 30d", "  edges:"]
+    for guess in guesses:
+        lines += _edge_lines(guess)
+    lines += ["", *_label_lines(labels, root, actor), "", *_ring_lines(guesses)]
+    return "\n".join(lines) + "\n"
+
+
+def _guess(name: str, path: Path, root: Path) -> LogGuess:
+    files, pattern = _files(name, path, root)
+    frame = _sample(files[0])
+    guess = LogGuess(name, pattern)
+    for column, kind in frame.schema.items():
+        _place(guess, column, kind, frame.get_column(column))
+    if guess.time is None:
+        guess.why_time = "no column looks like a time, so its events count as before any cutoff"
+    for column in list(guess.objects):
+        values = frame.get_column(column)
+        is_key = values.n_unique() == values.len() and values.len() > 1 and not values.null_count()
+        if is_key and column not in ACTOR_NAMES and guess.key is None:
+            guess.key = column
+    return guess
+
+
+def _place(guess: LogGuess, column: str, kind: pl.DataType, values: pl.Series) -> None:
+    lower = column.lower()
+    distinct = values.n_unique() / max(values.len(), 1)
+    if isinstance(kind, pl.Datetime) or kind == pl.Date:
+        if guess.time is None or lower in TIME_NAMES:
+            guess.time, guess.why_time = column, f"it has type {kind}"
+    elif (
+        kind.is_integer()
+        and lower in TIME_NAMES
+        and values.drop_nulls().is_between(*EPOCH_US).all()
+    ):
+        guess.time, guess.why_time = column, "its integers are microseconds of this century"
+    elif kind == pl.String and TEXT_HINT.search(lower):
+        guess.text = guess.text or column
+    elif kind == pl.Boolean:
+        guess.categorical.append(column)
+    elif (kind == pl.String or kind.is_integer()) and (
+        OBJECT_HINT.search(lower) or lower in ACTOR_NAMES
+    ):
+        guess.objects.append(column)
+    elif kind.is_float() or kind.is_integer():
+        guess.numeric.append(column)
+    elif kind == pl.String and distinct > 0.2:
+        guess.objects.append(column)
+    elif kind == pl.String:
+        guess.categorical.append(column)
+
+
+def _is_epoch(values: pl.Series) -> bool:
+    return bool(values.drop_nulls().is_between(*EPOCH_US).all())
+
+
+def _common_actor(guesses: list[LogGuess]) -> str:
+    """The column that acts: a usual name first, then the one in most logs."""
+    columns = [column for guess in guesses for column in guess.objects]
+    if not columns:
+        return ""
+    usual = [name for name in ACTOR_NAMES if name in columns]
+    return usual[0] if usual else max(dict.fromkeys(columns), key=columns.count)
+
+
+def _files(name: str, path: Path, root: Path) -> tuple[list[Path], str]:
+    if path.is_file():
+        return [path], _relative(path, root)
+    files = sorted(path.rglob("*.parquet"))
+    if not files:
+        remedy = "pass a Parquet file, or a folder with some"
+        raise InputMissing(name, str(path), remedy)
+    place = files[0].relative_to(path).parent
+    parts = [re.sub(r"\d{4}-\d{2}-\d{2}", "{date}", part) for part in place.parts]
+    return files, "/".join([_relative(path, root), *parts, "*.parquet"])
+
+
+def _relative(path: Path, root: Path) -> str:
+    resolved = path.resolve()
+    try:
+        return resolved.relative_to(root.resolve()).as_posix()
+    except ValueError:
+        return resolved.as_posix()
+
+
+def _sample(path: Path) -> pl.DataFrame:
+    try:
+        return pl.scan_parquet(path).head(SAMPLE_ROWS).collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise FileUnreadable(path, " ".join(str(error).split())[:200]) from error
+
+
+def _log_lines(guess: LogGuess) -> list[str]:
+    lines = [
+        f"  {guess.name}:",
+        f'    path: "{guess.path}"',
+        f"    time: {guess.time or 'none'}   # {guess.why_time}",
+    ]
+    if guess.key:
+        lines.append(f"    key: {guess.key}   # every value in the sample is different")
+    if guess.text:
+        lines.append(f"    text: {guess.text}   # by its name")
+    if guess.numeric:
+        lines.append(f"    numeric: [{', '.join(guess.numeric)}]")
+    if guess.categorical:
+        lines.append(f"    categorical: [{', '.join(guess.categorical)}]")
+    return lines
+
+
+def _edge_lines(guess: LogGuess) -> list[str]:
+    if guess.actor is None:
+        return [f"    # log '{guess.name}' has no user column, so it makes no edges"]
+    lines = []
+    for column in guess.objects:
+        if column == guess.key and len(guess.objects) > 1:
+            continue
+        kind = re.sub(r"(_id|_key|_hash)$", "", column.lower()) or column.lower()
+        lines.append(
+            f"    - {{name: [user, {guess.name}, {kind}], log: {guess.name}, "
+            f"source: {guess.actor}, target: {column}}}"
+        )
+    return lines
+
+
+def _label_lines(labels: Path | None, root: Path, actor: str) -> list[str]:
+    if labels is None:
+        return [
+            "labels:   # what people decided; correct path and columns",
+            '  path: "labels/*.parquet"',
+            f"  key: {actor}",
+            "  value: is_abusive",
+            "  known_at: decided_at",
+        ]
+    files, pattern = _files("labels", labels, root)
+    schema = _sample(files[0]).schema
+    times = [name for name, kind in schema.items() if isinstance(kind, pl.Datetime)]
+    known = [name for name in times if re.search(r"(decid|block|known|ban|enforc)", name)] or times
+    flags = [name for name in schema if name.lower() in LABEL_NAMES]
+    flags += [name for name, kind in schema.items() if kind == pl.Boolean]
+    key = actor if actor in schema else next(iter(schema))
+    value = flags[0] if flags else "is_abusive"
+    return [
+        "labels:",
+        f'  path: "{pattern}"',
+        f"  key: {key}",
+        f"  value: {value}   # by its name",
+        f"  known_at: {known[0] if known else 'decided_at'}   # when the decision was made",
+    ]
+
+
+def _ring_lines(guesses: list[LogGuess]) -> list[str]:
+    lines = ["rings:", "  traces:"]
+    for guess in guesses:
+        if guess.actor and guess.time:
+            things = [column for column in guess.objects if column != guess.key]
+            lines += [f"    - {{log: {guess.name}, object: {column}}}" for column in things[:2]]
+    return lines if len(lines) > 2 else []

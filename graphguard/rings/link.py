@@ -1,0 +1,160 @@
+"""One channel's links: pairs with their weight, what chance would give, and its p."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from graphguard.graph.interop import ranges
+from graphguard.rings.coaction import Acts, Coactions, find_coactions
+from graphguard.rings.significance import (
+    expected_weights,
+    log10_poisson_tail,
+    sharing_p,
+    timing_null,
+    timing_p,
+)
+
+KEPT = -3.0
+"""Pairs with a log10 p above this are not kept: chance alone makes one pair in a thousand."""
+
+LINK_SCHEMA = {
+    "user_a": pl.Int64,
+    "user_b": pl.Int64,
+    "window_us": pl.Int64,
+    "weight": pl.Int64,
+    "a_first": pl.Int64,
+    "gap_us": pl.Int64,
+    "expected": pl.Float64,
+    "log10_p": pl.Float64,
+}
+
+
+@dataclass(frozen=True)
+class LinkRules:
+    """How a channel is searched.
+
+    Attributes:
+        windows_us: Ascending windows.
+        max_burst: Acts within the widest window above which pairs are nominated by a sample.
+        max_sharers: Users of a shared object above which its pairs are not listed.
+        user_hash: Hash of each user's key, shape [num_users].
+    """
+
+    windows_us: list[int]
+    max_burst: int
+    max_sharers: int
+    user_hash: NDArray[np.uint64]
+
+
+def coaction_links(acts: Acts, born_us: NDArray[np.int64], rules: LinkRules) -> pl.DataFrame:
+    """Pairs that act together in time more than their activity and the objects' ages explain.
+
+    A pair must be unlikely under both nulls: who acts how much on what (Poisson on degrees), and,
+    given what both touched, how soon after one another (pooled over ages).
+
+    Args:
+        acts: Events of the trace; objects are 0 .. len(born_us) - 1.
+        born_us: First sight of each object.
+        rules: Windows and bounds.
+
+    Returns:
+        LINK_SCHEMA, sorted by pair.
+    """
+    found = find_coactions(acts, rules.windows_us, rules.user_hash, rules.max_burst)
+    if not found.pairs.height:
+        return pl.DataFrame(schema=LINK_SCHEMA)
+    number = len(rules.windows_us)
+    expected = np.stack([expected_weights(found, n) for n in range(number)])
+    weight = _columns(found.pairs, "weight", number)
+    activity = log10_poisson_tail(weight, expected)
+    # One object shared is no pattern, however small its chance.
+    activity[weight < 2] = 0.0
+    chosen = np.flatnonzero(activity.min(axis=0) + np.log10(number) <= KEPT)
+    pairs = found.pairs[chosen]
+    null = timing_null(acts, found, born_us, rules.windows_us)
+    both = np.stack(
+        [
+            np.maximum(activity[n, chosen], timing_p(acts, pairs, weight[n, chosen], n, null))
+            for n in range(number)
+        ]
+    )
+    best = both.argmin(axis=0)
+    at = (best, np.arange(len(chosen)))
+    p = np.minimum(both[at] + np.log10(number), 0.0)
+    table = pl.DataFrame(
+        {
+            "user_a": pairs.get_column("user_a"),
+            "user_b": pairs.get_column("user_b"),
+            "window_us": np.array(rules.windows_us)[best],
+            "weight": weight[:, chosen][at],
+            "a_first": _columns(pairs, "a_first", number)[at],
+            "expected": expected[:, chosen][at],
+            "log10_p": p,
+        }
+    ).filter(pl.col("log10_p") <= KEPT)
+    return _with_gaps(table, found).select(list(LINK_SCHEMA))
+
+
+def sharing_links(
+    user: NDArray[np.int64], objects: NDArray[np.int64], rules: LinkRules
+) -> pl.DataFrame:
+    """Pairs that share more rare objects than their numbers of objects explain.
+
+    Args:
+        user: User of each distinct (user, object), shape [m].
+        objects: Object of it, shape [m].
+        rules: Bounds.
+
+    Returns:
+        LINK_SCHEMA, sorted by pair.
+
+    Cost: O(sum of squares of the sizes of objects up to `max_sharers`).
+    """
+    order = np.lexsort((user, objects))
+    user, objects = user[order], objects[order]
+    starts = np.flatnonzero(np.diff(objects, prepend=-1))
+    sizes = np.diff(np.append(starts, len(objects)))
+    size = np.repeat(sizes, sizes)
+    end = np.repeat(starts + sizes, sizes)
+    place = np.arange(len(objects))
+    listed = np.where(size <= rules.max_sharers, end, place + 1)
+    one = np.repeat(place, listed - place - 1)
+    other = ranges(place + 1, listed)
+    pairs = (
+        pl.DataFrame({"user_a": user[one], "user_b": user[other], "sizes": size[one]})
+        .group_by("user_a", "user_b")
+        .agg(pl.col("sizes").sort())
+        .sort("user_a", "user_b")
+    )
+    if not pairs.height:
+        return pl.DataFrame(schema=LINK_SCHEMA)
+    p, expected, shared = sharing_p(user, objects, pairs, len(rules.user_hash))
+    return pairs.select(
+        "user_a",
+        "user_b",
+        pl.lit(0, dtype=pl.Int64).alias("window_us"),
+        pl.Series("weight", shared),
+        pl.lit(0, dtype=pl.Int64).alias("a_first"),
+        pl.lit(None, dtype=pl.Int64).alias("gap_us"),
+        pl.Series("expected", expected),
+        pl.Series("log10_p", p),
+    ).filter(pl.col("log10_p") <= KEPT)
+
+
+def _columns(pairs: pl.DataFrame, name: str, number: int) -> NDArray[np.int64]:
+    return np.stack([pairs.get_column(f"{name}_{n}").to_numpy() for n in range(number)])
+
+
+def _with_gaps(table: pl.DataFrame, found: Coactions) -> pl.DataFrame:
+    """Add the median gap of each pair's acts within its window."""
+    pair = ["user_a", "user_b"]
+    gaps = (
+        found.touches.select(*pair, "gap_us")
+        .join(table.select(*pair, "window_us"), on=pair)
+        .filter(pl.col("gap_us") <= pl.col("window_us"))
+        .group_by(pair)
+        .agg(pl.col("gap_us").median().round().cast(pl.Int64))
+    )
+    return table.join(gaps, on=pair, how="left", maintain_order="left")

@@ -1,0 +1,252 @@
+"""How likely is a pair's common activity by chance: p-values under nulls, and their discovery rate.
+
+Everything is kept as log10, since a ring's p underflows. Where several tests are made of one pair
+the smallest p counts times their number; Benjamini-Hochberg then goes over all pairs of users, not
+only over those that were seen together.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.special import gammaln
+from scipy.stats import poisson
+
+from graphguard.rings.coaction import Acts, Coactions
+
+Floats = NDArray[np.float64]
+LN10 = np.log(10.0)
+AGE_EDGES_S = np.array([0.0, *np.logspace(4, 22, 19, base=2.0), np.inf])
+"""Ages of an object in seconds, by powers of two from 16 s to seven weeks."""
+
+
+def log10_poisson_tail(count: NDArray[Any], expected: NDArray[Any]) -> Floats:
+    """log10 of the chance of `count` or more where `expected` are expected.
+
+    Above the mean a geometric series bounds the tail from above by its first term: exact to a few
+    percent there, and still a number where the tail itself underflows.
+
+    >>> np.round(log10_poisson_tail(np.array([3]), np.array([1e-3])), 2).tolist()
+    [-9.78]
+    """
+    count = np.asarray(count, dtype=np.float64)
+    mean = np.maximum(np.asarray(expected, dtype=np.float64), 1e-300)
+    far = count > mean + 1
+    log_first = count * np.log(mean) - mean - gammaln(count + 1)
+    bound = log_first - np.log1p(-np.minimum(mean / (count + 1), 1 - 1e-12))
+    exact = poisson.logsf(np.where(far, 0, count) - 1, mean)
+    tail: Floats = np.minimum(np.where(far, bound, exact) / LN10, 0.0)
+    return tail
+
+
+def expected_weights(coactions: Coactions, window: int) -> Floats:
+    """Objects that each pair would share within a window by chance: d_a d_b S / D^2.
+
+    d are the windowed slots of each user, D their sum and S the ordered slot pairs within the
+    window: who acts keeps his activity, and every object its crowd. Summed over all pairs this is
+    S/2, less what falls on one and the same user.
+
+    Args:
+        coactions: What `find_coactions` found.
+        window: Which of the windows.
+
+    Returns:
+        Shape [num_pairs].
+    """
+    slots = coactions.slots[window].astype(np.float64)
+    total = max(slots.sum(), 1.0)
+    a = coactions.pairs.get_column("user_a").to_numpy()
+    b = coactions.pairs.get_column("user_b").to_numpy()
+    scale: Floats = slots[a] * slots[b] * coactions.slot_pairs[window] / total**2
+    return scale
+
+
+@dataclass(frozen=True)
+class TimingNull:
+    """How often two touches of an object fall within each window, given the object's age at each.
+
+    An object's first hours are crowded, so two fans that are both there within minutes are often
+    seconds apart by chance; two users who meet within a minute on a post of yesterday are not. The
+    rates are pooled over all objects, or a ring would be most of its own object and mask itself.
+
+    Attributes:
+        rate: Shape [windows, ages, ages], share of pairs of touches with these ages in the window.
+        born_us: First sight of each object, shape [num_objects].
+    """
+
+    rate: Floats
+    born_us: NDArray[np.int64]
+
+    def ages(self, objects: NDArray[Any], time_us: NDArray[Any]) -> NDArray[np.int64]:
+        """Age class of touches."""
+        return age_classes((time_us - self.born_us[objects]) / 1e6)
+
+
+def age_classes(age_s: NDArray[Any]) -> NDArray[np.int64]:
+    """Class of each age in seconds; an age below 0 counts as 0."""
+    return np.asarray(np.searchsorted(AGE_EDGES_S, np.maximum(age_s, 0.0), side="right") - 1)
+
+
+def timing_null(
+    acts: Acts, coactions: Coactions, born_us: NDArray[np.int64], windows_us: list[int]
+) -> TimingNull:
+    """Pool over all objects how often touches of given ages meet within each window.
+
+    Args:
+        acts: All events of the trace.
+        coactions: Pairs within the widest window; bursts are left out on both sides.
+        born_us: First sight of each object, shape [num_objects].
+        windows_us: The windows.
+
+    Cost: O(events + pairs).
+    """
+    num = len(AGE_EDGES_S) - 1
+    first = _first_touches(acts)
+    calm = ~np.isin(first.object, coactions.burst_objects)
+    ages = age_classes((first.time_us - born_us[first.object]) / 1e6)
+    objects = first.object[calm]
+    _, place = np.unique(objects, return_inverse=True)
+    size = int(place.max()) + 1 if len(place) else 0
+    counts = np.zeros((size, num))
+    np.add.at(counts, (place, ages[calm]), 1.0)
+    chances = counts.T @ counts - np.diag(counts.sum(axis=0))
+    touches = coactions.touches
+    seen = ~np.isin(touches.get_column("object").to_numpy(), coactions.burst_objects)
+    one, other = touch_ages(touches, born_us)
+    gap = touches.get_column("gap_us").to_numpy()
+    rate = np.zeros((len(windows_us), num, num))
+    for number, window in enumerate(windows_us):
+        inside = seen & (gap <= window)
+        met = np.zeros((num, num))
+        np.add.at(met, (one[inside], other[inside]), 1.0)
+        met = met + met.T
+        rate[number] = np.minimum(
+            1.0, (met + 0.5 * _uniform(window)) / np.maximum(chances + 0.5, 0.5)
+        )
+    return TimingNull(rate, born_us)
+
+
+def touch_ages(
+    touches: pl.DataFrame, born_us: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Age classes of a's and b's acts at the least gap of each pair and object."""
+    born = born_us[touches.get_column("object").to_numpy()]
+    first = touches.get_column("first_us").to_numpy()
+    lead = touches.get_column("lead_us").to_numpy()
+    time_a, time_b = first + np.maximum(-lead, 0), first + np.maximum(lead, 0)
+    return age_classes((time_a - born) / 1e6), age_classes((time_b - born) / 1e6)
+
+
+def timing_p(
+    acts: Acts, pairs: pl.DataFrame, weights: NDArray[np.int64], window: int, null: TimingNull
+) -> Floats:
+    """log10 p of meeting `weights` times within a window, given all objects the two both touched.
+
+    Args:
+        acts: All events of the trace.
+        pairs: `user_a`, `user_b` of the pairs to test (those that passed the first test).
+        weights: Objects on which each pair met within the window.
+        window: Which of the null's windows.
+        null: Pooled rates.
+
+    Returns:
+        Shape [num_pairs]; the number of meetings is a sum of unlike coins, whose tail above the
+        mean a Poisson's bounds from above (Hoeffding).
+    """
+    first = _first_touches(acts)
+    table = pl.DataFrame({"user": first.user, "object": first.object, "time_us": first.time_us})
+    numbered = pairs.select("user_a", "user_b").with_row_index("pair")
+    common = numbered.join(table, left_on="user_a", right_on="user", how="inner").join(
+        table, left_on=["user_b", "object"], right_on=["user", "object"], suffix="_b", how="inner"
+    )
+    objects = common.get_column("object").to_numpy()
+    chance = null.rate[
+        window,
+        null.ages(objects, common.get_column("time_us").to_numpy()),
+        null.ages(objects, common.get_column("time_us_b").to_numpy()),
+    ]
+    expected = np.bincount(common.get_column("pair").to_numpy(), chance, len(pairs))
+    return log10_poisson_tail(weights, expected)
+
+
+def sharing_p(
+    user: NDArray[Any], objects: NDArray[Any], pairs: pl.DataFrame, num_users: int
+) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """log10 p of sharing so many objects so rare, and what was expected.
+
+    Under a degree-preserving null a pair shares d_a d_b S(n) / D^2 objects of at most n users,
+    where S(n) = sum of n_o (n_o - 1) over these objects. The rarest classes are tried by powers of
+    two, the smallest p counts times their number: a café of hundreds says nothing, a device of
+    three says much.
+
+    Args:
+        user: User of each distinct (user, object), shape [m].
+        objects: Object of it, shape [m].
+        pairs: `user_a`, `user_b`, and the list `sizes`: users of each object they share.
+        num_users: Number of users.
+
+    Returns:
+        log10 p, expected number and number shared in the class that decided; shape [pairs] each.
+    """
+    degree = np.bincount(user, minlength=num_users).astype(np.float64)
+    total = max(degree.sum(), 1.0)
+    _, sizes = np.unique(objects, return_counts=True)
+    classes = 2 ** np.arange(1, max(int(np.ceil(np.log2(max(sizes.max(initial=2), 2)))), 1) + 1)
+    a, b = (pairs.get_column(name).to_numpy() for name in ("user_a", "user_b"))
+    best = np.zeros(len(pairs))
+    expected, shared = np.zeros(len(pairs)), np.zeros(len(pairs), dtype=np.int64)
+    for limit in classes:
+        held = sizes[sizes <= limit].astype(np.float64)
+        mean = degree[a] * degree[b] * (held * (held - 1)).sum() / total**2
+        small = pl.col("sizes").list.eval(pl.element() <= int(limit)).list.sum()
+        count = pairs.select(small).to_series().cast(pl.Int64).to_numpy()
+        log_p = np.where(count > 0, log10_poisson_tail(count, mean), 0.0)
+        better = log_p < best
+        best = np.where(better, log_p, best)
+        expected, shared = np.where(better, mean, expected), np.where(better, count, shared)
+    return np.minimum(best + np.log10(len(classes)), 0.0), expected, shared
+
+
+def log10_q(log10_p: NDArray[Any], num_tests: float) -> Floats:
+    """Benjamini-Hochberg over `num_tests` tests, of which only the smallest p are given.
+
+    Args:
+        log10_p: Shape [n].
+        num_tests: All tests made, seen or not; at least n.
+
+    Returns:
+        log10 of the smallest false-discovery rate at which each is a discovery, at most 0.
+
+    >>> np.round(log10_q(np.array([-10.0, -3.0]), 1000), 2).tolist()
+    [-7.0, -0.3]
+    """
+    order = np.argsort(log10_p, kind="stable")
+    rank = np.arange(1, len(order) + 1)
+    raised = log10_p[order] + np.log10(max(num_tests, 1.0)) - np.log10(rank)
+    lowest = np.minimum.accumulate(raised[::-1])[::-1]
+    result = np.empty(len(order))
+    result[order] = np.minimum(lowest, 0.0)
+    return result
+
+
+def all_pairs(num_users: int) -> float:
+    """Pairs of users, U (U - 1) / 2."""
+    return num_users * (num_users - 1) / 2
+
+
+def _first_touches(acts: Acts) -> Acts:
+    """Each (user, object) once, at its first act."""
+    order = np.lexsort((acts.time_us, acts.object, acts.user))
+    user, objects = acts.user[order], acts.object[order]
+    new = np.ones(len(user), dtype=np.bool_)
+    new[1:] = (user[1:] != user[:-1]) | (objects[1:] != objects[:-1])
+    return Acts(user[new], objects[new], acts.time_us[order][new])
+
+
+def _uniform(window_us: int) -> Floats:
+    """Chance of meeting if both were anywhere in their age classes: where little was seen."""
+    width = np.diff(np.append(AGE_EDGES_S[:-1], 2 * AGE_EDGES_S[-2]))
+    both = np.maximum.outer(width, width)
+    return np.minimum(1.0, 2 * window_us / 1e6 / both)

@@ -1,0 +1,226 @@
+"""Find rings: linked and neighbouring users become rings with names that last."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from graphguard.config.values import day_us
+from graphguard.graph.hetero import HeteroGraph
+from graphguard.graph.interop import ranges
+from graphguard.index.neighbours import neighbourhoods
+from graphguard.index.protocol import IndexSettings
+from graphguard.jobs.context import Facts, Job
+from graphguard.rings.describe import RingInputs, member_table, ring_evidence, ring_table
+from graphguard.rings.extend import extend_groups
+from graphguard.rings.fusion import channel_bits, pair_bits
+from graphguard.rings.grouping import GroupRules, Links, find_groups
+from graphguard.rings.lineage import Change, carry_names
+from graphguard.rings.significance import all_pairs
+from graphguard.rings.similarity import mutual_pairs, similarity_p
+from graphguard.schema import RING_CHANGES, RING_EVIDENCE, RING_MEMBERS, RINGS
+from graphguard.tables.anchor_rows import held_bad
+from graphguard.tables.events import read_pairs
+from graphguard.tables.files import read_parquet, write_json, write_parquet
+from graphguard.tables.people import bad_spans
+
+PAIR = ("user_a", "user_b")
+EMBEDDING = "embedding"
+
+
+def run(job: Job, out: Path) -> Facts:
+    """Write rings, ring_members, ring_evidence, ring_changes and index.json."""
+    graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
+    target = job.config.training.target
+    pairs = _pairs(job, graph)
+    near, facts = _neighbours(job)
+    job.reporter.step(1, 3, "neighbourhoods")
+    num_pairs = all_pairs(graph.num_nodes[target])
+    groups = _groups(job, pairs, near)
+    inputs = _inputs(job, graph, (pairs, near), groups, num_pairs)
+    evidence = ring_evidence(inputs)
+    rings = ring_table(inputs, evidence)
+    # A ring that is no discovery by itself at the night's alpha is not reported at all.
+    rings = rings.filter(pl.col("log10_p") <= np.log10(job.config.rings.night_alpha))
+    evidence, members = (
+        part.join(rings.select("ring"), on="ring", how="semi", maintain_order="left")
+        for part in (evidence, member_table(inputs, evidence))
+    )
+    job.reporter.step(2, 3, "rings")
+    _write(job, graph, out, (rings, members, evidence))
+    write_json(out / "index.json", facts)
+    job.reporter.step(3, 3, "names")
+    return {"rows": rings.height, "num_rings": rings.height, "members": members.height, **facts}
+
+
+def _pairs(job: Job, graph: HeteroGraph) -> pl.DataFrame:
+    """PAIRS of the cutoff with dense users and `bits`."""
+    pairs = read_pairs(job.run, f"anchor={job.as_of.isoformat()}")
+    target = job.config.training.target
+    dense = {name: graph.dense(target, pairs.get_column(name).to_numpy()) for name in PAIR}
+    return pairs.with_columns(
+        *(pl.Series(name, values) for name, values in dense.items()),
+        channel_bits(pl.col("log10_p")).alias("bits"),
+    )
+
+
+def _neighbours(job: Job) -> tuple[pl.DataFrame, dict[str, object]]:
+    """Mutual embedding neighbours with their p, and how well the index found them."""
+    vectors = np.load(job.run.file("embed", "embeddings.npy"), allow_pickle=False)
+    rows = np.flatnonzero(np.isfinite(vectors).all(axis=1) & (np.abs(vectors).sum(axis=1) > 0))
+    settings = job.config.index
+    if len(rows) < 3:
+        empty = {"user_a": pl.Int64, "user_b": pl.Int64, "log10_p": pl.Float64}
+        return pl.DataFrame(schema=empty), {"engine": "none", "recall": None}
+    found = neighbourhoods(
+        vectors[rows],
+        min(settings.neighbours, len(rows) - 1),
+        IndexSettings(engine=settings.engine, seed=job.config.training.seed),
+        min(settings.recall_sample, len(rows)),
+    )
+    mutual = mutual_pairs(found.ids, found.similarity)
+    unit = vectors[rows] / np.linalg.norm(vectors[rows], axis=1, keepdims=True)
+    p = similarity_p(mutual, unit, job.config.training.seed)
+    table = mutual.select(
+        *(pl.Series(name, rows[mutual.get_column(name).to_numpy()]) for name in PAIR),
+        pl.Series("log10_p", p),
+    )
+    facts = {"engine": found.engine, "recall": found.recall, "neighbours": settings.neighbours}
+    return table, facts
+
+
+def _groups(job: Job, pairs: pl.DataFrame, near: pl.DataFrame) -> list[NDArray[np.int64]]:
+    """Groups of discoveries, extended by users whom weaker links and neighbourhood both name."""
+    settings = job.config.rings
+    strong = pairs.filter(pl.col("log10_q") <= np.log10(settings.false_discovery_rate))
+    bits = pair_bits(strong)
+    first, second, weight = (bits.get_column(name).to_numpy() for name in (*PAIR, "bits"))
+    rules = GroupRules(min_members=settings.min_members)
+    groups = find_groups(Links(first, second, weight), rules)
+    return extend_groups(groups, pairs, near)
+
+
+def _inputs(
+    job: Job,
+    graph: HeteroGraph,
+    links: tuple[pl.DataFrame, pl.DataFrame],
+    groups: list[NDArray[np.int64]],
+    num_pairs: float,
+) -> RingInputs:
+    pairs, near = links
+    target = job.config.training.target
+    numbers = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    users = np.concatenate(groups) if groups else np.zeros(0, dtype=np.int64)
+    members = pl.DataFrame({"ring": numbers.astype(np.int64), "user": users.astype(np.int64)})
+    predictions = read_parquet(job.run.file("embed", "predictions.parquet"))
+    scored = graph.dense(target, predictions.get_column("entity").to_numpy())
+    risk = pl.DataFrame({"user": scored, "risk_score": predictions.get_column("risk_score")})
+    neighbour = near.with_columns(
+        pl.lit(EMBEDDING).alias("channel"),
+        pl.lit(0, dtype=pl.Int64).alias("window_us"),
+        pl.lit(0, dtype=pl.Int64).alias("weight"),
+        pl.lit(0.0).alias("expected"),
+        pl.lit(0.0).alias("log10_q"),
+        channel_bits(pl.col("log10_p")).alias("bits"),
+    )
+    evidence = pl.concat([pairs, neighbour], how="diagonal_relaxed")
+    return RingInputs(
+        members=members,
+        evidence=evidence,
+        risk=risk,
+        bad=pl.DataFrame({"user": _bad(job, graph)}),
+        touches=_touches(job, graph, users),
+        num_pairs=num_pairs,
+    )
+
+
+def _bad(job: Job, graph: HeteroGraph) -> NDArray[np.int64]:
+    """Dense users held to be bad at the cutoff."""
+    spans = bad_spans(read_parquet(job.run.file("ingest", "labels.parquet")))
+    rows = spans.select("entity").unique().sort("entity")
+    rows = rows.with_columns(pl.lit(day_us(job.as_of), dtype=pl.Int64).alias("anchor_us"))
+    bad = rows.filter(pl.Series(held_bad(rows, spans))).get_column("entity").to_numpy()
+    dense = graph.dense(job.config.training.target, bad)
+    return dense[dense >= 0]
+
+
+def _touches(job: Job, graph: HeteroGraph, users: NDArray[np.int64]) -> pl.DataFrame:
+    """Objects that the given users touched in the window, with how many users each has."""
+    until = day_us(job.as_of)
+    since = until - job.config.graph.window.us
+    schema = {"user": pl.Int64, "type": pl.String, "key": pl.String, "popularity": pl.Int64}
+    frames = [pl.DataFrame(schema=schema)]
+    for edge in job.config.graph.edges:
+        if edge.name[0] != job.config.training.target:
+            continue
+        adjacency, back = graph.out(edge.name), graph.into(edge.name)
+        first, last = adjacency.window(users, since, until)
+        touched = adjacency.neighbor[ranges(first, last)].astype(np.int64)
+        pairs = np.unique(np.stack([np.repeat(users, last - first), touched]), axis=1)
+        low, high = back.window(pairs[1], since, until)
+        keys = graph.keys(edge.name[2])
+        names = {int(place): keys[int(place)] for place in np.unique(pairs[1])}
+        frames.append(
+            pl.DataFrame(
+                {
+                    "user": pairs[0],
+                    "type": [edge.name[2]] * pairs.shape[1],
+                    "key": [names[int(place)] for place in pairs[1]],
+                    "popularity": high - low,
+                },
+                schema=schema,
+            )
+        )
+    return pl.concat(frames)
+
+
+def _write(
+    job: Job, graph: HeteroGraph, out: Path, tables: tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
+) -> None:
+    """Name the rings and write the four tables."""
+    rings, members, evidence = tables
+    target = job.config.training.target
+    keys = graph.keys(target)
+    named = {int(user): keys[int(user)] for user in members.get_column("user")}
+    key = pl.Series("key", [named[int(user)] for user in members.get_column("user")], pl.String)
+    members = members.with_columns(
+        key, pl.Series("entity", graph.storage(target)[members.get_column("user").to_numpy()])
+    )
+    by_ring = dict(members.group_by("ring").agg("key").iter_rows())
+    numbers = rings.get_column("ring").to_list()
+    before, born = _previous(job)
+    names, changes = carry_names(before, [by_ring[number] for number in numbers], job.as_of)
+    name_of = pl.DataFrame(
+        {"ring": numbers, "ring_id": names},
+        schema={"ring": pl.Int64, "ring_id": pl.String},
+    )
+    first_seen = pl.Series("first_seen", [born.get(name, job.as_of) for name in names], pl.Date)
+    rings = rings.join(name_of, on="ring", maintain_order="left").with_columns(first_seen)
+    members = members.join(name_of, on="ring", maintain_order="left")
+    evidence = evidence.join(name_of, on="ring", maintain_order="left").with_columns(
+        pl.Series("key_a", [named[int(u)] for u in evidence.get_column("user_a")], pl.String),
+        pl.Series("key_b", [named[int(u)] for u in evidence.get_column("user_b")], pl.String),
+    )
+    for table, schema in (
+        (rings.sort("ring_id"), RINGS),
+        (members.sort("ring_id", "key"), RING_MEMBERS),
+        (evidence.sort("ring_id", "key_a", "key_b", "channel"), RING_EVIDENCE),
+        (_changes(changes), RING_CHANGES),
+    ):
+        write_parquet(out / f"{schema.name}.parquet", table.select(list(schema.columns)), schema)
+
+
+def _previous(job: Job) -> tuple[dict[str, list[str]], dict[str, object]]:
+    """Members and births of last night's rings, by name."""
+    if job.previous is None or not job.previous.has("find_rings"):
+        return {}, {}
+    members = read_parquet(job.previous.file("find_rings", "ring_members.parquet"))
+    rings = read_parquet(job.previous.file("find_rings", "rings.parquet"))
+    held = dict(members.group_by("ring_id").agg("key").iter_rows())
+    return held, dict(rings.select("ring_id", "first_seen").iter_rows())
+
+
+def _changes(changes: list[Change]) -> pl.DataFrame:
+    rows = [(one.ring_id, one.change, one.other, one.joined, one.left) for one in changes]
+    return pl.DataFrame(rows, schema=RING_CHANGES.empty().schema, orient="row")

@@ -1,0 +1,161 @@
+"""Link: users who act together or share devices, per anchor, with p and q; no model in it."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from graphguard.config.sections import TraceConfig
+from graphguard.config.values import day_us
+from graphguard.graph.hetero import HeteroGraph
+from graphguard.graph.interop import ranges
+from graphguard.graph.keyed import key_hash
+from graphguard.jobs.context import Facts, Job
+from graphguard.jobs.featurize import anchor_names, units_in
+from graphguard.rings.coaction import Acts
+from graphguard.rings.fusion import pair_table
+from graphguard.rings.link import LinkRules, coaction_links, sharing_links
+from graphguard.rings.significance import all_pairs
+from graphguard.schema import PAIRS
+from graphguard.tables.commit import committing, is_committed, read_manifest
+from graphguard.tables.events import scan_events
+from graphguard.tables.files import fingerprint, write_parquet
+
+FORMAT = 1
+"""Raised when stored pairs of an older program may no longer be used."""
+
+
+def run(job: Job, out: Path) -> Facts:
+    """Store the pairs of every calendar anchor, and of the cutoff, that are not stored yet."""
+    graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
+    target = job.config.training.target
+    hashes = key_hash(graph.keys(target))
+    anchors = [day for day in anchor_names(job).values() if day is not None] or [job.as_of]
+    marks: dict[str, str] = {}
+    rows = 0
+    for number, anchor in enumerate(anchors, 1):
+        name = f"anchor={anchor.isoformat()}"
+        marks[name] = fingerprint(_inputs(job, anchor))
+        folder = job.workspace.partition("pairs", name, marks[name])
+        if not is_committed(folder):
+            table = make_pairs(job, graph, anchor, hashes)
+            with committing(folder, {"rows": table.height}) as scratch:
+                write_parquet(scratch / "pairs.parquet", table, PAIRS)
+        rows += int(read_manifest(folder)["rows"])
+        job.reporter.step(number, len(anchors), name)
+    return {"rows": rows, "partitions": {"pairs": marks}}
+
+
+def make_pairs(
+    job: Job, graph: HeteroGraph, anchor: date, hashes: NDArray[np.uint64]
+) -> pl.DataFrame:
+    """PAIRS of the window before one anchor."""
+    settings, target = job.config.rings, job.config.training.target
+    rules = LinkRules(
+        [window.us for window in settings.windows],
+        settings.max_burst,
+        settings.max_sharers,
+        hashes,
+    )
+    channels: dict[str, pl.DataFrame] = {}
+    for trace in settings.traces:
+        found = _trace_acts(job, graph, trace, anchor)
+        if found is not None:
+            channels[f"{trace.log}.{trace.object}"] = coaction_links(*found, rules)
+    for shared in settings.shared:
+        user, objects = _shared(job, graph, shared, anchor)
+        channels[f"shared.{shared}"] = sharing_links(user, objects, rules)
+    if not channels:
+        return PAIRS.empty()
+    active = _active_users(job, graph, anchor)
+    pairs = pair_table(channels, all_pairs(active))
+    storage = graph.storage(target)
+    ends = {name: storage[pairs.get_column(name).to_numpy()] for name in ("user_a", "user_b")}
+    return pairs.with_columns(**{name: pl.Series(values) for name, values in ends.items()}).select(
+        list(PAIRS.columns)
+    )
+
+
+def _span(job: Job, anchor: date) -> tuple[int, int]:
+    return day_us(anchor) - job.config.graph.window.us, day_us(anchor)
+
+
+def _trace_acts(
+    job: Job, graph: HeteroGraph, trace: TraceConfig, anchor: date
+) -> tuple[Acts, NDArray[np.int64]] | None:
+    """Acts of a trace with dense users and objects, and the first sight of each object."""
+    actor = job.config.actor_column(trace.log)
+    events = scan_events(job.run, trace.log, *_span(job, anchor))
+    if actor is None or events is None:
+        return None
+    frame = events.select(actor, trace.object, "time_us").drop_nulls().collect()
+    objects, place = np.unique(frame.get_column(trace.object).to_numpy(), return_inverse=True)
+    user = graph.dense(job.config.training.target, frame.get_column(actor).to_numpy())
+    acts = Acts(user, place.astype(np.int64), frame.get_column("time_us").to_numpy())
+    kind = job.config.entity_columns(trace.log)[trace.object]
+    return acts, _first_sight(job, kind, objects, anchor)
+
+
+def _first_sight(
+    job: Job, entity_type: str, objects: NDArray[np.int64], anchor: date
+) -> NDArray[np.int64]:
+    """When each object was first seen in any log within the window."""
+    frames = []
+    for log in sorted(job.config.logs):
+        events = scan_events(job.run, log, *_span(job, anchor))
+        columns = [n for n, kind in job.config.entity_columns(log).items() if kind == entity_type]
+        for column in columns if events is not None else []:
+            seen = events.select(pl.col(column).alias("object"), "time_us")
+            frames.append(seen.group_by("object").agg(pl.col("time_us").min()))
+    first = pl.concat(frames).group_by("object").agg(pl.col("time_us").min()).collect()
+    wanted = pl.DataFrame({"object": objects})
+    joined = wanted.join(first, on="object", how="left", maintain_order="left")
+    return joined.get_column("time_us").fill_null(0).to_numpy()
+
+
+def _shared(
+    job: Job, graph: HeteroGraph, entity_type: str, anchor: date
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Distinct (user, object) of the window, over all edge types that end in the entity type."""
+    parts = []
+    for edge in job.config.graph.edges:
+        if edge.name[0] == job.config.training.target and edge.name[2] == entity_type:
+            adjacency = graph.out(edge.name)
+            rows = np.arange(adjacency.num_rows)
+            first, last = adjacency.window(rows, *_span(job, anchor))
+            touched = adjacency.neighbor[ranges(first, last)].astype(np.int64)
+            parts.append(np.stack([np.repeat(rows, last - first), touched]))
+    both = np.unique(np.concatenate(parts, axis=1), axis=1)
+    return both[0], both[1]
+
+
+def _active_users(job: Job, graph: HeteroGraph, anchor: date) -> int:
+    """Users with an edge in the window."""
+    target = job.config.training.target
+    active = np.zeros(graph.num_nodes[target], dtype=np.bool_)
+    for edge in job.config.graph.edges:
+        if edge.name[0] == target:
+            adjacency = graph.out(edge.name)
+            first, last = adjacency.window(np.arange(adjacency.num_rows), *_span(job, anchor))
+            active |= last > first
+    return int(active.sum())
+
+
+def _inputs(job: Job, anchor: date) -> dict[str, Any]:
+    """All that goes into the pairs of one anchor."""
+    config = job.config
+    since, until = _span(job, anchor)
+    # Hub caps shape what is shared, window by window, so they belong to the name.
+    return {
+        "format": FORMAT,
+        "anchor": anchor,
+        "units": units_in(job, since, until),
+        "rings": config.rings.model_dump(
+            mode="json", include={"traces", "shared", "windows", "max_burst", "max_sharers"}
+        ),
+        "graph": config.graph.model_dump(mode="json"),
+        "seed": config.training.seed,
+    }
