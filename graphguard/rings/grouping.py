@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import coo_array, csr_array, csr_matrix
 from sknetwork.clustering import Leiden
 
 from graphguard.graph.components import linked_components
@@ -91,38 +91,39 @@ def _matrix(members: Ints, ends: tuple[Ints, Ints], bits: Floats) -> csr_array:
 
 def _split(block: csr_array, rules: GroupRules) -> list[Ints]:
     """Rings within one component: positions of members, sorted."""
-    whole = _trimmed(block, np.arange(block.shape[0]), rules)
+    # A chain of rings is sparse, and nobody in it is linked with a share of all: so only hangers-on
+    # go before the split, and the share is asked for within what comes out of it.
+    whole = _trimmed(block, np.arange(block.shape[0]), 0.0)
     if len(whole) < rules.min_members:
         return []
-    if _density(block, whole) >= rules.dense:
-        return [whole]
     inner = csr_array(block[whole][:, whole])
-    parts = _leiden(inner)
-    if len(parts) == 1:
-        return [whole]
-    found = []
-    for part in parts:
-        if len(part) >= rules.min_members:
-            piece = csr_array(inner[part][:, part])
-            found += [whole[part[deep]] for deep in _split(piece, rules)]
-    return found
+    if _density(inner) < rules.dense:
+        parts = _leiden(inner)
+        if len(parts) > 1:
+            found = []
+            for part in parts:
+                piece = csr_array(inner[part][:, part])
+                found += [whole[part[deep]] for deep in _split(piece, rules)]
+            return found
+    core = _trimmed(inner, np.arange(len(whole)), rules.core)
+    return [whole[core]] if len(core) >= rules.min_members else []
 
 
 def _leiden(block: csr_array) -> list[Ints]:
     """Communities of one component; resolution is raised until it splits, for it is sparse."""
     for resolution in (1.0, 2.0, 4.0):
-        labels = Leiden(resolution=resolution, random_state=0).fit_predict(block)
+        labels = Leiden(resolution=resolution, random_state=0).fit_predict(csr_matrix(block))
         if labels.max() > 0:
             return [np.flatnonzero(labels == label) for label in range(int(labels.max()) + 1)]
     return [np.arange(block.shape[0])]
 
 
-def _trimmed(block: csr_array, members: Ints, rules: GroupRules) -> Ints:
-    """Drop members linked with too few of the others, weakest first, until none is left over."""
+def _trimmed(block: csr_array, members: Ints, share: float) -> Ints:
+    """Drop members linked with fewer than two, or that share, of the others, until none is left."""
     kept = members
-    while len(kept) >= rules.min_members:
+    while len(kept) > 1:
         degree = np.diff(csr_array(block[kept][:, kept]).indptr)
-        needed = min(max(2.0, rules.core * (len(kept) - 1)), len(kept) - 1)
+        needed = min(max(2.0, share * (len(kept) - 1)), len(kept) - 1)
         weakest = degree.min()
         if weakest >= needed:
             return kept
@@ -130,7 +131,6 @@ def _trimmed(block: csr_array, members: Ints, rules: GroupRules) -> Ints:
     return kept[:0]
 
 
-def _density(block: csr_array, members: Ints) -> float:
-    inner = csr_array(block[members][:, members])
-    size = len(members)
-    return float(inner.nnz / max(size * (size - 1), 1))
+def _density(block: csr_array) -> float:
+    size = block.shape[0]
+    return float(block.nnz / max(size * (size - 1), 1))

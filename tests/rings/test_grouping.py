@@ -1,0 +1,56 @@
+import numpy as np
+
+from graphguard.rings.grouping import GroupRules, Links, find_groups
+
+
+def cliques(*groups):
+    pairs = [(a, b) for group in groups for a in group for b in group if a < b]
+    return np.array(pairs).T
+
+
+def links(pairs, bits=None):
+    return Links(pairs[0], pairs[1], np.ones(pairs.shape[1]) if bits is None else bits)
+
+
+def found(pairs, **rules):
+    return [group.tolist() for group in find_groups(links(pairs), GroupRules(**rules))]
+
+
+def test_two_rings_stay_two():
+    assert found(cliques([0, 1, 2, 3], [7, 8, 9])) == [[0, 1, 2, 3], [7, 8, 9]]
+
+
+def test_a_pair_is_no_ring_of_three_and_a_hanger_on_is_trimmed():
+    # 0-1-2-3 all linked; 9 hangs on 0 alone; 20-21 are two
+    pairs = np.concatenate([cliques([0, 1, 2, 3]), [[0, 20], [9, 21]]], axis=1)
+
+    assert found(pairs) == [[0, 1, 2, 3]]
+
+
+def test_rings_that_a_few_links_chain_together_come_apart():
+    groups = [list(range(start, start + 12)) for start in range(0, 120, 12)]
+    bridges = np.array([[group[-1] for group in groups[:-1]], [group[0] for group in groups[1:]]])
+
+    assert found(np.concatenate([cliques(*groups), bridges], axis=1)) == groups
+
+
+def test_many_rings_come_out_at_their_own_size():
+    rng = np.random.default_rng(0)
+    groups = np.array_split(rng.permutation(4_000), 200)
+    pairs = [(min(a, b), max(a, b)) for group in groups for a in group for b in group if a < b]
+    kept = np.array(pairs)[rng.random(len(pairs)) < 0.7].T
+
+    sizes = [len(group) for group in find_groups(links(kept), GroupRules())]
+
+    assert len(sizes) == 200
+    assert abs(np.median(sizes) - 20) <= 1
+
+
+def test_renumbering_users_renumbers_rings_and_nothing_else():
+    rng = np.random.default_rng(1)
+    pairs = cliques(list(range(0, 9)), list(range(9, 20)), list(range(20, 24)))
+    names = np.sort(rng.choice(1000, 24, replace=False))
+
+    moved = find_groups(links(names[pairs]), GroupRules())
+
+    assert [group.tolist() for group in moved] == [names[group].tolist() for group in found(pairs)]
