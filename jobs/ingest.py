@@ -159,7 +159,12 @@ def _check_rejects(job: Job, counts: pl.DataFrame, rejects: pl.DataFrame) -> Non
     for source, read, rejected, files in totals.sort("source").iter_rows():
         if rejected > limit * read:
             mine = rejects.filter(pl.col("file").is_in(files))
-            reasons = dict(mine.group_by("reason").len().sort("reason").iter_rows())
+            reasons = dict(
+                mine.group_by(pl.format("{} in '{}'", "reason", "column"))
+                .len()
+                .sort("reason")
+                .iter_rows()
+            )
             raise TooManyRejects(source, rejected, read, reasons)
 
 

@@ -31,6 +31,8 @@ class RowContract:
     source: str
     keys: tuple[str, ...]
     """Entity columns: strings or integers, never null or empty."""
+    optional_keys: tuple[str, ...] = ()
+    """Entity columns that may be null, such as the link of a post without one."""
     time: str | None = None
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
@@ -49,6 +51,7 @@ class RowContract:
         """All columns to read, without repeats."""
         named = [
             *self.keys,
+            *self.optional_keys,
             self.time,
             *self.numeric,
             *self.categorical,
@@ -84,7 +87,7 @@ def check_columns(path: Path, contract: RowContract) -> None:
         if name not in schema.names:
             raise ColumnMissing(place, name, schema.names)
     for names, wanted, test in (
-        (contract.keys, "string or integer", _is_key),
+        ((*contract.keys, *contract.optional_keys), "string or integer", _is_key),
         ((contract.time,) if contract.time else (), "timestamp, date or integer", _is_time),
         (contract.times, "timestamp, date or integer", _is_time),
         (contract.numeric, "number", _is_number),
@@ -143,9 +146,10 @@ def _typed(table: pa.Table, contract: RowContract) -> pl.DataFrame:
     frame = pl.DataFrame(pl.from_arrow(table)).with_row_index(ROW)
     frame = frame.with_columns(pl.col(ROW).cast(pl.Int64))
     time = _micros(frame, contract.time) if contract.time else pl.lit(0, dtype=pl.Int64)
+    words = (*contract.keys, *contract.optional_keys, *contract.categorical)
     return frame.with_columns(
         time.alias(TIME),
-        *(pl.col(name).cast(pl.String) for name in (*contract.keys, *contract.categorical)),
+        *(pl.col(name).cast(pl.String) for name in words),
         *(_micros(frame, name).alias(name) for name in contract.times),
         *(pl.col(name).cast(pl.Float64) for name in contract.numeric),
         *([pl.col(contract.text).cast(pl.String).alias(EVENT_TEXT)] if contract.text else []),

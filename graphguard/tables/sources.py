@@ -42,6 +42,9 @@ def find_units(source: str, pattern: str, root: Path) -> list[SourceUnit]:
         day = _day_of(path, pattern, root)
         if day is not None:
             by_day.setdefault(day, []).append(path)
+    if not by_day:
+        remedy = f"no path of {len(paths)} has a day like 2026-01-31 where {{date}} stands"
+        raise InputMissing(source, str(root / pattern), remedy)
     return [
         SourceUnit(source, f"dt={day.isoformat()}", day, tuple(files))
         for day, files in sorted(by_day.items())
@@ -92,11 +95,10 @@ def _climbing(pattern: Path, root: Path) -> list[Path]:
 
 def _day_of(path: Path, pattern: str, root: Path) -> date | None:
     """The day in a file's path, or None where `*` stands for something that is no day."""
-    tail = [re.escape(part) for part in Path(pattern).parts if part != ".."]
-    wild = [
-        part.replace(r"\{date\}", r"(\d{4}-\d{2}-\d{2})").replace(r"\*", "[^/]*") for part in tail
-    ]
-    found = re.search("/".join(wild) + "$", path.as_posix())
+    parts = [part for part in Path(pattern).parts if part not in ("..", "/")]
+    wild = re.escape("/".join(parts)).replace(r"\{date\}", r"(\d{4}-\d{2}-\d{2})")
+    wild = wild.replace(r"\*", "[^/]*")
+    found = re.search(wild + "$", path.as_posix())
     try:
         return date.fromisoformat(found[1]) if found else None
     except ValueError:

@@ -23,9 +23,13 @@ FORMAT = 1
 def log_contract(config: Config, log: str) -> RowContract:
     """What the rows of `log` must hold, by the config."""
     settings = config.logs[log]
+    columns = config.entity_columns(log)
+    edges = [edge for edge in config.graph.edges if edge.log == log]
+    ends = {name for edge in edges for name in (edge.source, edge.target)}
     return RowContract(
         source=log,
-        keys=tuple(config.entity_columns(log)),
+        keys=tuple(name for name in columns if name in ends),
+        optional_keys=tuple(name for name in columns if name not in ends),
         time=None if settings.timeless else settings.time,
         numeric=settings.numeric,
         categorical=settings.categorical,
@@ -47,6 +51,7 @@ def unit_fingerprint(config: Config, unit: SourceUnit, digests: DigestCache, as_
         "files": [(path.name, digests.digest(path)) for path in unit.files],
         "log": log.model_dump(exclude={"path", "allow_missing"}),
         "entities": config.entity_columns(unit.source),
+        "required": log_contract(config, unit.source).keys,
         "earliest": config.limits.earliest,
         "cutoff": None if is_closed(unit, as_of) else as_of,
     }
@@ -80,7 +85,13 @@ def write_unit(
     events = intake.accepted.sort(TIME, maintain_order=True)
     events = _encoded(events, config.entity_columns(unit.source), ids)
     words = [EVENT_TEXT] if contract.text else []
-    names = [*contract.keys, *contract.numeric, *contract.categorical, *words]
+    names = [
+        *contract.keys,
+        *contract.optional_keys,
+        *contract.numeric,
+        *contract.categorical,
+        *words,
+    ]
     events = events.with_columns(fixed_point(name) for name in contract.numeric)
     write_parquet(
         folder / "events.parquet", events.select(pl.col(TIME).alias("time_us"), *names), EVENTS
