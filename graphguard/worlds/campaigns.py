@@ -107,12 +107,11 @@ def _join(rng: np.random.Generator, kind: str, members: Ints, memory: list[Posts
 
 
 def _farm(rng: np.random.Generator, ring: Ring, members: Ints) -> Logins:
-    """Logins from the ring's devices: each member uses three of a pool of a third its size."""
+    """Logins from the ring's rack: any member on any device of a pool of a third its size."""
     farm = ring.kind == "device_farm"
     pool = max(3, len(ring.members) // (3 if farm else 4))
     logged = members[rng.random(len(members)) < (0.55 if farm else 0.4)]
-    place = np.searchsorted(ring.members, logged)
-    number = (place * 7 + rng.integers(0, 3, len(logged))) % pool
+    number = rng.integers(0, pool, len(logged))
     first = FARM_DEVICES + ring.number * 1000
     second = rng.uniform(0, DAY_S, len(logged))
     # Addresses come from a rented pool that several rings draw from.

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from graphguard.worlds.acts import draw_follows, draw_likes, draw_logins
-from graphguard.worlds.campaigns import ring_acts, spam_posts
+from graphguard.worlds.campaigns import Doings, ring_acts, spam_posts
 from graphguard.worlds.labels import Decisions, draw_decisions
 from graphguard.worlds.people import (
     NORMAL,
@@ -52,11 +52,12 @@ def write_world(
     decisions = draw_decisions(spec, people, rings)
     summary = WorldSummary(spec.users, spec.days, {name: 0 for name in _LOGS})
     memory: list[Posts] = []
+    acted: dict[str, list[np.ndarray]] = {"user": [], "day": []}
     for day in range(spec.days):
         today = merged([draw_posts(spec, people, day), *spam_posts(spec, people, rings, day)])
         today = _before_ban(today, people)
         memory = [today, *memory][:MEMORY_DAYS]
-        for name, columns in _day_tables(spec, people, (clubs, rings), memory, day).items():
+        for name, columns in _day_tables(spec, people, (clubs, rings), memory, acted).items():
             folder = out / "logs" / name / f"dt={(spec.start + timedelta(days=day)).isoformat()}"
             summary.events[name] += _write(folder / "part-0.parquet", columns)
         if progress is not None:
@@ -66,6 +67,7 @@ def write_world(
     summary.abusive = int((people.ring != NORMAL).sum())
     summary.rings, summary.decided = len(rings), int(decisions.bad.sum())
     _write_truth(spec, people, (clubs, rings), out / "truth", summary)
+    _write(out / "truth" / "acts.parquet", _acts(spec, acted))
     return summary
 
 
@@ -77,16 +79,18 @@ def _day_tables(
     people: People,
     groups: tuple[list[Club], list[Ring]],
     memory: list[Posts],
-    day: int,
+    acted: dict[str, list[np.ndarray]],
 ) -> dict[str, dict[str, Any]]:
     """The four logs of a day as columns, in order of time, without acts after a ban."""
     clubs, rings = groups
+    day = memory[0].day
     start = spec.start + timedelta(days=day)
     doings = ring_acts(spec, people, rings, memory, day)
     likes = _together([draw_likes(spec, people, clubs, memory, day), *doings.likes])
     logins = _together([draw_logins(spec, people, day), *doings.logins])
     follows = _together([draw_follows(spec, people, day)])
     tables: dict[str, dict[str, Any]] = {}
+    _count_acts(people, doings, memory[0], day, acted)
     acts = _ordered(logins, people, day)
     tables["logins"] = {
         "user_id": _user_names(acts["user"]),
@@ -123,6 +127,39 @@ def _day_tables(
     return tables
 
 
+def _count_acts(
+    people: People, doings: Doings, today: Posts, day: int, acted: dict[str, list[np.ndarray]]
+) -> None:
+    """Note who of a ring did something for it on a day: the truth about who can be found."""
+    users = [
+        part.user[_allowed(people, part.user, part.second, day)]
+        for part in (*doings.likes, *doings.logins)
+    ]
+    spam = np.array([link.startswith("https://deal") for link in today.link], dtype=np.bool_)
+    every = np.concatenate([np.zeros(0, np.int64), *users, today.author[spam]])
+    acted["user"].append(every)
+    acted["day"].append(np.full(len(every), day))
+
+
+def _acts(spec: WorldSpec, acted: dict[str, list[np.ndarray]]) -> dict[str, Any]:
+    """Acts for a ring by user and day."""
+    day = np.concatenate(acted["day"]).astype(np.int64)
+    user = np.concatenate(acted["user"]).astype(np.int64)
+    both, counts = np.unique(np.stack([user, day]), axis=1, return_counts=True)
+    days = [spec.start + timedelta(days=int(one)) for one in both[1]]
+    return {
+        "user_id": _user_names(both[0]),
+        "day": pa.array(days, pa.date32()),
+        "acts": pa.array(counts, pa.int64()),
+    }
+
+
+def _allowed(people: People, user: np.ndarray, second: np.ndarray, day: int) -> np.ndarray:
+    """Whether an act comes before its user's ban, and within the day."""
+    before = day * DAY_S + second < people.banned_at_s[user]
+    return np.asarray(before & (second < DAY_S))
+
+
 def _together(parts: list[Any]) -> dict[str, Any]:
     names = list(vars(parts[0]))
     return {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
@@ -130,10 +167,7 @@ def _together(parts: list[Any]) -> dict[str, Any]:
 
 def _ordered(acts: dict[str, Any], people: People, day: int) -> dict[str, Any]:
     """Acts in order of time and user, those after the actor's ban left out."""
-    allowed = (day * DAY_S + acts["second"] < people.banned_at_s[acts["user"]]) & (
-        acts["second"] < DAY_S
-    )
-    order = np.flatnonzero(allowed)
+    order = np.flatnonzero(_allowed(people, acts["user"], acts["second"], day))
     order = order[np.lexsort((acts["user"][order], acts["second"][order]))]
     return {name: values[order] for name, values in acts.items()}
 
