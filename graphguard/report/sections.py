@@ -1,0 +1,261 @@
+"""The sections of the page, top to bottom by importance."""
+
+import json
+from typing import Any
+
+import polars as pl
+
+from graphguard.evaluate.drift import psi
+from graphguard.report import charts
+from graphguard.report.contents import ReportContents
+from graphguard.report.markup import details, number, section, table, text
+
+TOP_RINGS, TOP_USERS, TOP_MEMBERS = 12, 20, 60
+METRICS = {
+    "auprc": "AUPRC",
+    "auroc": "AUROC",
+    "recall_at_fpr_0.01": "recall at 1% false positives",
+    "precision_at_budget": "precision at the review budget",
+    "recall_at_budget": "recall at the review budget",
+}
+CAVEAT = (
+    "A user counts as positive if it was enforced within the horizon. Users never decided count as "
+    "negatives, which understates the truth."
+)
+
+
+def decisions(contents: ReportContents) -> str:
+    """Who gets which action, and what was held back."""
+    summary = contents.summary
+    rows = [
+        (
+            text(name),
+            number(count),
+            number(summary["held_out"][name]),
+            number(summary["thresholds"].get(name), 4),
+            text(summary["off"].get(name, ""), 200),
+        )
+        for name, count in summary["decided"].items()
+    ]
+    top = contents.decisions.sort(["risk_score", "entity_id"], descending=[True, False])
+    users = [
+        (text(row["entity_id"]), text(row["action"]), number(row["risk_score"]), _reasons(row))
+        for row in top.head(TOP_USERS).to_dicts()
+    ]
+    left = ", ".join(f"{count:,} {rule}" for rule, count in summary["skipped"].items())
+    lead = (
+        f"{number(summary['acted'])} of {number(summary['active_users'])} active users are "
+        f"acted on ({summary['action_rate']:.2%}; the limit is {summary['max_action_rate']:.2%}). "
+        f"Left out: {text(left, 200)}."
+    )
+    return section(
+        "Decisions",
+        lead,
+        table(["action", "users#", "held out#", "score needed#", "why it is off"], rows),
+        details("the users of highest risk", table(["user", "action", "risk#", "why"], users)),
+    )
+
+
+def rings(contents: ReportContents) -> str:
+    """The strongest rings as cards with a picture each, and what changed since last night."""
+    ranked = contents.rings.sort(["evidence_bits", "ring_id"], descending=[True, False])
+    risk = dict(contents.scores.select("entity_id", "risk_score").iter_rows())
+    scored = set(risk)
+    change = dict(contents.changes.select("ring_id", "change").iter_rows())
+    cards = [
+        _card(contents, row, (risk, scored, change)) for row in ranked.head(TOP_RINGS).to_dicts()
+    ]
+    counts = contents.changes.group_by("change").len().sort("change").iter_rows()
+    told = ", ".join(f"{count} {name}" for name, count in counts) or "nothing changed"
+    recall = contents.index.get("recall")
+    lead = (
+        f"{number(ranked.height)} rings with {number(contents.members.height)} members; tonight: "
+        f"{text(told, 200)}. Embedding index {text(contents.index.get('engine', '–'))}, recall "
+        f"{number(recall)}."
+    )
+    more = ranked.height - len(cards)
+    tail = f'<p class="quiet">and {more:,} more in the table `rings`</p>' if more > 0 else ""
+    return section("Rings", lead, f'<div class="cards">{"".join(cards)}</div>{tail}')
+
+
+def _card(
+    contents: ReportContents,
+    ring: dict[str, Any],
+    known: tuple[dict[str, float], set[str], dict[str, str]],
+) -> str:
+    risk, scored, change = known
+    members = contents.members.filter(pl.col("ring_id") == ring["ring_id"])
+    evidence = contents.evidence.filter(pl.col("ring_id") == ring["ring_id"])
+    ties = json.loads(ring["ties"])
+    # A member without a score was enforced before tonight, or has done nothing in the window.
+    enforced = {key for key in members.get_column("key") if key not in scored}
+    bad = enforced if ring["known_bad"] else set()
+    rows = [
+        (text(row["key"]), text(row["role"]), number(row["degree"]), number(risk.get(row["key"])))
+        for row in members.sort(["evidence_bits", "key"], descending=[True, False])
+        .head(TOP_MEMBERS)
+        .to_dicts()
+    ]
+    seconds = ring["synchrony_s"]
+    pace = f"{seconds:,.0f} s between matching acts · " if seconds is not None else ""
+    tied = ", ".join(
+        f"{text(tie['type'])} {text(tie['key'], 18)} ({tie['members']})" for tie in ties[:3]
+    )
+    return (
+        f'<article class="card"><h3>{text(ring["ring_id"])} '
+        f"<em>{text(change.get(ring['ring_id'], ''))}</em></h3>"
+        f"{charts.ring_picture(members, evidence, ties, bad)}"
+        f"<p><b>{number(ring['size'])}</b> users, {number(ring['known_bad'])} enforced, mean risk "
+        f"{number(ring['mean_risk'])}</p><p class='quiet'>{pace}{ring['density']:.0%} of pairs "
+        f"linked · {number(ring['evidence_bits'], 0)} bits · "
+        f"chance 10<sup>{ring['log10_p']:.0f}</sup> "
+        f"· by {text(ring['channels'].replace(',', ', '), 80)} · since {ring['first_seen']}</p>"
+        f"<p class='quiet'>tied by {tied or '–'}</p>"
+        f"{details('members', table(['user', 'role', 'links#', 'risk#'], rows))}</article>"
+    )
+
+
+def quality(contents: ReportContents) -> str:
+    """How good the models are on rows that did not train them."""
+    metrics = contents.metrics
+    rows = []
+    for name, slices in metrics["models"].items():
+        for part, found in slices.items():
+            cells = [_interval(found.get(metric)) for metric in METRICS]
+            mark = " ★" if name == metrics["champion"] else ""
+            rows.append((text(name) + mark, "newest anchor" if part == "newest" else part, *cells))
+    calibration = metrics["calibration"]
+    certificates = [
+        (text(name), number(one["threshold"], 4), text(one["reason"], 300))
+        for name, one in metrics["thresholds"].items()
+    ]
+    slices = [
+        (text(one["name"]), number(one["rows"]), number(one["users"]), number(one["positives"]))
+        for one in contents.card["slices"]
+    ]
+    columns = [
+        (text(one["column"], 80), f"{one['gain']:.1%}") for one in contents.card["top_columns"]
+    ]
+    lead = f"{text(metrics['champion_reason'], 400)}. {CAVEAT}"
+    pictures = (
+        f'<div class="pair"><figure>{charts.reliability(calibration["bins"])}<figcaption>'
+        f"Reliability on rows held out of calibration. "
+        f"Calibration error {number(calibration['ece'], 4)}, "
+        f"Brier skill {number(calibration['brier_skill'])}.</figcaption></figure><figure>"
+        f"{charts.precision_recall(contents.evaluation)}<figcaption>Precision and recall on the "
+        f"newest anchor.</figcaption></figure></div>"
+    )
+    heads = ["model", "rows", *(f"{words}#" for words in METRICS.values())]
+    return section(
+        "Model quality",
+        lead,
+        table(heads, rows, "95% stratified bootstrap intervals in brackets"),
+        pictures,
+        table(["action", "certified score#", "what the held-out rows prove"], certificates),
+        details(
+            "rows the model was made from",
+            table(["slice", "rows#", "users#", "positives#"], slices),
+        ),
+        details("columns that weigh most", table(["column", "share of gain#"], columns)),
+    )
+
+
+def scores(contents: ReportContents) -> str:
+    """How risk is spread, and whether it moved."""
+    moved = ""
+    if contents.earlier_scores is not None and contents.earlier_scores.height:
+        before, now = (
+            frame.get_column("risk_score").to_numpy()
+            for frame in (contents.earlier_scores, contents.scores)
+        )
+        index, chance = psi(before, now)
+        moved = f" Against the run before (outline): PSI {index:.3f}, chance {chance:.2g}."
+    lead = (
+        f"{number(contents.scores.height)} users were scored.{moved or ' There is no run before.'}"
+    )
+    picture = charts.score_histogram(contents.scores, contents.earlier_scores)
+    return section("Scores", lead, f"<figure>{picture}</figure>")
+
+
+def drift(contents: ReportContents) -> str:
+    """Columns that differ most from the rows that calibrated the model."""
+    found = contents.drift
+    rows = [
+        (
+            text(one["name"], 80),
+            number(one["psi"]),
+            number(one["ks"]),
+            f"{one['missing_before']:.0%} → {one['missing_now']:.0%}",
+            f'<span class="{text(one["verdict"])}">{text(one["verdict"])}</span>',
+        )
+        for one in found["columns"][:15]
+    ]
+    lead = (
+        f'<span class="{text(found["verdict"])}">{text(found["verdict"])}</span>: '
+        f"{text(found['reason'], 300)}, against the rows that calibrated the model."
+    )
+    return section("Drift", lead, table(["column", "PSI#", "KS#", "missing", "verdict"], rows))
+
+
+def intake(contents: ReportContents) -> str:
+    """What went in, and what was rejected and why."""
+    sources = (
+        contents.intake.group_by("source")
+        .agg(
+            pl.len().alias("files"),
+            pl.col("read", "accepted", "rejected", "not_yet", "identical").sum(),
+        )
+        .sort("source")
+    )
+    rows = [(text(row[0]), *(number(value) for value in row[1:])) for row in sources.iter_rows()]
+    reasons = [
+        (
+            text(row["source"]),
+            text(row["column"]),
+            text(row["reason"]),
+            number(row["rows"]),
+            text(row["example"], 80),
+        )
+        for row in contents.reject_reasons.to_dicts()
+    ]
+    total = contents.intake.select(pl.col("read", "accepted", "rejected", "not_yet").sum()).row(0)
+    lead = (
+        f"{number(total[0])} rows read: {number(total[1])} accepted, {number(total[2])} rejected, "
+        f"{number(total[3])} not yet (at or after the cutoff)."
+    )
+    heads = ["source", "files#", "read#", "accepted#", "rejected#", "not yet#", "identical#"]
+    return section(
+        "What went in",
+        lead,
+        table(heads, rows),
+        "<h3>Rejected</h3>",
+        table(["source", "column", "reason", "rows#", "first example"], reasons),
+    )
+
+
+def stages(contents: ReportContents) -> str:
+    """Time and memory of every stage."""
+    seconds = [
+        (one["stage"], one["seconds"], f"{one['seconds']:,.1f} s") for one in contents.stages
+    ]
+    memory = [
+        (one["stage"], one["memory_mb"], f"{one['memory_mb']:,} MB") for one in contents.stages
+    ]
+    total = sum(one["seconds"] for one in contents.stages)
+    return section(
+        "Time and memory",
+        f"{number(total, 1)} seconds in all.",
+        f'<div class="pair"><figure>{charts.bars(seconds, "seconds per stage")}</figure>'
+        f"<figure>{charts.bars(memory, 'peak memory per stage')}</figure></div>",
+    )
+
+
+def _reasons(row: dict[str, Any]) -> str:
+    return "; ".join(text(one["text"], 120) for one in json.loads(row["reasons"])[:3]) or "–"
+
+
+def _interval(found: dict[str, float] | None) -> str:
+    if found is None:
+        return "–"
+    low, high = number(found["low"]), number(found["high"])
+    return f'{number(found["value"])} <span class="quiet">[{low}, {high}]</span>'
