@@ -116,13 +116,13 @@ class EventAnchor(Section):
 class SageConfig(Section):
     """The sampled graph neural network."""
 
-    fanouts: tuple[int, ...] = (10, 5)
+    fanouts: tuple[int, ...] = (8, 4)
     """Neighbours sampled per relation and direction at each hop."""
     hidden: int = Field(64, ge=4)
     """Width of the hidden layers and of the embedding."""
-    epochs: int = Field(30, ge=1)
+    epochs: int = Field(20, ge=1)
     """Largest number of passes over the training rows; stops early on the selection slice."""
-    batch_rows: int = Field(1024, ge=1)
+    batch_rows: int = Field(512, ge=1)
     """Rows in a batch."""
     learning_rate: float = Field(0.003, gt=0)
     """Step size of AdamW."""
