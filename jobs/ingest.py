@@ -30,7 +30,7 @@ def run(job: Job, out: Path) -> Facts:
     ]
     _check_first_day(job, folders)
     counts, rejects = unit_intake(folders, job.as_of)
-    labels = read_labels(job.config, job.as_of, job.workspace.ids(job.config.labels.entity))
+    labels = _labels(job, partitions)
     known = [labels, *_entities(job, out)]
     counts = pl.concat([counts, *(one.counts for one in known)]).sort("source", "file")
     rejects = pl.concat([rejects, *(one.rejects for one in known)]).sort("file", "row")
@@ -141,6 +141,26 @@ def _store_units(job: Job, units: dict[str, list[SourceUnit]]) -> dict[str, dict
         job.reporter.step(number, len(every), f"{unit.source} {unit.name}")
     digests.save()
     return partitions
+
+
+def _labels(job: Job, partitions: dict[str, dict[str, str]]) -> Known:
+    entity_type = job.config.labels.entity
+    seen = []
+    for log in job.config.logs:
+        kinds = job.config.entity_columns(log)
+        folders = [
+            job.workspace.partition(f"events/{log}", name, mark)
+            for name, mark in partitions[f"events/{log}"].items()
+        ]
+        files = [one / "events.parquet" for one in folders if read_manifest(one)["rows"]]
+        for column in [name for name, kind in kinds.items() if kind == entity_type and files]:
+            scan = pl.scan_parquet(files, hive_partitioning=False)
+            seen.append(scan.select(pl.col(column).alias("entity").unique()))
+    known = (
+        pl.concat(seen).unique().drop_nulls().collect() if seen else pl.DataFrame({"entity": []})
+    )
+    ids = job.workspace.ids(entity_type)
+    return read_labels(job.config, job.as_of, ids, known.get_column("entity"))
 
 
 def _entities(job: Job, out: Path) -> list[Known]:

@@ -1,11 +1,16 @@
-"""Fixtures that many tests share: the real data's folder."""
+"""Fixtures that many tests share: the real data's folder, a small platform and its config."""
 
 import os
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import settings
 
+from graphguard.config.load import load_config
+from graphguard.worlds import WorldSpec, write_world
+
+TOP = Path(__file__).parents[1]
 os.environ.setdefault("POLARS_MAX_THREADS", "2")
 # A busy machine is no failure: examples have no deadline.
 settings.register_profile("graphguard", deadline=None)
@@ -20,3 +25,31 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data: no folder {folder}; set GRAPHGUARD_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory):
+    """Logs of 700 users over 91 days, with much abuse, so that every slice has positives."""
+    out = tmp_path_factory.mktemp("world")
+    write_world(WorldSpec(users=700, days=91, seed=3, ring_share=0.24, solo_share=0.1), out)
+    return out
+
+
+@pytest.fixture
+def make_config(world, tmp_path):
+    """Write a config beside the world's logs; keyword arguments replace sections of the demo's."""
+
+    def make(as_of="2026-01-22", **changes):
+        text = (TOP / "configs" / "demo.yaml").read_text(encoding="utf-8")
+        raw = yaml.safe_load(text.replace("../demo/world", str(world)))
+        raw["workspace"] = str(tmp_path / "workspace")
+        raw["export"] = [{"sink": "parquet", "path": str(tmp_path / "sink")}]
+        raw["training"] |= {"models": ["trees"], "min_positives": 2, "trees": {"rounds": 30}}
+        raw["policy"] |= {"max_action_rate": 0.9}
+        for name, value in changes.items():
+            raw[name] = {**raw[name], **value} if isinstance(value, dict) else value
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+        return load_config(path, as_of=as_of)
+
+    return make

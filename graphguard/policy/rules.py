@@ -1,11 +1,9 @@
 """What each action of the policy needs tonight: its score bar, or the reason why it is off."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from graphguard.config.sections import ActionConfig, PolicyConfig
-from graphguard.errors import BadSetting
 from graphguard.tables.files import fingerprint
 
 
@@ -75,15 +73,7 @@ def tonights_rules(
 
     Returns:
         One rule an action, in the policy's order.
-
-    Raises:
-        BadSetting: Two actions have the same name.
     """
-    repeats = [name for name, n in Counter(one.name for one in policy.actions).items() if n > 1]
-    if repeats:
-        reason = f"names must differ, '{repeats[0]}' stands there more than once"
-        section = "policy"
-        raise BadSetting(section, "actions", reason)
     blocked = blocked_actions(gates, policy)
     return tuple(_rule(one, certified, blocked.get(one.name)) for one in policy.actions)
 

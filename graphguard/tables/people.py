@@ -78,8 +78,15 @@ def read_entities(config: Config, entity_type: str, as_of: date, ids: IdStore) -
     return Known(named, _counts(intake.counts), intake.rejects)
 
 
-def read_labels(config: Config, as_of: date, ids: IdStore) -> Known:
-    """Decisions known before the cutoff about users that the logs know (LABELS)."""
+def read_labels(config: Config, as_of: date, ids: IdStore, seen: pl.Series) -> Known:
+    """Decisions known before the cutoff about users with an event in the run's span (LABELS).
+
+    Args:
+        config: Names the label files and their columns.
+        as_of: The cutoff.
+        ids: Ids of the labelled entity type; they may hold more than the run's span.
+        seen: Storage indices of the users with an event in the span.
+    """
     settings = config.labels
     contract = replace(label_contract(config), cutoff_us=day_us(as_of))
     files = find_units("labels", settings.path, config.root)[0].files
@@ -90,7 +97,8 @@ def read_labels(config: Config, as_of: date, ids: IdStore) -> Known:
     stranger = coded.get_column(settings.key).is_null()
     source = pl.col(settings.source).fill_null("") if settings.source else pl.lit("")
     trains = source.is_in(list(settings.train_on)) if settings.train_on else pl.lit(value=True)
-    table = coded.filter(~stranger).select(
+    # What the ids hold beyond the span depends on the nights before, and a result may not.
+    table = coded.filter(pl.col(settings.key).is_in(seen.implode())).select(
         pl.col(settings.key).alias("entity"),
         pl.col(TIME).alias("known_at_us"),
         (pl.col(settings.value) != 0).alias("bad"),

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Text: what posts say, beyond their length (empty until content understanding lands)."""

@@ -14,7 +14,6 @@ from graphguard.config.sections import ActionConfig, PolicyConfig
 from graphguard.config.values import DAY_US, day_us, parse_duration
 from graphguard.errors import (
     ActionRateExceeded,
-    BadSetting,
     ColumnMissing,
     ColumnTypeWrong,
     Exit,
@@ -417,8 +416,8 @@ def test_a_missing_score_column_is_named():
 
 
 def test_two_actions_with_one_name_are_refused():
-    with pytest.raises(BadSetting, match="'suspend' stands there more than once"):
-        decide(scores({"a": 0.5}), context(policy(SUSPEND, SUSPEND)))
+    with pytest.raises(ValidationError, match="two actions have the name 'suspend'"):
+        policy(SUSPEND, SUSPEND)
 
 
 def test_the_summary_reads_as_text():

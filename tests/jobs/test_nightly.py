@@ -1,0 +1,219 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import graphguard
+from graphguard.checks.compare import compare_runs
+from graphguard.errors import ActionRateExceeded, BadSetting, TooLittleHistory, WorkspaceBusy
+from graphguard.jobs.nightly import Night, run_night
+from graphguard.jobs.pipeline import STAGE_NAMES
+from graphguard.tables.files import read_json, read_parquet
+from graphguard.tables.workspace import Workspace
+
+CLI = [sys.executable, "-c", "from graphguard.jobs.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def done(request, tmp_path_factory, world):
+    """One night with both models, run once for the tests that only look at it."""
+    import yaml
+
+    from graphguard.config.load import load_config
+
+    folder = tmp_path_factory.mktemp("night")
+    text = Path("configs/demo.yaml").read_text(encoding="utf-8")
+    raw = yaml.safe_load(text.replace("../demo/world", str(world)))
+    raw["workspace"] = str(folder / "workspace")
+    raw["export"] = [{"sink": "parquet", "path": str(folder / "sink")}]
+    raw["training"] |= {
+        "min_positives": 2,
+        "trees": {"rounds": 30},
+        "sage": {"epochs": 2, "fanouts": [4, 2], "hidden": 16},
+    }
+    raw["policy"] |= {"max_action_rate": 0.9}
+    (folder / "config.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    config = load_config(folder / "config.yaml", as_of="2026-01-22")
+    return config, run_night(Night(config))
+
+
+def test_a_night_leaves_scores_rings_decisions_and_a_report(done):
+    config, run = done
+    opened = graphguard.open_run(config.workspace)
+
+    assert opened.run.run_id == run.run_id
+    scores = opened.scores()
+    assert scores.height > 300
+    assert scores.get_column("risk_score").is_between(0, 1).all()
+    assert opened.rings().height >= 1
+    assert set(opened.members().get_column("ring_id")) == set(opened.rings().get_column("ring_id"))
+    page = opened.report_path.read_text(encoding="utf-8")
+    assert "Model quality" in page
+    assert opened.rings().get_column("ring_id")[0] in page
+
+
+def test_every_row_of_every_file_is_accounted_for(done):
+    _, run = done
+    intake = read_parquet(run.file("ingest", "intake.parquet"))
+
+    whole = intake.get_column("accepted") + intake.get_column("rejected")
+    assert (whole + intake.get_column("not_yet")).to_list() == intake.get_column("read").to_list()
+    assert intake.get_column("read").sum() > 50_000
+
+
+def test_both_models_are_judged_and_one_is_champion(done):
+    _, run = done
+    metrics = read_json(run.file("train", "metrics.json"))
+
+    assert set(metrics["models"]) == {"trees", "sage"}
+    assert metrics["champion"] in metrics["models"]
+    assert (run.stage("train") / "model" / "model.json").is_file()
+    for slices in metrics["models"].values():
+        assert slices["newest"]["auprc"]["low"] <= slices["newest"]["auprc"]["value"]
+
+
+def test_the_sink_holds_the_nights_decisions_once(done):
+    config, run = done
+    sink = Path(config.export[0].path)
+    held = pl.read_parquet(sink / "decisions" / "*" / "*.parquet", hive_partitioning=True)
+    decided = read_parquet(run.file("decide", "decisions.parquet"))
+
+    assert held.height == decided.height
+    assert set(held.get_column("decision_key")) == set(decided.get_column("decision_key"))
+
+
+def test_the_same_night_again_is_done_at_once(done):
+    config, run = done
+    before = (run.folder / "run.json").read_bytes()
+
+    again = run_night(Night(config))
+
+    assert again.run_id == run.run_id
+    assert (run.folder / "run.json").read_bytes() == before
+
+
+def test_expand_and_explain_answer_about_a_scored_user(done):
+    config, _ = done
+    opened = graphguard.open_run(config.workspace)
+    user = opened.members().get_column("key")[0]
+
+    expansion = opened.expand(f"user:{user}", hops=2, limit=20)
+    explanation = opened.explain(f"user:{user}")
+
+    assert 0 < len(expansion.users) <= 20
+    assert explanation.ring is not None
+    assert explanation.timeline
+
+
+def test_run_json_tells_stages_metrics_and_the_reason_of_exit(done):
+    _, run = done
+    facts = run.facts()
+
+    assert facts["exit_code"] == 0
+    assert facts["reason"] == "done"
+    assert set(facts["stages"]) == set(STAGE_NAMES)
+    assert facts["metrics"]["champion"]
+
+
+def test_stages_can_be_run_one_part_at_a_time(make_config):
+    config = make_config()
+
+    run = run_night(Night(config, last="link"))
+    assert [name for name in STAGE_NAMES if run.has(name)] == ["ingest", "build_graph", "link"]
+    assert run.facts()["state"] == "open"
+    whole = run_night(Night(config, first="featurize"))
+
+    assert whole.run_id == run.run_id
+    assert whole.facts()["state"] == "committed"
+
+
+def test_a_dry_run_exports_nothing(make_config, tmp_path):
+    run_night(Night(make_config(), dry_run=True))
+
+    assert not (tmp_path / "sink").exists()
+
+
+def test_a_policy_that_would_act_on_too_many_stops_before_it_commits(make_config, tmp_path):
+    config = make_config(policy={"max_action_rate": 0.001})
+
+    with pytest.raises(ActionRateExceeded, match="above policy.max_action_rate"):
+        run_night(Night(config))
+
+    assert not (tmp_path / "sink").exists()
+    assert not (tmp_path / "workspace" / "CURRENT").exists()
+
+
+def test_too_little_log_is_told_in_days(make_config):
+    with pytest.raises(TooLittleHistory, match=r"needs \d+ days of log before as_of, found \d+"):
+        run_night(Night(make_config(graph={"window": "60d"})))
+
+
+def test_wrong_words_on_the_command_line_are_refused(make_config):
+    with pytest.raises(BadSetting, match="must be one of ingest, build_graph"):
+        run_night(Night(make_config(), last="nowhere"))
+    with pytest.raises(BadSetting, match="comes after --to"):
+        run_night(Night(make_config(), first="report", last="ingest"))
+
+
+def test_a_second_scheduler_is_told_to_wait(make_config):
+    config = make_config()
+    with Workspace(config.workspace).locked(), pytest.raises(WorkspaceBusy, match="is locked"):
+        run_night(Night(config, last="ingest"))
+
+
+POINTS = (
+    "begin:likes",
+    "write:events",
+    "rename:ids",
+    "rename:likes",
+    "committed:logins",
+    "written:edges",
+    "pointer:digests.json",
+    "rename:user__uses__device",
+    "write:pairs",
+    "committed:pairs",
+    "write:features",
+    "rename:user",
+    "write:evaluation",
+    "written:runs",
+    "write:rings",
+    "write:scores",
+    "write:decisions",
+    "run:committed",
+    "pointer:run.json",
+)
+
+
+@pytest.mark.slow
+def test_a_night_killed_at_any_point_goes_on_to_the_same_result(make_config, tmp_path):
+    config = make_config()
+    calm = config.model_copy(update={"workspace": tmp_path / "calm", "export": ()})
+    undisturbed = run_night(Night(calm))
+    log = tmp_path / "points.txt"
+    command = [*CLI, "nightly", "--config", str(tmp_path / "config.yaml"), "--as-of", "2026-01-22"]
+    once = {**os.environ, "GRAPHGUARD_FAILPOINT_LOG": str(log)}
+    spare = [*command[:-4], "--config", str(tmp_path / "spare.yaml"), "--as-of", "2026-01-22"]
+    text = (tmp_path / "config.yaml").read_text().replace("/workspace", "/spare")
+    (tmp_path / "spare.yaml").write_text(text.replace("/sink", "/spare-sink"))
+    subprocess.run(spare, env=once, check=True, capture_output=True)
+    points = list(dict.fromkeys(log.read_text().split()))
+
+    killed = 0
+    for point in points:
+        env = {**os.environ, "GRAPHGUARD_KILL_AT": point}
+        ended = subprocess.run(command, env=env, check=False, capture_output=True)
+        assert ended.returncode in (-signal.SIGKILL, 0), ended.stderr.decode()[-2000:]
+        killed += ended.returncode == -signal.SIGKILL
+    last = subprocess.run(command, check=True, capture_output=True, text=True)
+
+    assert killed >= 25
+    run = Workspace(config.workspace).current_run()
+    assert last.stdout.strip().endswith("run.json")
+    comparison = compare_runs(undisturbed, run, config)
+    assert comparison.differences == []
+    assert comparison.rows > 100_000
+    assert not list(Path(config.workspace).rglob(".tmp-*"))
