@@ -24,7 +24,7 @@ from graphguard.tables.commit import committing, is_committed, read_manifest
 from graphguard.tables.events import scan_events
 from graphguard.tables.files import fingerprint, write_parquet
 
-FORMAT = 1
+FORMAT = 2
 """Raised when stored pairs of an older program may no longer be used."""
 
 

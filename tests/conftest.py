@@ -29,9 +29,9 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory):
-    """Logs of 700 users over 91 days, with much abuse, so that every slice has positives."""
+    """Logs of 1,200 users over 91 days, with much abuse, so that every slice has positives."""
     out = tmp_path_factory.mktemp("world")
-    write_world(WorldSpec(users=700, days=91, seed=3, ring_share=0.24, solo_share=0.1), out)
+    write_world(WorldSpec(users=1200, days=91, seed=7, ring_share=0.14, solo_share=0.08), out)
     return out
 
 

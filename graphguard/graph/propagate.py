@@ -4,11 +4,13 @@ A row is (user, anchor). Its neighbours through a relation are the other users w
 [anchor - window, anchor), an object that the row's user touched then too. Every object gives the
 mean of its other users' values, each user counted once a day; objects are weighted by
 1 / log(2 + touches by others), so that a device of two says more than a viral post. A user's values
-count only if they were made before the row's anchor (or at it, where all rows share one), and a
-user counts as known bad only if that was known before it. One's own values and label are left out.
+count only if they were made before the row's anchor (or at it, where the rows are all users of one
+anchor), and a user counts as known bad only if that was known before it. One's own values and label
+are left out.
 
-Rows of one anchor share their sums, in O(edges). Rows with anchors of their own take differences of
-running totals over time. Both add fixed-point integers: no order of addition changes a bit.
+Rows that are all users of one anchor share their sums, in O(edges). Rows with anchors of their own
+take differences of running totals over time. Both add fixed-point integers: no order of addition
+changes a bit.
 """
 
 from dataclasses import dataclass
@@ -114,8 +116,11 @@ def neighbour_means(
         few arrays of the touches, one column at a time.
     """
     touches = touches_of(out, rows, window_us)
-    shared = len(rows.node) == 0 or bool((rows.anchor_us == rows.anchor_us[0]).all())
-    sums: _Sums = _SharedSums(touches, rows) if shared else _OwnSums(touches, rows, into, window_us)
+    sums: _Sums = (
+        _SharedSums(touches, rows)
+        if _rows_are_all(touches, rows, into, window_us)
+        else _OwnSums(touches, rows, into, window_us)
+    )
     others, bad = sums.all(), sums.bad()
     weight = np.where(others > 0, 1.0 / np.log(2.0 + others), 0.0)
     n = len(rows.node)
@@ -154,6 +159,17 @@ def touches_of(out: Adjacency, rows: NeighbourRows, window_us: int) -> Touches:
     new[1:] = (row[1:] != row[:-1]) | (touched[1:] != touched[:-1])
     starts = np.flatnonzero(new)
     return Touches(row[starts], touched[starts], np.diff(np.append(starts, len(row))))
+
+
+def _rows_are_all(touches: Touches, rows: NeighbourRows, into: Adjacency, window_us: int) -> bool:
+    """Whether the rows share one anchor and no user without a row touched anything before it."""
+    if not len(rows.node):
+        return True
+    anchor = int(rows.anchor_us[0])
+    if not bool((rows.anchor_us == anchor).all()):
+        return False
+    first, last = into.window(np.arange(into.num_rows), anchor - window_us, anchor)
+    return int((last - first).sum()) == int(touches.days.sum())
 
 
 def _ratio(part: NDArray[np.float64] | Ints, whole: Ints) -> Floats:

@@ -1,0 +1,65 @@
+"""What benchmarks share: a work folder, a timed child with its peak memory, the last line."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+TOP = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What a child process took.
+
+    Attributes:
+        seconds: Wall time.
+        peak_gb: Largest resident memory, 2**30 bytes.
+        output: Its stdout.
+    """
+
+    seconds: float
+    peak_gb: float
+    output: str
+
+
+def work_folder(name: str) -> Path:
+    """Folder for logs and workspaces: `GRAPHGUARD_BENCH`, or build/bench of this project."""
+    base = Path(os.environ.get("GRAPHGUARD_BENCH", TOP / "build" / "bench"))
+    folder = base / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def timed(command: Sequence[str]) -> Timed:
+    """Run a command to its end; its peak is that of the largest child so far.
+
+    Raises:
+        CalledProcessError: It failed.
+    """
+    start = time.perf_counter()
+    ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    return Timed(seconds, peak, ended.stdout)
+
+
+def graphguard(*arguments: str) -> list[str]:
+    """The command line of GraphGuard in this environment."""
+    return [sys.executable, "-c", "from graphguard.jobs.cli import main; main()", *arguments]
+
+
+def say(text: str) -> None:
+    """Print a line of a table at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def print_result(figures: Mapping[str, object]) -> None:
+    """The last line of every benchmark: `RESULT {json}`."""
+    say("RESULT " + json.dumps(figures, sort_keys=True, allow_nan=False))
