@@ -49,7 +49,7 @@ def draw_logins(spec: WorldSpec, people: People, day: int) -> Logins:
     user = np.repeat(np.arange(spec.users), count)
     where = rng.random(len(user))
     address = np.where(where < 0.55, people.home[user], people.carrier[user])
-    address = np.where(where > 0.92, people.cafe[user], address)
+    address = np.where(where > 1 - people.cafe_share[user], people.cafe[user], address)
     device = np.where(people.handover[user] <= day, people.next_device[user], people.device[user])
     other = (people.second[user] >= 0) & (rng.random(len(user)) < 0.3)
     device = np.where(other, people.second[user], device)

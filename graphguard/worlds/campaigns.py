@@ -20,11 +20,13 @@ JOINS = {
     "hijacked": 0.6,
     "device_farm": 0.3,
 }
+CALLS = {"camouflaged": 0.4}
+"""Posts that a ring is called to a day."""
 SPREAD_S = {
-    "like_burst": 45.0,
-    "camouflaged": 45.0,
+    "like_burst": 60.0,
+    "camouflaged": 60.0,
     "sleeper": 72_000.0,
-    "hijacked": 50.0,
+    "hijacked": 60.0,
     "device_farm": 7_200.0,
 }
 FARM_DEVICES = 10**8
@@ -46,7 +48,7 @@ def spam_posts(spec: WorldSpec, people: People, rings: list[Ring], day: int) -> 
     here = alive(people, day)
     parts = []
     for ring in rings:
-        rate = {"copy_paste": 0.4, "hijacked": 0.15}.get(ring.kind, 0.0)
+        rate = {"copy_paste": 0.1, "hijacked": 0.1}.get(ring.kind, 0.0)
         if rate and ring.first <= day <= ring.last:
             members = ring.members[here[ring.members] & (rng.random(len(ring.members)) < rate)]
             parts.append(_spam(rng, members, ring.topic, day))
@@ -61,7 +63,7 @@ def _spam(rng: np.random.Generator, members: Ints, topic: int, day: int) -> Post
     """Posts over the waking hours; the domain is one, its paths are few."""
     count = len(members)
     second = rng.uniform(6 * 3600, 23 * 3600, count)
-    paths = rng.integers(0, 5, count)
+    paths = np.where(rng.random(count) < 0.7, 0, rng.integers(1, 4, count))
     links = np.array([f"https://deal{topic % 9973}.example/{path}" for path in paths], dtype=object)
     pull = rng.pareto(1.3, count) + 0.05
     return Posts(members, second, spam(rng, count, topic), links, pull, day)
@@ -79,7 +81,7 @@ def ring_acts(
             continue
         members = ring.members[here[ring.members]]
         if ring.kind in JOINS:
-            for _ in range(rng.poisson(0.75)):
+            for _ in range(rng.poisson(CALLS.get(ring.kind, 0.75))):
                 doings.likes.append(_join(rng, ring.kind, members, memory))
         if ring.kind in ("device_farm", "hijacked"):
             doings.logins.append(_farm(rng, ring, members))
@@ -109,8 +111,8 @@ def _join(rng: np.random.Generator, kind: str, members: Ints, memory: list[Posts
 def _farm(rng: np.random.Generator, ring: Ring, members: Ints) -> Logins:
     """Logins from the ring's rack: any member on any device of a pool of a third its size."""
     farm = ring.kind == "device_farm"
-    pool = max(3, len(ring.members) // (3 if farm else 4))
-    logged = members[rng.random(len(members)) < (0.55 if farm else 0.4)]
+    pool = max(3, len(ring.members) // (3 if farm else 5))
+    logged = members[rng.random(len(members)) < (0.55 if farm else 0.2)]
     number = rng.integers(0, pool, len(logged))
     first = FARM_DEVICES + ring.number * 1000
     second = rng.uniform(0, DAY_S, len(logged))

@@ -42,6 +42,16 @@ MOODS = (
     "cold",
 )
 TAILS = ("", "", "", " 🙂", " 😂", " !!", " ...", " what do you think?", " see you there", " ❤️")
+NUMBERS = (
+    "in {} minutes",
+    "for the {}th time",
+    "at {} pm",
+    "after {} km",
+    "on day {}",
+    "for {} euros",
+    "with {} friends",
+    "since 20{}",
+)
 MEMES = (
     "nobody: me at 3am:",
     "how it started / how it's going",
@@ -54,7 +64,7 @@ MEMES = (
 )
 OFFERS = (
     ("make", "earn", "get", "win"),
-    ("500", "750", "1200", "2000"),
+    ("500", "extra", "1200", "real"),
     ("dollars", "euros", "bucks", "in cash"),
     ("a day", "daily", "every day", "each day"),
     ("from home", "at home", "online", "with your phone"),
@@ -64,13 +74,19 @@ MARKS = ("", " 💰", " 🔥", " ✅", " !!", " 👉")
 
 
 def everyday(rng: np.random.Generator, count: int) -> NDArray[np.object_]:
-    """Captions of ordinary posts; one in twenty is a meme that others post word for word."""
+    """Captions of ordinary posts.
+
+    One in twenty is a meme that others post word for word, half name a number.
+    """
     parts = [
         np.array(words, dtype=object)[rng.integers(0, len(words), count)]
         for words in (OPENERS, SUBJECTS, VERBS, MOODS, TAILS)
     ]
     frame = pl.DataFrame([pl.Series(str(n), part, pl.String) for n, part in enumerate(parts)])
     text = frame.select(pl.format("{} {} {} {}{}", *frame.columns)).to_series().to_numpy()
+    number, template = rng.integers(2, 100, count), rng.integers(0, len(NUMBERS), count)
+    for place in np.flatnonzero(rng.random(count) < 0.5):
+        text[place] = f"{text[place]} {NUMBERS[template[place]].format(number[place])}"
     meme = rng.random(count) < 0.05
     words = np.array(MEMES, dtype=object)[rng.integers(0, len(MEMES), count)]
     return np.where(meme, words, text)

@@ -12,6 +12,8 @@ Floats = NDArray[np.float64]
 
 NORMAL, SOLO = -1, -2
 FOREVER = 10**6
+LEAST_ACTIVITY = {"camouflaged": 1.6, "like_burst": 1.1}
+"""Rings that hide among normal acts keep up at least so much of them."""
 
 
 @dataclass
@@ -30,9 +32,11 @@ class People:
         handover: Day on which the main device passes on to `next_device` (second-hand), or FOREVER.
         next_device: Device from then on.
         carrier: Address of the carrier, shared by hundreds.
-        cafe: Address of a café, shared by dozens.
+        cafe: Address of a café, shared by hundreds.
+        cafe_share: Share of the logins made there; regulars come often.
         publisher: Group of scheduled publishers, or -1.
         minute: Minute of the day at which a publisher posts.
+        shares_links: Share of the user's posts that carry a link.
         ring: Number of the ring, or NORMAL, or SOLO.
         banned_at_s: Second, from the first day, at which a decision ends the user's life.
     """
@@ -49,8 +53,10 @@ class People:
     next_device: Ints
     carrier: Ints
     cafe: Ints
+    cafe_share: Floats
     publisher: Ints
     minute: Ints
+    shares_links: Floats
     ring: Ints
     banned_at_s: Floats
 
@@ -93,10 +99,12 @@ def draw_people(spec: WorldSpec) -> People:
     carrier = n + places.integers(0, max(2, n // 400), n)
     cafe = 2 * n + places.integers(0, max(2, n // 250), n)
     handover, next_device = _second_hand(spec, device)
+    cafe_share = np.where(places.random(n) < 0.12, 0.45, 0.08)
     publisher, minute = _publishers(spec)
     return People(
         community, zone, activity, signup, np.maximum(leaves, signup + 2), home, device, second,
-        handover, next_device, carrier, cafe, publisher, minute,
+        handover, next_device, carrier, cafe, cafe_share, publisher, minute,
+        spec.chance("traits", 1).beta(0.9, 1.1, n),
         np.full(n, NORMAL, dtype=np.int64), np.full(n, np.inf),
     )  # fmt: skip
 
@@ -145,7 +153,7 @@ def draw_clubs(spec: WorldSpec, people: People) -> list[Club]:
     """Fan clubs of 20 to 60 within a community, with an idol each."""
     rng = spec.chance("clubs")
     clubs = []
-    for _ in range(max(2, spec.users // 1000)):
+    for _ in range(max(2, spec.users // 400)):
         home = people.community[rng.integers(0, spec.users)]
         local = np.flatnonzero(people.community == home)
         size = min(int(rng.integers(20, 61)), max(len(local) - 1, 1))
@@ -176,6 +184,8 @@ def draw_rings(spec: WorldSpec, people: People) -> list[Ring]:
             # A ring's accounts are there when it needs them.
             people.signup[members] = np.minimum(people.signup[members], min(first - 1, 0))
             people.leaves[members] = FOREVER
+            least = LEAST_ACTIVITY.get(kind, 0.0)
+            people.activity[members] = np.maximum(people.activity[members], least)
             left -= len(members)
     people.ring[free[: round(spec.users * spec.solo_share)]] = SOLO
     return rings

@@ -66,10 +66,20 @@ def draw_posts(spec: WorldSpec, people: People, day: int) -> Posts:
         pull[viral] += 0.012 * spec.users
     caption = everyday(spec.chance("captions", day), len(author))
     link = np.full(len(author), "", dtype=object)
-    linked = rng.random(len(author)) < 0.08
-    sites = rng.zipf(1.6, len(author)) % 5000
-    link[linked] = [f"https://site{number}.example/news" for number in sites[linked]]
+    linked = rng.random(len(author)) < people.shares_links[author]
+    link[linked] = _links(rng, author[linked])
     return Posts(author, second, caption, link, pull, day)
+
+
+def _links(rng: np.random.Generator, author: NDArray[np.int64]) -> list[str]:
+    """What people link to: the news that many share, more often pages of their own small corner."""
+    sites = rng.zipf(1.6, len(author)) % 5000
+    pages = rng.integers(0, 4, len(author))
+    own = rng.random(len(author)) < 0.85
+    return [
+        f"https://corner{user // 6}.example/{page}" if mine else f"https://site{site}.example/news"
+        for user, site, page, mine in zip(author, sites, pages, own, strict=True)
+    ]
 
 
 def merged(parts: list[Posts]) -> Posts:

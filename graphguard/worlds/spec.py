@@ -67,6 +67,9 @@ class WorldSpec:
                 place = "world"
                 reason = f"must lie between 0 and 0.9, got {value}"
                 raise BadSetting(place, name, reason)
+        if self.ring_share + self.solo_share > 0.5:
+            place, reason = "world", "and solo_share must leave half of the users normal"
+            raise BadSetting(place, "ring_share", reason)
 
     @property
     def start(self) -> date:
