@@ -170,6 +170,17 @@ class UnknownEntity(GraphGuardError):
         super().__init__(f"no {entity_type} '{key}' in this run.{hint}")
 
 
+class NoRun(DataError):
+    """A folder is neither a run nor a workspace with a committed run."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        super().__init__(
+            f"{path}: no run and no workspace with a committed run; "
+            f"run `graphguard nightly` first, or name the folder with --run"
+        )
+
+
 class GraphInvalid(DataError):
     """A stored graph breaks its own rules."""
 

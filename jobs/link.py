@@ -106,8 +106,10 @@ def _first_sight(
     frames = []
     for log in sorted(job.config.logs):
         events = scan_events(job.run, log, *_span(job, anchor))
+        if events is None:
+            continue
         columns = [n for n, kind in job.config.entity_columns(log).items() if kind == entity_type]
-        for column in columns if events is not None else []:
+        for column in columns:
             seen = events.select(pl.col(column).alias("object"), "time_us")
             frames.append(seen.group_by("object").agg(pl.col("time_us").min()))
     first = pl.concat(frames).group_by("object").agg(pl.col("time_us").min()).collect()

@@ -98,7 +98,7 @@ def _fit(
     job: Job, data: Dataset, parts: dict[str, NDArray[np.int64]], context: GraphContext
 ) -> dict[str, Model]:
     settings = job.config.training
-    models = {}
+    models: dict[str, Model] = {}
     for number, name in enumerate(settings.models, 1):
         options: dict[str, Any] = getattr(settings, name).model_dump()
         model = open_model(name, {**options, "seed": settings.seed, "device": settings.device})

@@ -25,7 +25,7 @@ def open_run(path: str | Path) -> "OpenRun":
         path: A run's folder, or a workspace's, whose current run is then opened.
 
     Raises:
-        UnknownEntity: Neither is there.
+        NoRun: Neither is there.
     """
     return OpenRun(find_run(Path(path)))
 

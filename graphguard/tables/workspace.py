@@ -20,7 +20,7 @@ from typing import Any
 
 import filelock
 
-from graphguard.errors import NotCommitted, UnknownEntity, WorkspaceBusy
+from graphguard.errors import NotCommitted, NoRun, WorkspaceBusy
 from graphguard.tables.commit import is_committed, read_manifest
 from graphguard.tables.files import read_json, replace_json
 from graphguard.tables.ids import IdStore
@@ -165,11 +165,10 @@ def find_run(path: Path) -> Run:
     """The run at `path`: a run's folder, or a workspace (then its current run).
 
     Raises:
-        UnknownEntity: Neither is there.
+        NoRun: Neither is there.
     """
     if (path / RUN_FILE).is_file():
         return Workspace(path.parent.parent).run(path.name)
     if (path / "CURRENT").is_file():
         return Workspace(path).current_run()
-    message = "run or workspace"
-    raise UnknownEntity(message, str(path))
+    raise NoRun(str(path))

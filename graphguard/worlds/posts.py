@@ -1,6 +1,7 @@
 """Posts of a day and the short memory of them that likes choose from."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,17 @@ class Posts:
     link: NDArray[np.object_]
     pull: NDArray[np.float64]
     day: int
+
+    def take(self, rows: NDArray[Any]) -> "Posts":
+        """The posts at these positions, or where a mask holds."""
+        return Posts(
+            self.author[rows],
+            self.second[rows],
+            self.caption[rows],
+            self.link[rows],
+            self.pull[rows],
+            self.day,
+        )
 
 
 def alive(people: People, day: int) -> NDArray[np.bool_]:
@@ -87,11 +99,10 @@ def merged(parts: list[Posts]) -> Posts:
     author = np.concatenate([part.author for part in parts])
     second = np.concatenate([part.second for part in parts])
     order = np.lexsort((author, second))
-    fields = [
-        np.concatenate([getattr(part, name) for part in parts])[order]
-        for name in ("caption", "link", "pull")
-    ]
-    return Posts(author[order], second[order], *fields, parts[0].day)
+    caption = np.concatenate([part.caption for part in parts])
+    link = np.concatenate([part.link for part in parts])
+    pull = np.concatenate([part.pull for part in parts])
+    return Posts(author, second, caption, link, pull, parts[0].day).take(order)
 
 
 def post_names(posts: Posts, place: NDArray[np.int64]) -> NDArray[np.object_]:

@@ -131,10 +131,9 @@ def _count_acts(
     people: People, doings: Doings, today: Posts, day: int, acted: dict[str, list[np.ndarray]]
 ) -> None:
     """Note who of a ring did something for it on a day: the truth about who can be found."""
-    users = [
-        part.user[_allowed(people, part.user, part.second, day)]
-        for part in (*doings.likes, *doings.logins)
-    ]
+    made = [(part.user, part.second) for part in doings.likes]
+    made += [(part.user, part.second) for part in doings.logins]
+    users = [user[_allowed(people, user, second, day)] for user, second in made]
     spam = np.array([link.startswith("https://deal") for link in today.link], dtype=np.bool_)
     every = np.concatenate([np.zeros(0, np.int64), *users, today.author[spam]])
     acted["user"].append(every)
@@ -174,8 +173,7 @@ def _ordered(acts: dict[str, Any], people: People, day: int) -> dict[str, Any]:
 
 def _before_ban(posts: Posts, people: People) -> Posts:
     kept = posts.day * DAY_S + posts.second < people.banned_at_s[posts.author]
-    parts = (posts.author, posts.second, posts.caption, posts.link, posts.pull)
-    return Posts(*(part[kept] for part in parts), posts.day)
+    return posts.take(kept)
 
 
 def _user_names(numbers: np.ndarray) -> pa.Array:
