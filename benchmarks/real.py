@@ -20,41 +20,40 @@ from typing import Any
 import numpy as np
 import polars as pl
 import xgboost
+from judging import as_cell, as_list, champion_of, scores_of
 from numpy.typing import NDArray
 from result import TOP, print_result, say, work_folder
 
 from graphguard.config.load import load_config
 from graphguard.config.sections import Config
 from graphguard.config.values import day_us
-from graphguard.evaluate.bootstrap import Bootstrap, Interval, intervals, paired_difference
+from graphguard.evaluate.bootstrap import Bootstrap, intervals, paired_difference
 from graphguard.evaluate.ranking import rank_metrics
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Job, Silent
 from graphguard.jobs.nightly import Night, run_night
 from graphguard.jobs.train import load_dataset
-from graphguard.models.base import GraphContext, load_model
-from graphguard.models.calibrate import Calibrator
+from graphguard.models.base import GraphContext
 from graphguard.tables.commit import read_manifest
-from graphguard.tables.files import read_json
 from graphguard.tables.workspace import Run
 
 DATES = (date(2013, 10, 1), date(2014, 1, 15), date(2014, 6, 15))
 AHEAD = timedelta(days=28)
 BUDGET = 100
+Asked = tuple[pl.Series, NDArray[np.int64]]
+"""Keys and anchors of rows."""
 METRICS = ("auroc", "auprc", "recall_at_fpr_0.01")
 PEER = "counts"
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Test rows of one date: who, when, whether, and every model's score."""
+    """Test rows of one date: their labels and every model's score; the night's seconds."""
 
-    key: pl.Series
-    anchor_us: NDArray[np.int64]
     label: NDArray[np.bool_]
     score: dict[str, NDArray[np.float64]]
     champion: str
-    seconds: dict[str, float]
+    seconds: float
 
 
 def main() -> int:
@@ -96,80 +95,43 @@ def judge_events(folder: Path, day: date, data: Path) -> Judged:
     # Only rows are taken from this second run, each cut at its own anchor; nothing is learned here.
     later = night_config("event", folder, day + AHEAD)
     rows_run = run_night(Night(later, last="featurize", run_id=f"{day}-rows"))
-    job = Job(later, day + AHEAD, rows_run, None, Silent())
-    graph = HeteroGraph.open(rows_run.stage("build_graph") / "graph")
-    dataset = load_dataset(job, graph)
-    chosen = dataset.inside([(day_us(day), day_us(day + AHEAD))])
-    context = GraphContext(graph, config.graph.window.us, dataset.rows)
-    score = {}
-    for name, model in model_folders(run).items():
-        raw = load_model(model).predict(dataset.rows.take(chosen), context)
-        score[name] = Calibrator.load(model / "calibrator.json").apply(raw)
-    past = dataset.inside([(0, day_us(day) - config.training.horizon.us)])
-    keys = dataset.keys
-    test = (keys.gather(chosen), dataset.rows.anchor_us[chosen])
-    known = (keys.gather(past), dataset.rows.anchor_us[past])
-    return finish(config, data, run, (known, test), score)
+    rows_job = Job(later, day + AHEAD, rows_run, None, Silent())
+    return judge(rows_job, (day_us(day), day_us(day + AHEAD)), run, data)
 
 
 def judge_calendar(folder: Path, day: date, data: Path) -> Judged:
     """The night's own scores of the users active before `day`."""
     config = night_config("calendar", folder, day)
     run = run_night(Night(config))
-    graph = HeteroGraph.open(run.stage("build_graph") / "graph")
-    dataset = load_dataset(Job(config, day, run, None, Silent()), graph)
-    chosen = dataset.inside([(day_us(day), day_us(day) + 1)])
-    context = GraphContext(graph, config.graph.window.us, dataset.rows)
-    score = {}
-    for name, model in model_folders(run).items():
-        raw = load_model(model).predict(dataset.rows.take(chosen), context)
-        score[name] = Calibrator.load(model / "calibrator.json").apply(raw)
-    past = dataset.inside([(0, day_us(day) - config.training.horizon.us + 1)])
-    keys = dataset.keys
-    test = (keys.gather(chosen), dataset.rows.anchor_us[chosen])
-    known = (keys.gather(past), dataset.rows.anchor_us[past])
-    return finish(config, data, run, (known, test), score)
+    return judge(Job(config, day, run, None, Silent()), (day_us(day), day_us(day) + 1), run, data)
 
 
-Asked = tuple[pl.Series, NDArray[np.int64]]
-
-
-def finish(
-    config: Config,
-    data: Path,
-    run: Run,
-    asked: tuple[Asked, Asked],
-    score: dict[str, NDArray[np.float64]],
-) -> Judged:
-    """Add labels, the peer's scores and the night's seconds."""
-    (known, test), horizon = asked, config.training.horizon.us
-    window = config.graph.window.us
-    learned, told = counts(data, known, window), labels(data, known, horizon)
+def judge(rows: Job, span: tuple[int, int], run: Run, data: Path) -> Judged:
+    """Score the rows of a job with anchors in `span` by the models of `run`, and by the peer."""
+    graph = HeteroGraph.open(rows.run.stage("build_graph") / "graph")
+    dataset = load_dataset(rows, graph)
+    horizon, window = rows.config.training.horizon.us, rows.config.graph.window.us
+    # The peer learns from every row whose label was known at the night's cutoff.
+    chosen = dataset.inside([span])
+    past = dataset.inside([(0, span[0] - horizon + 1)])
+    context = GraphContext(graph, window, dataset.rows)
+    test = (dataset.keys.gather(chosen), dataset.rows.anchor_us[chosen])
+    known = (dataset.keys.gather(past), dataset.rows.anchor_us[past])
     peer = xgboost.XGBClassifier(
         n_estimators=300, max_depth=5, learning_rate=0.05, subsample=0.8, random_state=0, n_jobs=2
     )
-    peer.fit(learned, told)
-    metrics = read_json(run.file("train", "metrics.json"))
-    seconds = {
-        name: float(read_manifest(run.stage(name))["seconds"]) for name in run.facts()["stages"]
-    }
+    peer.fit(counts(data, known, window), labels(data, known, horizon))
     return Judged(
-        key=test[0],
-        anchor_us=test[1],
         label=labels(data, test, horizon),
-        score={**score, PEER: peer.predict_proba(counts(data, test, window))[:, 1]},
-        champion=metrics["champion"],
-        seconds=seconds,
+        score={
+            **scores_of(run, dataset.rows.take(chosen), context),
+            PEER: peer.predict_proba(counts(data, test, window))[:, 1],
+        },
+        champion=champion_of(run),
+        seconds=sum(
+            float(read_manifest(run.stage(name))["seconds"]) for name in run.facts()["stages"]
+        ),
     )
-
-
-def model_folders(run: Run) -> dict[str, Path]:
-    """Folders of the champion and its challengers by model name."""
-    train = run.stage("train")
-    champion = read_json(run.file("train", "metrics.json"))["champion"]
-    others = train / "challengers"
-    found = {champion: train / "model"}
-    return found | {one.name: one for one in sorted(others.iterdir())} if others.is_dir() else found
 
 
 def labels(data: Path, asked: Asked, horizon_us: int) -> NDArray[np.bool_]:
@@ -227,7 +189,7 @@ def table(mode: str, every: list[Judged]) -> dict[str, Any]:
         scores = {**one.score, "champion": one.score[one.champion]}
         found[day.isoformat()] = block(day.isoformat(), one.label, scores)
         found[day.isoformat()]["champion_is"] = one.champion
-        found[day.isoformat()]["seconds"] = round(sum(one.seconds.values()), 1)
+        found[day.isoformat()]["seconds"] = round(one.seconds, 1)
     found["pooled"] = block("pooled", label, pooled)
     return found
 
@@ -240,23 +202,13 @@ def block(title: str, label: NDArray[np.bool_], scores: dict[str, Any]) -> dict[
     for name in sorted(scores):
         found = intervals(scores[name], label, metrics, settings)
         held[name] = {metric: as_list(found[metric]) for metric in METRICS}
-        cells = " | ".join(told(found[metric]) for metric in METRICS)
+        cells = " | ".join(as_cell(found[metric]) for metric in METRICS)
         say(f"| {title} | {len(label)} | {int(label.sum())} | {name} | {cells} |")
     lead = paired_difference((scores["champion"], scores[PEER]), label, metrics, settings)
     held["lead"] = {metric: as_list(lead[metric]) for metric in METRICS}
-    cells = " | ".join(told(lead[metric]) for metric in METRICS)
+    cells = " | ".join(as_cell(lead[metric]) for metric in METRICS)
     say(f"| {title} | | | champion minus {PEER} | {cells} |")
     return held
-
-
-def as_list(found: Interval) -> list[float]:
-    """Value, low and high, four digits."""
-    return [round(found.value, 4), round(found.low, 4), round(found.high, 4)]
-
-
-def told(found: Interval) -> str:
-    """Value and interval as a cell."""
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def make_pairs(
     )
     channels: dict[str, pl.DataFrame] = {}
     for trace in settings.traces:
-        found = _trace_acts(job, graph, trace, anchor)
+        found = trace_acts(job, graph, trace, anchor)
         if found is not None:
             channels[f"{trace.log}.{trace.object}"] = coaction_links(*found, rules)
     for shared in settings.shared:
@@ -83,10 +83,13 @@ def _span(job: Job, anchor: date) -> tuple[int, int]:
     return day_us(anchor) - job.config.graph.window.us, day_us(anchor)
 
 
-def _trace_acts(
+def trace_acts(
     job: Job, graph: HeteroGraph, trace: TraceConfig, anchor: date
 ) -> tuple[Acts, NDArray[np.int64]] | None:
-    """Acts of a trace with dense users and objects, and the first sight of each object."""
+    """Acts of a trace in the window before an anchor, and the first sight of each object.
+
+    Users and objects are dense; None where the log has no acting user or no event.
+    """
     actor = job.config.actor_column(trace.log)
     events = scan_events(job.run, trace.log, *_span(job, anchor))
     if actor is None or events is None:

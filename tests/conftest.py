@@ -8,6 +8,7 @@ import yaml
 from hypothesis import settings
 
 from graphguard.config.load import load_config
+from graphguard.jobs.nightly import Night, run_night
 from graphguard.worlds import WorldSpec, write_world
 
 TOP = Path(__file__).parents[1]
@@ -47,9 +48,29 @@ def make_config(world, tmp_path):
         raw["training"] |= {"models": ["trees"], "min_positives": 2, "trees": {"rounds": 30}}
         raw["policy"] |= {"max_action_rate": 0.9}
         for name, value in changes.items():
-            raw[name] = {**raw[name], **value} if isinstance(value, dict) else value
+            raw[name] = {**raw.get(name, {}), **value} if isinstance(value, dict) else value
         path = tmp_path / "config.yaml"
         path.write_text(yaml.safe_dump(raw), encoding="utf-8")
         return load_config(path, as_of=as_of)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def night(world, tmp_path_factory):
+    """One night with both models, run once for the tests that only look at it: config and run."""
+    folder = tmp_path_factory.mktemp("night")
+    text = (TOP / "configs" / "demo.yaml").read_text(encoding="utf-8")
+    raw = yaml.safe_load(text.replace("../demo/world", str(world)))
+    raw["workspace"] = str(folder / "workspace")
+    raw["export"] = [{"sink": "parquet", "path": str(folder / "sink")}]
+    raw["as_of"] = "2026-01-22"
+    raw["training"] |= {
+        "min_positives": 2,
+        "trees": {"rounds": 30},
+        "sage": {"epochs": 2, "fanouts": [4, 2], "hidden": 16},
+    }
+    raw["policy"] |= {"max_action_rate": 0.9}
+    (folder / "config.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+    config = load_config(folder / "config.yaml")
+    return config, run_night(Night(config))

@@ -26,6 +26,7 @@ OBJECT_HINT = re.compile(
     r"(_id|_key|_hash|^id|device|address|^ip|ip$|url|link|page|hashtag|phone|email|card|target|"
     r"content|item|object|terminal)$"
 )
+SHARED_HINT = re.compile(r"(device|address|^ip|ip$|phone|email|card|cookie)")
 TEXT_HINT = re.compile(r"(text|caption|body|message|comment|title|bio)$")
 EPOCH_US = (946_684_800_000_000, 4_102_444_800_000_000)
 """Integers between the years 2000 and 2100 in microseconds may be times."""
@@ -51,6 +52,8 @@ class LogGuess:
     why_time: str = ""
     actor: str | None = None
     objects: list[str] = field(default_factory=list)
+    sparse: list[str] = field(default_factory=list)
+    """Objects that some rows lack: good for traces, while an edge needs both its ends."""
     text: str | None = None
     key: str | None = None
     numeric: list[str] = field(default_factory=list)
@@ -108,6 +111,8 @@ def _guess(name: str, path: Path, root: Path) -> LogGuess:
     for column in list(guess.objects):
         values = frame.get_column(column)
         is_key = values.n_unique() == values.len() and values.len() > 1 and not values.null_count()
+        if values.null_count():
+            guess.sparse.append(column)
         if is_key and column not in ACTOR_NAMES and guess.key is None:
             guess.key = column
     return guess
@@ -139,10 +144,6 @@ def _place(guess: LogGuess, column: str, kind: pl.DataType, values: pl.Series) -
         guess.objects.append(column)
     elif kind == pl.String:
         guess.categorical.append(column)
-
-
-def _is_epoch(values: pl.Series) -> bool:
-    return bool(values.drop_nulls().is_between(*EPOCH_US).all())
 
 
 def _common_actor(guesses: list[LogGuess]) -> str:
@@ -205,9 +206,11 @@ def _edge_lines(guess: LogGuess) -> list[str]:
     for column in guess.objects:
         if column == guess.key and len(guess.objects) > 1:
             continue
-        kind = re.sub(r"(_id|_key|_hash)$", "", column.lower()) or column.lower()
+        if column in guess.sparse:
+            lines.append(f"    # {guess.name}.{column} is often null, so it is a trace, no edge")
+            continue
         lines.append(
-            f"    - {{name: [user, {guess.name}, {kind}], log: {guess.name}, "
+            f"    - {{name: [user, {guess.name}, {_kind(column)}], log: {guess.name}, "
             f"source: {guess.actor}, target: {column}}}"
         )
     return lines
@@ -240,9 +243,22 @@ def _label_lines(labels: Path | None, root: Path, actor: str) -> list[str]:
 
 
 def _ring_lines(guesses: list[LogGuess]) -> list[str]:
-    lines = ["rings:", "  traces:"]
+    """Devices and the like are shared, whenever they are touched; all else is a trace in time."""
+    traces, shared = [], set()
     for guess in guesses:
-        if guess.actor and guess.time:
-            things = [column for column in guess.objects if column != guess.key]
-            lines += [f"    - {{log: {guess.name}, object: {column}}}" for column in things[:2]]
-    return lines if len(lines) > 2 else []
+        if not (guess.actor and guess.time):
+            continue
+        things = [column for column in guess.objects if column != guess.key]
+        whole = [column for column in things if column not in guess.sparse]
+        shared |= {_kind(column) for column in whole if SHARED_HINT.search(column.lower())}
+        acts = [column for column in things if not SHARED_HINT.search(column.lower())]
+        traces += [f"    - {{log: {guess.name}, object: {column}}}" for column in acts[:2]]
+    lines = ["  traces:", *traces] if traces else []
+    if shared:
+        lines.append(f"  shared: [{', '.join(sorted(shared))}]")
+    return ["rings:", *lines] if lines else []
+
+
+def _kind(column: str) -> str:
+    """Entity type of a column, by its name."""
+    return re.sub(r"(_id|_key|_hash)$", "", column.lower()) or column.lower()

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from graphguard.config.policy import PolicyConfig
+from graphguard.config.training import TrainingConfig
 from graphguard.config.values import AsOf, Duration, DurationSetting, Section, parse_duration
 
 
@@ -106,83 +108,6 @@ class LabelConfig(Section):
     """Sources that may train a model; empty means all."""
 
 
-class EventAnchor(Section):
-    """One row per user, at its k-th event."""
-
-    event: int = Field(ge=1)
-    """Number of the event at which a user's features and edges are cut."""
-
-
-class SageConfig(Section):
-    """The sampled graph neural network."""
-
-    fanouts: tuple[int, ...] = (8, 4)
-    """Neighbours sampled per relation and direction at each hop."""
-    hidden: int = Field(64, ge=4)
-    """Width of the hidden layers and of the embedding."""
-    epochs: int = Field(20, ge=1)
-    """Largest number of passes over the training rows; stops early on the selection slice."""
-    batch_rows: int = Field(512, ge=1)
-    """Rows in a batch."""
-    learning_rate: float = Field(0.003, gt=0)
-    """Step size of AdamW."""
-
-
-class TreesConfig(Section):
-    """The gradient-boosted trees."""
-
-    rounds: int = Field(600, ge=1)
-    """Largest number of boosting rounds; stops early on the selection slice."""
-    depth: int = Field(5, ge=1)
-    """Depth of a tree."""
-    learning_rate: float = Field(0.05, gt=0)
-    """Shrinkage of each round."""
-    bags: int = Field(3, ge=1)
-    """Boosters with different seeds whose log-odds are averaged."""
-
-
-class TrainingConfig(Section):
-    """What is predicted, from which past days, by which models."""
-
-    target: str = "user"
-    """Entity type that is scored."""
-    anchor: Literal["calendar"] | EventAnchor = "calendar"
-    """`calendar`: rows on a grid of days. `{event: k}`: one row per user at its k-th event."""
-    anchors: int = Field(4, ge=3)
-    """Number of past anchors (or periods of `anchor_every`, with an event anchor)."""
-    anchor_every: DurationSetting = parse_duration("14d")
-    """Distance of the anchors on the absolute grid; at least the horizon."""
-    horizon: DurationSetting = parse_duration("14d")
-    """A row is positive if its user is enforced within this time after the anchor."""
-    models: tuple[Literal["trees", "sage"], ...] = ("trees", "sage")
-    """Model families to fit; the better one on the selection slice is the champion."""
-    seed: int = 7
-    """Seed of every random choice."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where networks train: `auto` takes a GPU if there is one."""
-    min_positives: int = Field(10, ge=1)
-    """Fewest positive rows a slice may hold."""
-    sage: SageConfig = SageConfig()
-    """Settings of `sage`."""
-    trees: TreesConfig = TreesConfig()
-    """Settings of `trees`."""
-
-    @model_validator(mode="after")
-    def _windows_do_not_overlap(self) -> "TrainingConfig":
-        if self.anchor_every.us < self.horizon.us:
-            message = (
-                f"anchor_every ({self.anchor_every}) must be at least horizon ({self.horizon}), "
-                f"or label windows overlap"
-            )
-            raise ValueError(message)
-        return self
-
-    @property
-    def event(self) -> int | None:
-        """The k of an event anchor, or None with calendar anchors."""
-        return self.anchor.event if isinstance(self.anchor, EventAnchor) else None
-
-
 class IndexConfig(Section):
     """Embedding neighbourhoods."""
 
@@ -231,71 +156,6 @@ class RingConfig(Section):
         steps = [window.us for window in value]
         if not steps or steps != sorted(set(steps)):
             message = f"must be one or more ascending durations, got {[str(w) for w in value]}"
-            raise ValueError(message)
-        return value
-
-
-class ActionConfig(Section):
-    """One action of the policy."""
-
-    name: str
-    """What the enforcement system is asked to do."""
-    score: Literal["risk_score", "ring_risk"] = "risk_score"
-    """Score the action reads."""
-    threshold: float | None = Field(None, ge=0, le=1)
-    """Smallest score that is acted on."""
-    precision: float | None = Field(None, gt=0, lt=1)
-    """Precision that must hold on held-out data; the threshold follows from it."""
-    confidence: float = Field(0.9, gt=0, lt=1)
-    """Confidence with which `precision` must hold."""
-    budget: int | None = Field(None, ge=1)
-    """Largest number of users a night, the highest scores first."""
-    holdout: float = Field(0.0, ge=0, lt=1)
-    """Share of users decided but not acted on, so that precision stays measurable."""
-    severe: bool = False
-    """Whether the action harms a wronged user much; then no holdout and no automatic doubt."""
-    expires: DurationSetting = parse_duration("30d")
-    """How long the decision stands."""
-
-    @model_validator(mode="after")
-    def _one_rule(self) -> "ActionConfig":
-        if self.threshold is None and self.precision is None and self.budget is None:
-            message = f"action '{self.name}' needs a threshold, a precision or a budget"
-            raise ValueError(message)
-        if self.threshold is not None and self.precision is not None:
-            message = f"action '{self.name}' has both a threshold and a precision; keep one"
-            raise ValueError(message)
-        if self.severe and self.holdout > 0:
-            message = f"action '{self.name}' is severe, so holdout must be 0, got {self.holdout}"
-            raise ValueError(message)
-        return self
-
-
-class PolicyConfig(Section):
-    """From scores to decisions."""
-
-    actions: tuple[ActionConfig, ...] = (ActionConfig(name="review", budget=200),)
-    """Actions from hardest to softest; a user gets the first that applies."""
-    review_budget: int = Field(200, ge=1)
-    """Users that people can read in a night."""
-    max_action_rate: float = Field(0.02, gt=0, le=1)
-    """Largest share of active users that a night may act on; above it nothing is committed."""
-    exempt: tuple[str, ...] = ()
-    """Keys of users that are never acted on."""
-    min_age: DurationSetting = parse_duration("0d")
-    """Youngest age of a user, by `entities.user.born`, that may be acted on."""
-    cool_down: DurationSetting = parse_duration("7d")
-    """How long a user is left alone after the same action."""
-    hysteresis: float = Field(0.0, ge=0, lt=1)
-    """How far a score may fall below its threshold before a standing decision is dropped."""
-
-    @field_validator("actions")
-    @classmethod
-    def _own_names(cls, value: tuple[ActionConfig, ...]) -> tuple[ActionConfig, ...]:
-        names = [action.name for action in value]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            message = f"two actions have the name '{twice[0]}'"
             raise ValueError(message)
         return value
 

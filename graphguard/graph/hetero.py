@@ -183,11 +183,14 @@ class HeteroGraph:
 
     def subgraph(
         self,
-        nodes: dict[str, NDArray[Any]],
+        nodes: Mapping[str, NDArray[Any] | Sequence[str]],
         since_us: int | None = None,
         until_us: int | None = None,
     ) -> "HeteroGraph":
-        """The graph among some nodes, in memory; its dense indices follow the sorted nodes."""
+        """The graph among some nodes (keys or dense indices by type), in memory.
+
+        Its dense indices follow the sorted nodes; `since_us` and `until_us` bound its edges.
+        """
         from graphguard.graph.interop import induced_subgraph
 
         return induced_subgraph(self, nodes, (since_us, until_us))

@@ -1,6 +1,7 @@
 """The graph in other libraries' forms: torch-geometric, DGL, networkx; and small pieces of it."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -99,21 +100,28 @@ def to_networkx(graph: HeteroGraph) -> "nx.MultiDiGraph":
 
 
 def induced_subgraph(
-    graph: HeteroGraph, nodes: dict[str, NDArray[Any]], span_us: tuple[int | None, int | None]
+    graph: HeteroGraph,
+    nodes: Mapping[str, NDArray[Any] | Sequence[str]],
+    span_us: tuple[int | None, int | None],
 ) -> HeteroGraph:
     """Keep the edges between chosen nodes within a span of time, in memory.
 
     Args:
         graph: The graph.
-        nodes: Dense indices to keep by node type; a type that is left out keeps no node.
+        nodes: Dense indices, or keys, to keep by node type; a type left out keeps no node.
         span_us: First time and end, microseconds; None leaves a side open.
 
     Returns:
         A graph whose dense indices follow the sorted, distinct chosen nodes.
 
+    Raises:
+        UnknownEntity: The graph does not hold a node type or key.
+
     Cost: reads the rows of the chosen sources only.
     """
-    chosen = {kind: np.unique(nodes.get(kind, np.zeros(0, np.int64))) for kind in graph.num_nodes}
+    chosen = {kind: np.zeros(0, dtype=np.int64) for kind in graph.num_nodes}
+    for kind, wanted in nodes.items():
+        chosen[kind] = np.unique([_dense(graph, kind, one) for one in wanted]).astype(np.int64)
     since = span_us[0] if span_us[0] is not None else -(2**62)
     until = span_us[1] if span_us[1] is not None else 2**62
     adjacency: dict[EdgeType, tuple[Adjacency, Adjacency]] = {}
@@ -139,6 +147,10 @@ def induced_subgraph(
     counts = {kind: len(found) for kind, found in chosen.items()}
     names = {kind: [graph.keys(kind)[int(n)] for n in found] for kind, found in chosen.items()}
     return HeteroGraph(counts, adjacency, names)
+
+
+def _dense(graph: HeteroGraph, kind: str, node: Any) -> int:
+    return graph.index_of(kind, node) if isinstance(node, str) else int(node)
 
 
 def ranges(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -92,6 +92,15 @@ class Expansion:
         """Plain values."""
         return asdict(self)
 
+    def nodes(self) -> dict[str, list[str]]:
+        """Keys by type of the seeds and all that stands on the paths: what to draw."""
+        steps = {*self.seeds, *(step for found in self.users for step in found.path)}
+        kinds: dict[str, list[str]] = {}
+        for step in sorted(steps):
+            kind, _, key = step.partition(":")
+            kinds.setdefault(kind, []).append(key)
+        return kinds
+
     def __iter__(self) -> Iterator[Found]:
         return iter(self.users)
 

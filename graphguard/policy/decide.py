@@ -13,7 +13,7 @@ from json import dumps
 
 import polars as pl
 
-from graphguard.config.sections import PolicyConfig
+from graphguard.config.policy import PolicyConfig
 from graphguard.config.values import day_us
 from graphguard.errors import ActionRateExceeded, ColumnMissing, ColumnTypeWrong
 from graphguard.graph.keyed import key_hash, seeded

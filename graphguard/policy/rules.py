@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from graphguard.config.sections import ActionConfig, PolicyConfig
+from graphguard.config.policy import ActionConfig, PolicyConfig
 from graphguard.tables.files import fingerprint
 
 

@@ -2,10 +2,13 @@
 
 import html
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 LONGEST = 40
+HIDDEN = ("Cc", "Cf")
+"""Unicode categories of characters that are not seen."""
 
 
 def text(value: object, longest: int = LONGEST) -> str:
@@ -14,7 +17,8 @@ def text(value: object, longest: int = LONGEST) -> str:
     >>> text("<b>")
     '&lt;b&gt;'
     """
-    whole = str(value)
+    # Marks that turn the direction of reading, or hide, could make a key look like another.
+    whole = "".join("\ufffd" if unicodedata.category(one) in HIDDEN else one for one in str(value))
     if len(whole) <= longest:
         return html.escape(whole)
     cut = f"{whole[: longest // 2]}…{whole[-longest // 2 + 1 :]}"

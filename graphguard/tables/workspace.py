@@ -20,7 +20,7 @@ from typing import Any
 
 import filelock
 
-from graphguard.errors import NotCommitted, NoRun, WorkspaceBusy
+from graphguard.errors import NoRun, NotCommitted, WorkspaceBusy
 from graphguard.tables.commit import is_committed, read_manifest
 from graphguard.tables.files import read_json, replace_json
 from graphguard.tables.ids import IdStore

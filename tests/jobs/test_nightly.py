@@ -18,31 +18,8 @@ from graphguard.tables.workspace import Workspace
 CLI = [sys.executable, "-c", "from graphguard.jobs.cli import main; main()"]
 
 
-@pytest.fixture(scope="module")
-def done(request, tmp_path_factory, world):
-    """One night with both models, run once for the tests that only look at it."""
-    import yaml
-
-    from graphguard.config.load import load_config
-
-    folder = tmp_path_factory.mktemp("night")
-    text = Path("configs/demo.yaml").read_text(encoding="utf-8")
-    raw = yaml.safe_load(text.replace("../demo/world", str(world)))
-    raw["workspace"] = str(folder / "workspace")
-    raw["export"] = [{"sink": "parquet", "path": str(folder / "sink")}]
-    raw["training"] |= {
-        "min_positives": 2,
-        "trees": {"rounds": 30},
-        "sage": {"epochs": 2, "fanouts": [4, 2], "hidden": 16},
-    }
-    raw["policy"] |= {"max_action_rate": 0.9}
-    (folder / "config.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
-    config = load_config(folder / "config.yaml", as_of="2026-01-22")
-    return config, run_night(Night(config))
-
-
-def test_a_night_leaves_scores_rings_decisions_and_a_report(done):
-    config, run = done
+def test_a_night_leaves_scores_rings_decisions_and_a_report(night):
+    config, run = night
     opened = graphguard.open_run(config.workspace)
 
     assert opened.run.run_id == run.run_id
@@ -56,8 +33,8 @@ def test_a_night_leaves_scores_rings_decisions_and_a_report(done):
     assert opened.rings().get_column("ring_id")[0] in page
 
 
-def test_every_row_of_every_file_is_accounted_for(done):
-    _, run = done
+def test_every_row_of_every_file_is_accounted_for(night):
+    _, run = night
     intake = read_parquet(run.file("ingest", "intake.parquet"))
 
     whole = intake.get_column("accepted") + intake.get_column("rejected")
@@ -65,8 +42,8 @@ def test_every_row_of_every_file_is_accounted_for(done):
     assert intake.get_column("read").sum() > 50_000
 
 
-def test_both_models_are_judged_and_one_is_champion(done):
-    _, run = done
+def test_both_models_are_judged_and_one_is_champion(night):
+    _, run = night
     metrics = read_json(run.file("train", "metrics.json"))
 
     assert set(metrics["models"]) == {"trees", "sage"}
@@ -76,8 +53,8 @@ def test_both_models_are_judged_and_one_is_champion(done):
         assert slices["newest"]["auprc"]["low"] <= slices["newest"]["auprc"]["value"]
 
 
-def test_the_sink_holds_the_nights_decisions_once(done):
-    config, run = done
+def test_the_sink_holds_the_nights_decisions_once(night):
+    config, run = night
     sink = Path(config.export[0].path)
     held = pl.read_parquet(sink / "decisions" / "*" / "*.parquet", hive_partitioning=True)
     decided = read_parquet(run.file("decide", "decisions.parquet"))
@@ -86,8 +63,8 @@ def test_the_sink_holds_the_nights_decisions_once(done):
     assert set(held.get_column("decision_key")) == set(decided.get_column("decision_key"))
 
 
-def test_the_same_night_again_is_done_at_once(done):
-    config, run = done
+def test_the_same_night_again_is_done_at_once(night):
+    config, run = night
     before = (run.folder / "run.json").read_bytes()
 
     again = run_night(Night(config))
@@ -96,8 +73,8 @@ def test_the_same_night_again_is_done_at_once(done):
     assert (run.folder / "run.json").read_bytes() == before
 
 
-def test_expand_and_explain_answer_about_a_scored_user(done):
-    config, _ = done
+def test_expand_and_explain_answer_about_a_scored_user(night):
+    config, _ = night
     opened = graphguard.open_run(config.workspace)
     user = opened.members().get_column("key")[0]
 
@@ -109,8 +86,8 @@ def test_expand_and_explain_answer_about_a_scored_user(done):
     assert explanation.timeline
 
 
-def test_run_json_tells_stages_metrics_and_the_reason_of_exit(done):
-    _, run = done
+def test_run_json_tells_stages_metrics_and_the_reason_of_exit(night):
+    _, run = night
     facts = run.facts()
 
     assert facts["exit_code"] == 0
@@ -163,29 +140,6 @@ def test_a_second_scheduler_is_told_to_wait(make_config):
     config = make_config()
     with Workspace(config.workspace).locked(), pytest.raises(WorkspaceBusy, match="is locked"):
         run_night(Night(config, last="ingest"))
-
-
-POINTS = (
-    "begin:likes",
-    "write:events",
-    "rename:ids",
-    "rename:likes",
-    "committed:logins",
-    "written:edges",
-    "pointer:digests.json",
-    "rename:user__uses__device",
-    "write:pairs",
-    "committed:pairs",
-    "write:features",
-    "rename:user",
-    "write:evaluation",
-    "written:runs",
-    "write:rings",
-    "write:scores",
-    "write:decisions",
-    "run:committed",
-    "pointer:run.json",
-)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from graphguard.config.sections import ActionConfig, PolicyConfig
+from graphguard.config.policy import ActionConfig, PolicyConfig
 from graphguard.config.values import DAY_US, day_us, parse_duration
 from graphguard.errors import (
     ActionRateExceeded,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from graphguard.config.sections import ActionConfig, PolicyConfig
+from graphguard.config.policy import ActionConfig, PolicyConfig
 from graphguard.policy.rules import blocked_actions, is_review, policy_id, tonights_rules
 
 BAN = ActionConfig(name="ban", precision=0.95, confidence=0.9)

@@ -1,0 +1,84 @@
+"""Settings of training: what is predicted, from which past days, by which models."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from graphguard.config.values import DurationSetting, Section, parse_duration
+
+
+class EventAnchor(Section):
+    """One row per user, at its k-th event."""
+
+    event: int = Field(ge=1)
+    """Number of the event at which a user's features and edges are cut."""
+
+
+class SageConfig(Section):
+    """The sampled graph neural network."""
+
+    fanouts: tuple[int, ...] = (8, 4)
+    """Neighbours sampled per relation and direction at each hop."""
+    hidden: int = Field(64, ge=4)
+    """Width of the hidden layers and of the embedding."""
+    epochs: int = Field(20, ge=1)
+    """Largest number of passes over the training rows; stops early on the selection slice."""
+    batch_rows: int = Field(512, ge=1)
+    """Rows in a batch."""
+    learning_rate: float = Field(0.003, gt=0)
+    """Step size of AdamW."""
+
+
+class TreesConfig(Section):
+    """The gradient-boosted trees."""
+
+    rounds: int = Field(600, ge=1)
+    """Largest number of boosting rounds; stops early on the selection slice."""
+    depth: int = Field(5, ge=1)
+    """Depth of a tree."""
+    learning_rate: float = Field(0.05, gt=0)
+    """Shrinkage of each round."""
+    bags: int = Field(3, ge=1)
+    """Boosters with different seeds whose log-odds are averaged."""
+
+
+class TrainingConfig(Section):
+    """What is predicted, from which past days, by which models."""
+
+    target: str = "user"
+    """Entity type that is scored."""
+    anchor: Literal["calendar"] | EventAnchor = "calendar"
+    """`calendar`: rows on a grid of days. `{event: k}`: one row per user at its k-th event."""
+    anchors: int = Field(4, ge=3)
+    """Number of past anchors (or periods of `anchor_every`, with an event anchor)."""
+    anchor_every: DurationSetting = parse_duration("14d")
+    """Distance of the anchors on the absolute grid; at least the horizon."""
+    horizon: DurationSetting = parse_duration("14d")
+    """A row is positive if its user is enforced within this time after the anchor."""
+    models: tuple[Literal["trees", "sage"], ...] = ("trees", "sage")
+    """Model families to fit; the better one on the selection slice is the champion."""
+    seed: int = 7
+    """Seed of every random choice."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks train: `auto` takes a GPU if there is one."""
+    min_positives: int = Field(10, ge=1)
+    """Fewest positive rows a slice may hold."""
+    sage: SageConfig = SageConfig()
+    """Settings of `sage`."""
+    trees: TreesConfig = TreesConfig()
+    """Settings of `trees`."""
+
+    @model_validator(mode="after")
+    def _windows_do_not_overlap(self) -> "TrainingConfig":
+        if self.anchor_every.us < self.horizon.us:
+            message = (
+                f"anchor_every ({self.anchor_every}) must be at least horizon ({self.horizon}), "
+                f"or label windows overlap"
+            )
+            raise ValueError(message)
+        return self
+
+    @property
+    def event(self) -> int | None:
+        """The k of an event anchor, or None with calendar anchors."""
+        return self.anchor.event if isinstance(self.anchor, EventAnchor) else None

@@ -1,0 +1,133 @@
+"""First steps and look-ups, as a new user types them."""
+
+import json
+
+import polars as pl
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+import graphguard
+from graphguard.checks.plan import DoesNotFit, plan
+from graphguard.config.load import load_config
+from graphguard.errors import BadSetting, ConfigError, FileUnreadable, NoRun, UnknownEntity
+from graphguard.jobs.cli import app
+from graphguard.jobs.nightly import Night, run_night
+
+
+def call(*words):
+    ended = CliRunner().invoke(app, [str(word) for word in words], env={"COLUMNS": "200"})
+    if ended.exception is not None and not isinstance(ended.exception, SystemExit):
+        raise ended.exception
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def config_path(night):
+    config, _ = night
+    return config.root / "config.yaml"
+
+
+def test_a_proposed_config_is_sound_and_runs(world, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    logs = [f"{name}={world}/logs/{name}" for name in ("logins", "posts", "likes", "follows")]
+    out = tmp_path / "graphguard.yaml"
+
+    told = call("init", *logs, "--labels", world / "labels" / "decisions.parquet", "--out", out)
+    assert "graphguard validate" in told
+    assert "the config is sound" in call("validate", out, "--as-of", "2026-01-22")
+    config = load_config(out, as_of="2026-01-22")
+    assert config.rings.shared == ("address", "device")
+    assert [edge.name[1] for edge in config.graph.edges].count("likes") == 1
+    raw = yaml.safe_load(out.read_text()) | {"graph": {}}
+    raw["graph"] = yaml.safe_load(out.read_text())["graph"] | {"window": "14d"}
+    raw["training"] = {"anchors": 4}
+    out.write_text(yaml.safe_dump(raw))
+    run = run_night(Night(load_config(out, as_of="2026-01-22"), last="build_graph"))
+    assert run.has("build_graph")
+
+
+def test_init_overwrites_nothing_unasked(world, tmp_path):
+    out = tmp_path / "c.yaml"
+    out.write_text("mine")
+
+    with pytest.raises(ConfigError, match="exists; pass --force"):
+        call("init", f"likes={world}/logs/likes", "--out", out)
+    with pytest.raises(BadSetting, match="must be NAME=PATH, got 'likes'"):
+        call("init", "likes", "--out", tmp_path / "d.yaml")
+    assert out.read_text() == "mine"
+
+
+def test_runs_are_listed_and_compared(night, config_path):
+    config, run = night
+    rows = json.loads(call("runs", "list", "--config", config_path, "--json"))
+
+    assert [row["run_id"] for row in rows] == [run.run_id]
+    assert rows[0]["state"] == "committed"
+    assert (
+        json.loads(call("runs", "diff", run.run_id, run.run_id, "--config", config_path, "--json"))
+        == []
+    )
+    with pytest.raises(UnknownEntity, match="no run 'nowhere'"):
+        call("runs", "diff", run.run_id, "nowhere", "--config", config_path)
+    assert call("runs", "report", "--config", config_path).strip().endswith("report.html")
+
+
+def test_expand_and_explain_speak_json(night, config_path):
+    config, run = night
+    user = graphguard.open_run(config.workspace).members().get_column("key")[0]
+
+    near = json.loads(call("expand", f"user:{user}", "--config", config_path, "--json"))
+    known = json.loads(call("explain", f"user:{user}", "--run", config.workspace, "--json"))
+
+    assert near["seeds"] == [f"user:{user}"]
+    assert near["users"][0]["evidence"]
+    assert known["ring"]["ring_id"]
+    assert user in call("expand", f"user:{user}", "--config", config_path)
+    assert "member of ring" in call("explain", f"user:{user}", "--config", config_path)
+
+
+def test_a_user_or_run_that_is_not_there_is_named(night, config_path, tmp_path):
+    with pytest.raises(UnknownEntity, match="no user 'nobody' in this run"):
+        call("explain", "user:nobody", "--config", config_path)
+    with pytest.raises(NoRun, match="no run and no workspace"):
+        call("explain", "user:nobody", "--run", tmp_path)
+
+
+def test_settings_print_the_reference():
+    assert "| `rings.min_members` |" in call("settings")
+
+
+def test_a_plan_reads_footers_only_and_refuses_what_does_not_fit(make_config, world):
+    found = plan(make_config())
+    likes = next(one for one in found.logs if one.name == "likes")
+    files = sorted((world / "logs" / "likes").rglob("*.parquet"))
+    # as_of 2026-01-22, four anchors 14 days apart, window 14 days: back to 2025-11-06
+    wanted = [path for path in files if "dt=2025-11-06" <= path.parent.name < "dt=2026-01-22"]
+
+    assert found.fits
+    assert likes.rows == sum(pl.read_parquet(path).height for path in wanted)
+    assert sum(first for first, _ in found.seconds.values()) > sum(
+        later for _, later in found.seconds.values()
+    )
+    with pytest.raises(DoesNotFit, match=r"limits\.memory_gb is 0\.1"):
+        plan(make_config(limits={"memory_gb": 0.1})).require_fit()
+
+
+def test_a_small_file_that_declares_far_too_many_rows_is_refused(
+    make_config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("graphguard.checks.plan.MOST_ROW_BYTES", 1e9)
+    bomb = tmp_path / "logs" / "dt=2026-01-20"
+    bomb.mkdir(parents=True)
+    ones = [pl.repeat(1, 3_000_000, dtype=pl.Int64).alias(f"x{n}") for n in range(42)]
+    pl.select(ones).write_parquet(bomb / "part.parquet")
+    config = make_config()
+    likes = config.logs["likes"].model_copy(
+        update={"path": str(tmp_path / "logs" / "dt={date}" / "*.parquet")}
+    )
+    spoiled = config.model_copy(update={"logs": {**config.logs, "likes": likes}})
+
+    assert (bomb / "part.parquet").stat().st_size < 5_000_000
+    with pytest.raises(FileUnreadable, match="it declares 3,000,000 rows of 336 bytes"):
+        plan(spoiled)

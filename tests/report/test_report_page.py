@@ -1,0 +1,120 @@
+"""The page stands alone: no script, nothing loaded, foreign text escaped, empty nights drawn."""
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import polars as pl
+import pytest
+
+from graphguard.jobs import report as report_job
+from graphguard.jobs.context import Job, Silent
+from graphguard.report.markup import number
+from graphguard.report.page import render
+
+VOID = {"meta", "br", "hr", "img", "input", "link"}
+
+
+class Tags(HTMLParser):
+    """Collects tags and attributes, and checks that they are closed in order."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen, self.attributes = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module")
+def contents(night):
+    config, run = night
+    return report_job.gather(Job(config, config.as_of, run, None, Silent()))
+
+
+def parsed(page):
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    return tags
+
+
+def test_it_is_whole_and_loads_nothing(contents):
+    page = render(contents)
+    tags = parsed(page)
+
+    assert "script" not in tags.seen
+    assert not {"img", "link", "iframe", "object"} & set(tags.seen)
+    assert not [value for name, value in tags.attributes if name.startswith("on")]
+    links = [value for name, value in tags.attributes if name in ("href", "src")]
+    assert links
+    assert all(link.startswith("#") for link in links)
+    assert not re.search(r"url\(|@import|https?://(?!www\.w3\.org)", page)
+
+
+def test_every_link_of_the_page_leads_somewhere(contents):
+    tags = parsed(render(contents))
+    ids = {value for name, value in tags.attributes if name == "id"}
+
+    assert {value[1:] for name, value in tags.attributes if name == "href"} <= ids
+
+
+def test_it_says_what_went_in_and_how_good_the_model_is(contents):
+    page = render(contents)
+
+    for name in ("trees", "sage", "AUPRC", "precision at the review budget"):
+        assert name in page
+    for log in ("logins", "posts", "likes", "follows"):
+        assert log in page
+    for count in contents.intake.group_by("source").agg(pl.col("read").sum()).get_column("read"):
+        assert f">{number(count)}<" in page
+    assert page.count("<svg") >= 3 + min(contents.rings.height, 12)
+
+
+def test_foreign_text_is_escaped(contents):
+    bad = "<script>alert('x')</script>\u202e"
+    first = contents.members.get_column("key")[0]
+    members = contents.members.with_columns(
+        pl.when(pl.col("key") == first).then(pl.lit(bad)).otherwise("key").alias("key")
+    )
+    spoiled = replace(contents, members=members, gates=[bad], warnings=[bad])
+
+    page = render(spoiled)
+
+    parsed(page)
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "\u202e" not in page
+
+
+def test_a_night_without_rings_and_decisions_is_drawn(contents):
+    empty = {
+        name: getattr(contents, name).clear()
+        for name in ("rings", "members", "evidence", "changes", "decisions")
+    }
+
+    page = render(replace(contents, **empty))
+
+    parsed(page)
+    assert "0 decisions" in page
+
+
+def test_a_red_gate_stands_on_top(contents):
+    page = render(replace(contents, gates=["log 'likes' has 5 rows"]))
+
+    assert "Gate red:" in page
+    assert page.index("Gate red:") < page.index("<section")
+
+
+def test_equal_contents_give_equal_bytes(contents):
+    assert render(contents) == render(contents)
