@@ -131,8 +131,9 @@ def _freeze(run: Run, config: Config, as_of: date) -> None:
         return
     run.folder.mkdir(parents=True, exist_ok=True)
     settings = config.model_dump(mode="json", exclude={"root", "workspace"})
-    replace_json(run.folder / "config.json", {**settings, "as_of": as_of.isoformat()})
+    # The config comes last: where it stands, both stand.
     replace_json(run.folder / "versions.json", versions())
+    replace_json(run.folder / "config.json", {**settings, "as_of": as_of.isoformat()})
 
 
 def versions() -> dict[str, str]:

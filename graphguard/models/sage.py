@@ -8,7 +8,7 @@ its own averages.
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -21,13 +21,13 @@ from safetensors.numpy import save as save_arrays
 from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 from torch_geometric.loader import NodeLoader
-from torch_geometric.nn import HeteroConv, SAGEConv
 
 from graphguard.errors import ArtefactInvalid, BadSetting, TooFewLabels
 from graphguard.evaluate.metrics import auprc
 from graphguard.graph.hetero import EdgeType, HeteroGraph
 from graphguard.graph.sampling import TemporalSampler, walked_types, window_degree
 from graphguard.models.base import GraphContext, Rows, read_model_file, write_model_file
+from graphguard.models.sage_net import SageNet, SageSettings
 from graphguard.models.transform import InputTransform
 
 Floats = NDArray[np.float32]
@@ -37,33 +37,6 @@ NEGATIVES = 25
 JUDGED_NEGATIVES = 4_000
 """Negatives of the selection slice that early stopping looks at."""
 WEIGHTS = "weights.safetensors"
-
-
-@dataclass(frozen=True)
-class SageSettings:
-    """How the network is built and trained.
-
-    Attributes:
-        fanouts: Neighbours per relation and direction at each hop.
-        hidden: Width of the hidden layers and of the embedding.
-        epochs: Most passes; each sees all positives and a draw of negatives.
-        batch_rows: Rows in a batch; predictions do not depend on it.
-        learning_rate: Step size of AdamW.
-        patience: Epochs without a better AUPRC before training stops.
-        dropout: Share of hidden values dropped in training.
-        seed: Seed of weights, batches and samples.
-        device: 'auto' takes a GPU if there is one.
-    """
-
-    fanouts: tuple[int, ...] = (8, 4)
-    hidden: int = 64
-    epochs: int = 20
-    batch_rows: int = 512
-    learning_rate: float = 0.003
-    patience: int = 5
-    dropout: float = 0.2
-    seed: int = 7
-    device: Literal["auto", "cpu", "cuda"] = "auto"
 
 
 class SageModel:
@@ -76,7 +49,7 @@ class SageModel:
         self.transform: InputTransform | None = None
         self.node_type = "user"
         self.edge_types: list[EdgeType] = []
-        self.net: _Net | None = None
+        self.net: SageNet | None = None
 
     def fit(self, train: Rows, valid: Rows, context: GraphContext) -> None:
         """Learn from `train`; stop early on the AUPRC of `valid`.
@@ -153,13 +126,13 @@ class SageModel:
         model.net = model.net.to(model._device())
         return model
 
-    def _make(self) -> "_Net":
+    def _make(self) -> "SageNet":
         if self.transform is None:
             message = "sage has no input transform yet; fit it first"
             raise ValueError(message)
-        return _Net(self.edge_types, self.node_type, self.transform.width + 1, self.settings)
+        return SageNet(self.edge_types, self.node_type, self.transform.width + 1, self.settings)
 
-    def _fitted(self) -> tuple["_Net", InputTransform]:
+    def _fitted(self) -> tuple["SageNet", InputTransform]:
         if self.net is None or self.transform is None:
             message = "sage is not fitted yet"
             raise ValueError(message)
@@ -233,10 +206,9 @@ class _Inputs:
         self._graph, self._model = context.graph, model
         self._window_us = context.window_us
         self._rows = context.rows
-        known = transform.apply(_columns(context.rows, transform.names))
         # The last row stands for users without a row: zeros, and a mark.
-        table = np.zeros((len(known) + 1, transform.width + 1), dtype=np.float32)
-        table[:-1, :-1] = known
+        table = np.zeros((len(context.rows) + 1, transform.width + 1), dtype=np.float32)
+        transform.apply(context.rows, table[:-1, :-1])
         table[-1, -1] = 1.0
         self._table = torch.from_numpy(table)
         self._anchors = np.unique(context.rows.anchor_us)
@@ -305,47 +277,6 @@ class _Inputs:
                 degree = window_degree(self._graph, stored, side, (nodes, at), self._window_us)
                 columns.append(np.log1p(degree))
         return np.stack(columns, axis=1).astype(np.float32)
-
-
-class _Net(nn.Module):
-    """Encoders, rounds of messages, and the head."""
-
-    def __init__(
-        self, edge_types: list[EdgeType], node_type: str, width: int, settings: SageSettings
-    ) -> None:
-        super().__init__()
-        steps = walked_types(edge_types)
-        kinds = sorted({kind for message, _, _ in steps for kind in (message[0], message[2])})
-        widths = {kind: sum(message[2] == kind for message, _, _ in steps) for kind in kinds}
-        widths[node_type] = width
-        hidden = settings.hidden
-        self.node_type, self.drop = node_type, nn.Dropout(settings.dropout)
-        self.encode = nn.ModuleDict({kind: nn.Linear(widths[kind], hidden) for kind in kinds})
-        self.rounds = nn.ModuleList()
-        self.norms = nn.ModuleList()
-        for _ in settings.fanouts:
-            convs = {message: SAGEConv((hidden, hidden), hidden) for message, _, _ in steps}
-            self.rounds.append(HeteroConv(convs, aggr="mean"))
-            self.norms.append(nn.ModuleDict({kind: nn.LayerNorm(hidden) for kind in kinds}))
-        self.head = nn.Sequential(
-            nn.Linear(width + hidden, hidden), nn.ReLU(), nn.Dropout(settings.dropout)
-        )
-        self.out = nn.Linear(hidden, 1)
-
-    def forward(self, batch: HeteroData) -> tuple[Tensor, Tensor]:
-        """Logit and last hidden layer of the batch's seeds, shape [seeds] and [seeds, hidden]."""
-        state = {kind: torch.relu(self.encode[kind](x)) for kind, x in batch.x_dict.items()}
-        for convolve, norm in zip(self.rounds, self.norms, strict=True):
-            told = convolve(state, batch.edge_index_dict)
-            grown = {
-                kind: now + self.drop(torch.relu(told[kind])) if kind in told else now
-                for kind, now in state.items()
-            }
-            state = {kind: norm.get_submodule(kind)(now) for kind, now in grown.items()}
-        seeds = int(batch[self.node_type].batch_size)
-        own = batch[self.node_type].x[:seeds]
-        hidden = self.head(torch.cat([own, state[self.node_type][:seeds]], dim=1))
-        return self.out(hidden).squeeze(1), hidden
 
 
 def _skeleton(graph: HeteroGraph) -> HeteroData:
