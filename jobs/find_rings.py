@@ -37,7 +37,7 @@ def run(job: Job, out: Path) -> Facts:
     near, facts = _neighbours(job)
     job.reporter.step(1, 3, "neighbourhoods")
     num_pairs = all_pairs(graph.num_nodes[target])
-    groups = _groups(job, pairs, near)
+    groups = _groups(job, pairs, near, graph.num_nodes[target])
     inputs = _inputs(job, graph, (pairs, near), groups, num_pairs)
     evidence = ring_evidence(inputs)
     rings = ring_table(inputs, evidence)
@@ -90,15 +90,18 @@ def _neighbours(job: Job) -> tuple[pl.DataFrame, dict[str, object]]:
     return table, facts
 
 
-def _groups(job: Job, pairs: pl.DataFrame, near: pl.DataFrame) -> list[NDArray[np.int64]]:
-    """Groups of discoveries, extended by users whom weaker links and neighbourhood both name."""
+def _groups(
+    job: Job, pairs: pl.DataFrame, near: pl.DataFrame, num_users: int
+) -> list[NDArray[np.int64]]:
+    """Groups of discoveries, extended by users whom weaker links name."""
     settings = job.config.rings
     strong = pairs.filter(pl.col("log10_q") <= np.log10(settings.false_discovery_rate))
     bits = pair_bits(strong)
     first, second, weight = (bits.get_column(name).to_numpy() for name in (*PAIR, "bits"))
     rules = GroupRules(min_members=settings.min_members)
     groups = find_groups(Links(first, second, weight), rules)
-    return extend_groups(groups, pairs, near)
+    enough = float(np.log10(settings.false_discovery_rate / max(num_users, 1)))
+    return extend_groups(groups, pairs, near, enough)
 
 
 def _inputs(

@@ -1,7 +1,9 @@
-"""Add to a group the users that weaker links and the embedding both point at.
+"""Add to a group the users that weaker links point at, and something else confirms.
 
-Neither says enough alone: a weak link is one of thousands by chance, and like users are not
-therefore in league. A user joins a group if a kept link ties it to two members or more, and the
+A link had to stand out among all pairs of users. Beside a group that is known, it has only to stand
+out among users times groups: a user joins if its strongest link to the group does, and another
+member is linked with it too. A weak link is one of thousands by chance, and like users are not
+therefore in league; but a user also joins if weak links tie it to two members or more, and the
 embedding has two members or more among its mutual neighbours.
 """
 
@@ -15,14 +17,16 @@ NEAR = -2.0
 
 
 def extend_groups(
-    groups: list[NDArray[np.int64]], links: pl.DataFrame, near: pl.DataFrame
+    groups: list[NDArray[np.int64]], links: pl.DataFrame, near: pl.DataFrame, log10_enough: float
 ) -> list[NDArray[np.int64]]:
     """Extend each group once.
 
     Args:
         groups: Members of each group, dense indices; no user in two.
-        links: `user_a`, `user_b` of all kept links, weak ones too.
+        links: `user_a`, `user_b`, `log10_p` of all kept links, weak ones too.
         near: `user_a`, `user_b`, `log10_p` of mutual embedding neighbours.
+        log10_enough: `log10_p` with which a link stands out for one user and one group; the number
+            of groups is allowed for here.
 
     Returns:
         The groups with those who join, sorted; a user named by several joins the one with most
@@ -36,11 +40,14 @@ def extend_groups(
             "member": np.concatenate(groups),
         }
     )
+    strong = pl.col("best") <= log10_enough - np.log10(len(groups))
+    close_enough = pl.col("near") >= LEAST_TIES
     tied = _ties(links, members).rename({"ties": "links"})
     close = _ties(near.filter(pl.col("log10_p") <= NEAR), members).rename({"ties": "near"})
     joining = (
-        tied.join(close, on=["user", "group"], how="inner")
-        .filter((pl.col("links") >= LEAST_TIES) & (pl.col("near") >= LEAST_TIES))
+        tied.join(close.drop("best"), on=["user", "group"], how="left")
+        .with_columns(pl.col("near").fill_null(0))
+        .filter((pl.col("links") >= LEAST_TIES) & (strong | close_enough))
         .sort(["user", "links", "near", "group"], descending=[False, True, True, False])
         .unique("user", keep="first", maintain_order=True)
     )
@@ -54,17 +61,20 @@ def extend_groups(
 
 
 def _ties(pairs: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
-    """Distinct members of each group that each outsider is paired with: `user`, `group`, `ties`."""
+    """What pairs each outsider with each group: `user, group, ties, best`.
+
+    `ties` counts distinct members, `best` is the least `log10_p`.
+    """
     both = pl.concat(
         [
-            pairs.select(pl.col(one).alias("user"), pl.col(other).alias("member"))
+            pairs.select(pl.col(one).alias("user"), pl.col(other).alias("member"), "log10_p")
             for one, other in (("user_a", "user_b"), ("user_b", "user_a"))
         ]
-    ).unique()
+    )
     inside = members.select(pl.col("member").alias("user"))
     return (
         both.join(inside, on="user", how="anti")
         .join(members, on="member", how="inner")
         .group_by("user", "group")
-        .agg(pl.len().alias("ties"))
+        .agg(pl.col("member").n_unique().alias("ties"), pl.col("log10_p").min().alias("best"))
     )

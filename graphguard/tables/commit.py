@@ -46,8 +46,7 @@ def committing(final: Path, facts: dict[str, Any]) -> Iterator[Path]:
         shutil.rmtree(aside)
     aside.mkdir()
     started = time.monotonic()
-    name = final.parent.parent.name if final.parent.name.startswith(("dt=", "anchor=")) else ""
-    point = name or final.parent.name
+    point = _point(final)
     failpoint(f"begin:{point}")
     try:
         yield aside
@@ -75,6 +74,13 @@ def committing(final: Path, facts: dict[str, Any]) -> Iterator[Path]:
     os.rename(aside, final)
     sync_folder(final.parent)
     failpoint(f"committed:{point}")
+
+
+def _point(final: Path) -> str:
+    """Name of a folder for failpoints, the same on every night: its table, or its stage."""
+    parts = (final.name, final.parent.name, final.parent.parent.name)
+    dated = [part.startswith(("dt=", "anchor=")) for part in parts]
+    return parts[dated.index(True) + 1] if any(dated[:2]) else final.name
 
 
 def verify(folder: Path) -> None:

@@ -19,7 +19,7 @@ class IdStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        segments = sorted(folder.glob("*.parquet")) if folder.is_dir() else []
+        segments = sorted(folder.glob("[0-9]*.parquet")) if folder.is_dir() else []
         parts = [read_parquet(path) for path in segments]
         self._frame = (
             pl.concat(parts)

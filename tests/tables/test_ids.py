@@ -39,3 +39,14 @@ def test_no_two_keys_share_an_index_and_no_key_has_two(tmp_path_factory, batches
 
     assert set(ids.frame.get_column("key")) == keys
     assert sorted(ids.frame.get_column("index")) == list(range(len(keys)))
+
+
+def test_a_segment_that_a_killed_writer_left_aside_is_not_read(tmp_path):
+    ids = IdStore(tmp_path)
+    ids.add(pl.Series(["a"]))
+    (tmp_path / ".tmp-00000001.parquet").write_bytes(b"torn")
+
+    again = IdStore(tmp_path)
+    again.add(pl.Series(["b"]))
+
+    assert IdStore(tmp_path).frame.rows() == [("a", 0), ("b", 1)]
