@@ -1,7 +1,8 @@
 """How good is a night on generated platforms, on users and rings nobody had labelled?
 
 For each seed a world is made, a night runs on it, and its models and rings are held against the
-truth that the jobs never read. Users and rings with a decision before the cutoff are left out.
+truth that the jobs never read. Users with a decision before the cutoff are left out; ring recall is
+also given on rings of which no member had one.
 
 Models: AUPRC and precision at the review budget of trees and sage with bootstrap intervals, beside
 XGBoost on per-user counts taught with the same labels. All abusive users count as positives, those
@@ -61,7 +62,9 @@ class Found:
     active: list[NDArray[np.bool_]] = field(default_factory=list)
     score: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
     members: list[pl.DataFrame] = field(default_factory=list)
-    """True ring members that acted: `kind, acts, found, baseline`."""
+    """True ring members that acted, without a decision: `kind, acts, found, baseline, fresh`.
+
+    `fresh` says that no member of the ring had a decision."""
     reported: int = 0
     in_ring: int = 0
     baseline_reported: int = 0
@@ -177,11 +180,13 @@ def judge_rings(config: Config, run: Run, truth: Path, found: Found) -> None:
         else:
             found.baseline_reported += told.height
             found.baseline_in_ring += inside
-    acted = people.filter(pl.col("ring_id").is_not_null()).join(
-        acts_in_window(config, truth), on="user_id"
-    )
+    known = pl.col("user_id").is_in(labelled.implode())
+    ringed = people.filter(pl.col("ring_id").is_not_null())
+    ringed = ringed.with_columns((~known.any().over("ring_id")).alias("fresh"))
+    acted = ringed.join(acts_in_window(config, truth), on="user_id")
     found.members.append(
-        acted.filter(~pl.col("user_id").is_in(labelled.implode())).select(
+        acted.filter(~known).select(
+            "fresh",
             "kind",
             "acts",
             pl.col("user_id").is_in(members.implode()).alias("found"),
@@ -237,17 +242,23 @@ def rings_table(found: Found) -> dict[str, Any]:
     usual = found.baseline_in_ring / max(found.baseline_reported, 1)
     say(f"ring members reported: {found.reported}, in a true ring: {precision:.3f}")
     say(f"flagged by weight >= 2: {found.baseline_reported}, in a true ring: {usual:.3f}")
-    say("| kind | members that acted | recall | acted twice | recall | weight >= 2: recall |")
-    say("|---|---|---|---|---|---|")
+    say(
+        "| kind | members that acted | recall | acted twice | recall "
+        "| in rings never labelled | recall | weight >= 2: recall |"
+    )
+    say("|---|---|---|---|---|---|---|---|")
     kinds: dict[str, Any] = {}
     for kind in KINDS:
         mine = members.filter(pl.col("kind") == kind)
         twice = mine.filter(pl.col("acts") >= 2)
+        fresh = mine.filter(pl.col("fresh"))
         row = {
             "members": mine.height,
             "recall": share(mine, "found"),
             "twice": twice.height,
             "recall_twice": share(twice, "found"),
+            "fresh": fresh.height,
+            "recall_fresh": share(fresh, "found"),
             "baseline_recall": share(mine, "baseline"),
         }
         kinds[kind] = row

@@ -12,6 +12,7 @@ from graphguard.graph.interop import ranges
 from graphguard.index.neighbours import neighbourhoods
 from graphguard.index.protocol import IndexSettings
 from graphguard.jobs.context import Facts, Job
+from graphguard.rings.confirm import confirmed_links
 from graphguard.rings.describe import RingInputs, member_table, ring_evidence, ring_table
 from graphguard.rings.extend import extend_groups
 from graphguard.rings.fusion import channel_bits, pair_bits
@@ -93,14 +94,14 @@ def _neighbours(job: Job) -> tuple[pl.DataFrame, dict[str, object]]:
 def _groups(
     job: Job, pairs: pl.DataFrame, near: pl.DataFrame, num_users: int
 ) -> list[NDArray[np.int64]]:
-    """Groups of discoveries, extended by users whom weaker links name."""
+    """Groups of discoveries and what confirms them, with users whom weaker links name."""
     settings = job.config.rings
-    strong = pairs.filter(pl.col("log10_q") <= np.log10(settings.false_discovery_rate))
-    bits = pair_bits(strong)
+    bits = pair_bits(confirmed_links(pairs, settings.false_discovery_rate))
     first, second, weight = (bits.get_column(name).to_numpy() for name in (*PAIR, "bits"))
     rules = GroupRules(min_members=settings.min_members)
     groups = find_groups(Links(first, second, weight), rules)
-    enough = float(np.log10(settings.false_discovery_rate / max(num_users, 1)))
+    tests = max(num_users * pairs.get_column("channel").n_unique(), 1)
+    enough = float(np.log10(settings.false_discovery_rate / tests))
     return extend_groups(groups, pairs, near, enough)
 
 

@@ -143,11 +143,17 @@ def test_a_second_scheduler_is_told_to_wait(make_config):
         run_night(Night(config, last="ingest"))
 
 
+def exported(sink: Path) -> dict[str, bytes]:
+    """What readers of the sink see: bytes by path."""
+    files = [path for path in sink.glob("*/as_of=*/**/*") if path.is_file()]
+    return {str(path.relative_to(sink)): path.read_bytes() for path in sorted(files)}
+
+
 @pytest.mark.slow
 def test_a_night_killed_at_any_point_goes_on_to_the_same_result(make_config, tmp_path):
     config = make_config()
-    calm = config.model_copy(update={"workspace": tmp_path / "calm", "export": ()})
-    undisturbed = run_night(Night(calm))
+    undisturbed = run_night(Night(config.model_copy(update={"workspace": tmp_path / "calm"})))
+    (tmp_path / "sink").rename(tmp_path / "calm-sink")
     log = tmp_path / "points.txt"
     command = [*CLI, "nightly", "--config", str(tmp_path / "config.yaml"), "--as-of", "2026-01-22"]
     once = {**os.environ, "GRAPHGUARD_FAILPOINT_LOG": str(log)}
@@ -174,4 +180,5 @@ def test_a_night_killed_at_any_point_goes_on_to_the_same_result(make_config, tmp
     comparison = compare_runs(undisturbed, run, config)
     assert comparison.differences == []
     assert comparison.rows > 100_000
+    assert exported(tmp_path / "sink") == exported(tmp_path / "calm-sink")
     assert not list(Path(config.workspace).rglob(".tmp-*"))
