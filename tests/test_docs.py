@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import typer.main
 
+from graphguard.config.describe import settings_markdown, with_reference
 from graphguard.config.load import load_config
 from graphguard.jobs.cli import app
 
@@ -55,3 +56,17 @@ def test_the_readme_names_only_files_that_exist():
     text = (TOP / "README.md").read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)#]+)\)", text):
         assert (TOP / link).exists(), link
+
+
+def test_the_reference_of_settings_is_that_of_the_code():
+    path = TOP / "docs" / "configuration.md"
+    text = path.read_text(encoding="utf-8")
+
+    assert with_reference(text, path) == text, "run `make docs`"
+
+
+def test_every_setting_has_a_meaning():
+    rows = re.findall(r"^\| `([^`]+)` \|.*\| ([^|]*) \|$", settings_markdown(), re.M)
+
+    assert len(rows) > 80
+    assert [name for name, meaning in rows if not meaning] == []

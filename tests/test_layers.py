@@ -1,6 +1,7 @@
 """Imports point one way, packages on one line do not import each other, and names are full."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import graphguard
@@ -104,3 +105,14 @@ def test_no_module_reads_pickles_or_runs_text_as_code():
             if isinstance(node, ast.Call):
                 text = ast.unparse(node.func)
                 assert text not in {"eval", "exec", "torch.load", "yaml.load"}, f"{module}: {text}"
+
+
+def test_every_package_is_built_into_the_wheel():
+    top = Path(__file__).parents[1]
+    build = tomllib.loads((top / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "setuptools"
+    ]
+    folders = {path.parent.relative_to(top) for path in top.glob("graphguard/**/__init__.py")}
+    names = {".".join(folder.parts) for folder in folders}
+
+    assert set(build["packages"]) == names | set(build["package-dir"])
