@@ -15,7 +15,7 @@ LAYERS = (
     ("policy", "sinks"),
     ("scores",),
     ("rings", "models"),
-    ("features", "index", "evaluate", "text"),
+    ("features", "index", "evaluate"),
     ("graph",),
     ("tables", "worlds"),
     ("config",),

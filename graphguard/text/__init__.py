@@ -1,1 +1,0 @@
-"""Text: what posts say, beyond their length (empty until content understanding lands)."""
