@@ -55,6 +55,17 @@ def test_nights_one_by_one_equal_one_rebuild(make_config):
     assert proof.comparison.rows > 100_000
 
 
+@pytest.mark.slow
+def test_seven_nights_equal_one_rebuild_with_both_models(make_config):
+    models = {"models": ["trees", "sage"], "sage": {"epochs": 2, "fanouts": [4, 2], "hidden": 16}}
+
+    proof = check_incremental(
+        make_config(training=models), AS_OF, 7, lambda one: run_night(Night(one))
+    )
+
+    assert proof.nights == 7
+
+
 def test_a_lost_row_is_found(make_config):
     config = make_config()
 
