@@ -52,10 +52,13 @@ def test_every_example_config_is_loaded(path, monkeypatch):
     assert load_config(path).logs
 
 
-def test_the_readme_names_only_files_that_exist():
-    text = (TOP / "README.md").read_text(encoding="utf-8")
-    for link in re.findall(r"\]\(([^)#]+)\)", text):
-        assert (TOP / link).exists(), link
+PAGES = [TOP / "README.md", *sorted((TOP / "docs").rglob("*.md")), *TOP.glob("benchmarks/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[path.stem for path in PAGES])
+def test_every_link_between_pages_leads_somewhere(page):
+    for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert "://" in link or (page.parent / link).exists(), link
 
 
 def test_the_reference_of_settings_is_that_of_the_code():

@@ -36,14 +36,18 @@ def log10_poisson_tail(count: NDArray[Any], expected: NDArray[Any]) -> Floats:
     >>> np.round(log10_poisson_tail(np.array([3]), np.array([1e-3])), 2).tolist()
     [-9.78]
     """
-    count = np.asarray(count, dtype=np.float64)
-    mean = np.maximum(np.asarray(expected, dtype=np.float64), 1e-300)
+    count, mean = np.broadcast_arrays(
+        np.asarray(count, dtype=np.float64),
+        np.maximum(np.asarray(expected, dtype=np.float64), 1e-300),
+    )
     far = count > mean + 1
-    log_first = count * np.log(mean) - mean - gammaln(count + 1)
-    bound = log_first - np.log1p(-np.minimum(mean / (count + 1), 1 - 1e-12))
-    exact = poisson.logsf(np.where(far, 0, count) - 1, mean)
-    tail: Floats = np.minimum(np.where(far, bound, exact) / LN10, 0.0)
-    return tail
+    tail: Floats = np.empty(count.shape)
+    # Each formula only where it holds: nearly all pairs lie on one side.
+    high, usual = count[far], mean[far]
+    first = high * np.log(usual) - usual - gammaln(high + 1)
+    tail[far] = first - np.log1p(-np.minimum(usual / (high + 1), 1 - 1e-12))
+    tail[~far] = poisson.logsf(count[~far] - 1, mean[~far])
+    return np.minimum(tail / LN10, 0.0)
 
 
 def expected_weights(coactions: Coactions, window: int) -> Floats:
@@ -227,15 +231,23 @@ def sharing_p(
     a, b = (pairs.get_column(name).to_numpy() for name in ("user_a", "user_b"))
     best = np.zeros(len(pairs))
     expected, shared = np.zeros(len(pairs)), np.zeros(len(pairs), dtype=np.int64)
-    for limit in classes:
+    per_pair = pairs.get_column("sizes").list.len().to_numpy()
+    pair = np.repeat(np.arange(len(pairs)), per_pair)
+    size = pairs.get_column("sizes").explode(keep_nulls=False, empty_as_null=False).to_numpy()
+    counted = np.zeros(len(pairs), dtype=np.int64)
+    for below, limit in zip(np.append(0, classes[:-1]), classes, strict=True):
         held = sizes[sizes <= limit].astype(np.float64)
-        mean = degree[a] * degree[b] * (held * (held - 1)).sum() / total**2
-        small = pl.col("sizes").list.eval(pl.element() <= int(limit)).list.sum()
-        count = pairs.select(small).to_series().cast(pl.Int64).to_numpy()
-        log_p = np.where(count > 0, log10_poisson_tail(count, mean), 0.0)
-        better = log_p < best
-        best = np.where(better, log_p, best)
-        expected, shared = np.where(better, mean, expected), np.where(better, count, shared)
+        meetings = (held * (held - 1)).sum()
+        new = pair[(size > below) & (size <= limit)]
+        counted += np.bincount(new, minlength=len(pairs))
+        # More is expected in every wider class, so only a pair that shares more may gain.
+        more = np.unique(new)
+        mean = degree[a[more]] * degree[b[more]] * meetings / total**2
+        log_p = log10_poisson_tail(counted[more], mean)
+        better = log_p < best[more]
+        gained = more[better]
+        best[gained] = log_p[better]
+        expected[gained], shared[gained] = mean[better], counted[gained]
     return np.minimum(best + np.log10(len(classes)), 0.0), expected, shared
 
 
