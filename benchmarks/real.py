@@ -114,7 +114,7 @@ def judge(rows: Job, span: tuple[int, int], run: Run, data: Path) -> Judged:
     # The peer learns from every row whose label was known at the night's cutoff.
     chosen = dataset.inside([span])
     past = dataset.inside([(0, span[0] - horizon + 1)])
-    context = GraphContext(graph, window, dataset.rows)
+    context = GraphContext(graph, rows.config.training.target, window, dataset.rows)
     test = (dataset.keys.gather(chosen), dataset.rows.anchor_us[chosen])
     known = (dataset.keys.gather(past), dataset.rows.anchor_us[past])
     peer = xgboost.XGBClassifier(

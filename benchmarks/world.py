@@ -129,7 +129,7 @@ def judge_models(config: Config, run: Run, truth: Path, found: Found) -> None:
     keys = data.keys.gather(chosen)
     labelled = run_labels(run)
     chosen = chosen[~keys.is_in(labelled.implode()).to_numpy()]
-    context = GraphContext(graph, config.graph.window.us, data.rows)
+    context = GraphContext(graph, config.training.target, config.graph.window.us, data.rows)
     scores = scores_of(run, data.rows.take(chosen), context)
     scores[PEER] = peer_scores(config, data, chosen)
     people = pl.read_parquet(truth / "users.parquet")

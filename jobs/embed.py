@@ -19,7 +19,7 @@ def run(job: Job, out: Path) -> Facts:
     """Write predictions.parquet and embeddings.npy (row = dense index; NaN where not scored)."""
     graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
     data = load_dataset(job, graph)
-    context = GraphContext(graph, job.config.graph.window.us, data.rows)
+    context = GraphContext(graph, job.config.training.target, job.config.graph.window.us, data.rows)
     folder = job.run.file("train", "model")
     model, calibrator = load_model(folder), Calibrator.load(folder / "calibrator.json")
     chosen = data.inside([slices(job.config, job.as_of).score])

@@ -14,8 +14,7 @@ from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.slices import slices
 from graphguard.jobs.train import load_dataset
-from graphguard.models.base import Rows, load_model
-from graphguard.models.trees import TreesModel
+from graphguard.models.base import Explains, Rows, load_model
 from graphguard.schema import SCORES
 from graphguard.scores.facts import coaction_facts, shared_facts
 from graphguard.scores.reasons import (
@@ -91,7 +90,7 @@ def _contributions(
         if not folder.is_dir():
             continue
         model = load_model(folder)
-        if isinstance(model, TreesModel):
+        if isinstance(model, Explains):
             place = {name: number for number, name in enumerate(rows.names)}
             values = rows.x[:, [place[name] for name in model.columns]]
             pushes = model.contributions(rows)[:, :-1]

@@ -38,7 +38,7 @@ def run(job: Job, out: Path) -> Facts:
     """Write model/, challengers/, evaluation.parquet, metrics.json and card.json."""
     graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
     data = load_dataset(job, graph)
-    context = GraphContext(graph, job.config.graph.window.us, data.rows)
+    context = GraphContext(graph, job.config.training.target, job.config.graph.window.us, data.rows)
     parts = _positions(job, data, graph)
     models = _fit(job, data, parts, context)
     held_out = np.concatenate([parts[name] for name in HELD_OUT])

@@ -1,6 +1,8 @@
 """Imports point one way, packages on one line do not import each other, and names are full."""
 
 import ast
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -116,3 +118,16 @@ def test_every_package_is_built_into_the_wheel():
     names = {".".join(folder.parts) for folder in folders}
 
     assert set(build["packages"]) == names | set(build["package-dir"])
+
+
+def test_the_command_line_starts_without_either_build_of_faiss_and_xgboost():
+    code = (
+        "import sys; sys.modules.update(faiss=None, xgboost=None)\n"
+        "from graphguard.jobs.cli import main\n"
+        "sys.argv = ['graphguard', '--help']\n"
+        "main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+
+    assert ended.returncode == 0, ended.stderr.decode()
+    assert b"nightly" in ended.stdout

@@ -20,19 +20,24 @@ from graphguard.errors import ConfigError, FileUnreadable
 from graphguard.tables.sources import find_units
 
 SECONDS_PER_MILLION = {
-    "ingest": 4.0,
-    "build_graph": 2.5,
-    "link": 8.0,
-    "featurize": 8.0,
-    "train": 12.0,
-    "embed": 3.0,
-    "find_rings": 2.0,
+    "ingest": 2.0,
+    "build_graph": 2.0,
+    "link": 16.0,
+    "featurize": 7.0,
+    "train": 55.0,
+    "embed": 8.0,
+    "find_rings": 9.0,
+    "score and decide": 16.0,
 }
-"""Seconds per million events read by a stage."""
+"""Seconds per million events read by a stage; training with both models."""
 PER_ANCHOR = ("link", "featurize")
 """Stages that read a window per anchor that is not stored yet."""
-BYTES_PER_EVENT = 220.0
-"""Peak memory per event of the span: features, graph and one stage's arrays."""
+PER_LOG = ("ingest", "build_graph")
+"""Stages that read each row once, and on later nights those of a day and the day before."""
+PER_RUN = ("train",)
+"""Stages that read the rows of all anchors every night; the others read those of the cutoff."""
+BYTES_PER_EVENT = 900.0
+"""Peak memory per event of the span: features of all anchors, graph and one stage's arrays."""
 BASE_BYTES = 700e6
 MOST_ROW_BYTES = 64e9
 """A file whose rows times declared widths exceed this is refused before it is read."""
@@ -125,10 +130,10 @@ def plan(config: Config) -> Plan:
     for stage, cost in SECONDS_PER_MILLION.items():
         if stage in PER_ANCHOR:
             first, later = window * number, window
-        elif stage in ("ingest", "build_graph"):
+        elif stage in PER_LOG:
             first, later = float(rows), 2 * rows / days
         else:
-            first = later = window * number
+            first = later = window * (number if stage in PER_RUN else 1)
         seconds[stage] = (cost * first / 1e6 + 0.5, cost * later / 1e6 + 0.5)
     memory = (BASE_BYTES + BYTES_PER_EVENT * rows) / 1e9
     limit = config.limits.memory_gb

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from graphguard.errors import DataError, MissingExtra
+from graphguard.errors import BuildMissing, DataError
 
 Floats = NDArray[np.float32]
 Ids = NDArray[np.int64]
@@ -101,7 +101,7 @@ def open_index(dim: int, settings: IndexSettings | None = None) -> NeighborIndex
         The index.
 
     Raises:
-        MissingExtra: The engine needs FAISS and it is not installed.
+        BuildMissing: The engine needs FAISS and it is not installed.
         IndexInvalid: The engine is 'gpu' and FAISS sees none.
         ValueError: The engine is unknown.
     """
@@ -118,11 +118,8 @@ def open_index(dim: int, settings: IndexSettings | None = None) -> NeighborIndex
     except ModuleNotFoundError as error:
         if error.name != "faiss":
             raise
-        # The two builds overwrite each other, so both are named and the user chooses one.
-        feature = (
-            f"index.engine = '{settings.engine}': faiss comes in two builds, [cpu] and [gpu], and"
-        )
-        raise MissingExtra(feature, "cpu") from error
+        feature = f"index.engine = '{settings.engine}'"
+        raise BuildMissing(feature, "faiss") from error
     return FaissIndex(dim, settings)
 
 

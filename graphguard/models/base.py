@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from graphguard.errors import ArtefactInvalid, BadSetting, DataError, MissingExtra, near_match
+from graphguard.errors import ArtefactInvalid, BadSetting, BuildMissing, DataError, near_match
 
 if TYPE_CHECKING:
     from graphguard.graph.hetero import HeteroGraph
@@ -110,12 +110,14 @@ class GraphContext:
 
     Attributes:
         graph: The run's graph.
+        node_type: The node type that rows are about.
         window_us: A seed sees edges with anchor - window_us <= time < anchor.
         rows: All feature rows known, of enforced users too and of every anchor. A neighbour's
             features are its newest row with anchor_us <= the seed's anchor.
     """
 
     graph: "HeteroGraph"
+    node_type: str
     window_us: int
     rows: Rows
 
@@ -156,6 +158,17 @@ class Model(Protocol):
         ...
 
 
+@runtime_checkable
+class Explains(Protocol):
+    """A model that says exactly what each column adds to a row's log-odds."""
+
+    columns: tuple[str, ...]
+
+    def contributions(self, rows: Rows) -> NDArray[np.float32]:
+        """Return shape [n, columns + 1], last the base value; a row adds up to the log-odds."""
+        ...
+
+
 @dataclass(frozen=True)
 class ModelEntry:
     """Where a model lives: module, class, settings class, and the package of an extra it needs."""
@@ -184,7 +197,7 @@ def open_model(name: str, settings: Mapping[str, Any] | None = None) -> Model:
 
     Raises:
         BadSetting: The name or a setting is unknown; the message lists the known names.
-        MissingExtra: The package behind the model is not installed.
+        BuildMissing: The package behind the model is not installed.
     """
     module = _model_module(name)
     make_settings = getattr(module, MODELS[name].settings)
@@ -202,7 +215,7 @@ def load_model(folder: Path) -> Model:
 
     Raises:
         ArtefactInvalid: `model.json` is missing, unreadable or names no known model.
-        MissingExtra: The package behind the model is not installed.
+        BuildMissing: The package behind the model is not installed.
     """
     name = read_model_file(folder).get("name")
     if name not in MODELS:
@@ -258,6 +271,5 @@ def _model_module(name: str) -> ModuleType:
         # named.
         if entry.extra is None or (error.name or "").split(".")[0] != entry.extra:
             raise
-        # The two builds overwrite each other, so both are named and the user chooses one.
-        feature = f"model '{name}': xgboost comes in two builds, [cpu] and [gpu], and"
-        raise MissingExtra(feature, "cpu") from error
+        feature = f"model '{name}'"
+        raise BuildMissing(feature, entry.extra) from error

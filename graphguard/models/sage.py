@@ -62,7 +62,7 @@ class SageModel:
         columns = tuple(train.names[place] for place in own)
         self.transform = InputTransform.fit(_columns(train, columns))
         self.edge_types = list(context.graph.edge_types)
-        self.node_type = _target_type(context)
+        self.node_type = context.node_type
         device = self._device()
         with _deterministic(self.settings.seed, device):
             self.net = self._make().to(device)
@@ -296,12 +296,6 @@ def _columns(rows: Rows, names: tuple[str, ...]) -> Rows:
         return rows  # the transform names what is missing
     x = np.ascontiguousarray(rows.x[:, [place[name] for name in names]])
     return Rows(rows.node, rows.anchor_us, x, names, rows.label)
-
-
-def _target_type(context: GraphContext) -> str:
-    """The node type that rows are about: the one with most edge types from it."""
-    sources = [one[0] for one in context.graph.edge_types]
-    return max(sorted(set(sources)), key=sources.count)
 
 
 def _labels(where: str, rows: Rows) -> NDArray[np.int8]:

@@ -47,7 +47,8 @@ def log10_poisson_tail(count: NDArray[Any], expected: NDArray[Any]) -> Floats:
     first = high * np.log(usual) - usual - gammaln(high + 1)
     tail[far] = first - np.log1p(-np.minimum(usual / (high + 1), 1 - 1e-12))
     tail[~far] = poisson.logsf(count[~far] - 1, mean[~far])
-    return np.minimum(tail / LN10, 0.0)
+    result: Floats = np.minimum(tail / LN10, 0.0)
+    return result
 
 
 def expected_weights(coactions: Coactions, window: int) -> Floats:

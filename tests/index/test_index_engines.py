@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphguard.errors import MissingExtra
+from graphguard.errors import BuildMissing
 from graphguard.index.exact import recall
 from graphguard.index.protocol import IndexInvalid, IndexSettings, normalised, open_index
 
@@ -190,12 +190,12 @@ def test_a_missing_build_of_faiss_names_both(monkeypatch):
     monkeypatch.delitem(sys.modules, "graphguard.index.faiss_engine", raising=False)
     monkeypatch.setitem(sys.modules, "faiss", None)
 
-    with pytest.raises(MissingExtra) as caught:
+    with pytest.raises(BuildMissing) as caught:
         open_index(2, IndexSettings(engine="ivf"))
 
     assert str(caught.value) == (
-        "index.engine = 'ivf': faiss comes in two builds, [cpu] and [gpu], and needs an extra "
-        "package: pip install 'graphguard[cpu]'"
+        "index.engine = 'ivf' needs faiss, which comes in two builds that overwrite each other: "
+        "pip install 'graphguard[cpu]' or 'graphguard[gpu]'"
     )
     assert open_index(2, IndexSettings(engine="exact")).engine == "exact"
 

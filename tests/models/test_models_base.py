@@ -4,7 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from graphguard.errors import ArtefactInvalid, BadSetting, MissingExtra
+from graphguard.errors import ArtefactInvalid, BadSetting, BuildMissing
 from graphguard.models.base import Model, Rows, RowsInvalid, load_model, open_model
 
 
@@ -70,12 +70,12 @@ def test_a_missing_build_names_both(monkeypatch):
     monkeypatch.delitem(sys.modules, "graphguard.models.trees", raising=False)
     monkeypatch.setitem(sys.modules, "xgboost", None)
 
-    with pytest.raises(MissingExtra) as caught:
+    with pytest.raises(BuildMissing) as caught:
         open_model("trees")
 
     assert str(caught.value) == (
-        "model 'trees': xgboost comes in two builds, [cpu] and [gpu], and needs an extra package: "
-        "pip install 'graphguard[cpu]'"
+        "model 'trees' needs xgboost, which comes in two builds that overwrite each other: "
+        "pip install 'graphguard[cpu]' or 'graphguard[gpu]'"
     )
 
 

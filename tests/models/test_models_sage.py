@@ -48,7 +48,7 @@ def platform(tmp_path_factory):
         names=("own", "noise"),
         label=np.tile(label, 3),
     )
-    return GraphContext(HeteroGraph.open(folder), WINDOW, rows), rows
+    return GraphContext(HeteroGraph.open(folder), "user", WINDOW, rows), rows
 
 
 def at(rows, anchor):

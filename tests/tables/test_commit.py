@@ -48,7 +48,7 @@ def test_verify_finds_a_changed_and_a_missing_file(tmp_path):
         verify(tmp_path / "p")
 
 
-@pytest.mark.parametrize("point", ["begin:t", "written:t", "rename:t", "committed:t"])
+@pytest.mark.parametrize("point", ["begin:p", "written:p", "rename:p", "committed:p"])
 def test_a_writer_killed_at_any_point_leaves_the_old_state_or_the_new(tmp_path, point):
     program = textwrap.dedent("""
         import sys
@@ -62,7 +62,7 @@ def test_a_writer_killed_at_any_point_leaves_the_old_state_or_the_new(tmp_path, 
     killed = subprocess.run(command, env={**os.environ, "GRAPHGUARD_KILL_AT": point}, check=False)
 
     assert killed.returncode == -signal.SIGKILL
-    assert is_committed(tmp_path / "t" / "p") == (point == "committed:t")
+    assert is_committed(tmp_path / "t" / "p") == (point == "committed:p")
     assert subprocess.run(command, check=True).returncode == 0
     assert [path.name for path in (tmp_path / "t").iterdir()] == ["p"]
     verify(tmp_path / "t" / "p")
