@@ -156,7 +156,7 @@ def _opened(config: Path, run: Path | None) -> Iterator[Any]:
 
     if run is None:
         settings = load_config(config)
-        run = settings.root / settings.workspace
+        run = settings.workspace_folder
     yield open_run(run)
 
 

@@ -132,7 +132,7 @@ def check_incremental(config: Config, nights: int) -> str:
 
 def list_runs(config: Config, *, as_json: bool) -> None:
     """Print the runs of the config's workspace, newest day last."""
-    workspace = Workspace(config.root / config.workspace)
+    workspace = Workspace(config.workspace_folder)
     folder = workspace.root / "runs"
     facts = [read_json(path) for path in sorted(folder.glob(f"*/{RUN_FILE}"))]
     facts.sort(key=lambda one: (one["as_of"], one["sequence"]))
@@ -149,7 +149,7 @@ def list_runs(config: Config, *, as_json: bool) -> None:
 
 def diff_runs(config: Config, before: str, after: str, *, as_json: bool) -> None:
     """Print what differs between two runs."""
-    workspace = Workspace(config.root / config.workspace)
+    workspace = Workspace(config.workspace_folder)
     facts = []
     for run_id in (before, after):
         path = workspace.run(run_id).folder / RUN_FILE
@@ -180,7 +180,7 @@ def report_path(config: Config) -> str:
     Raises:
         NotCommitted: There is none.
     """
-    run = Workspace(config.root / config.workspace).current_run()
+    run = Workspace(config.workspace_folder).current_run()
     return str(run.file("report", "report.html"))
 
 

@@ -63,7 +63,7 @@ def run_night(night: Night) -> Run:
     """
     as_of = require_as_of(night.config)
     stages = _chosen(night)
-    workspace = Workspace(night.config.root / night.config.workspace)
+    workspace = Workspace(night.config.workspace_folder)
     with workspace.locked():
         run = workspace.run(night.run_id or _run_id(workspace, night.config, as_of))
         _freeze(run, night.config, as_of)

@@ -254,6 +254,11 @@ class Config(Section):
                 columns.setdefault(trace.object, f"{log}.{trace.object}")
         return columns
 
+    @property
+    def workspace_folder(self) -> Path:
+        """Absolute folder of tables and runs."""
+        return (self.root / self.workspace).resolve()
+
     def actor_column(self, log: str) -> str | None:
         """The column of `log` that holds the acting target entity, if it has one."""
         for edge in self.graph.edges:
