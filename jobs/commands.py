@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from graphguard.checks.incremental import check_incremental as prove_incremental
 from graphguard.checks.leakage import check_leakage as prove_no_leak
@@ -141,7 +141,10 @@ def list_runs(config: Config, *, as_json: bool) -> None:
     if as_json:
         _print_json(rows)
         return
-    table = Table("run", "as of", "state", "champion", "seconds", "MB", "reason")
+    names = ("run", "as of", "state", "champion", "seconds", "MB")
+    table = Table(
+        *(Column(name, no_wrap=True) for name in names), Column("reason", overflow="fold")
+    )
     for row in rows:
         table.add_row(*(str(row[name]) for name in row))
     Console().print(table)

@@ -243,7 +243,7 @@ def _add_rings(inputs: ExpansionInputs, question: Question, walk: _Walk) -> None
                 continue
             weight = strongest * bits / (bits + 50.0)
             walk.weight[user] = walk.weight.get(user, 0.0) + weight
-            walk.evidence.setdefault(user, []).append(f"member of the same ring {ring}")
+            walk.evidence.setdefault(user, []).append("in the same ring")
 
 
 def _add_neighbours(inputs: ExpansionInputs, question: Question, walk: _Walk) -> None:

@@ -22,7 +22,8 @@ def render_expansion(expansion: Expansion) -> RenderableType:
         ("ring", "left"),
         ("why", "left"),
     ):
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        # A ring's name is what the next command is asked with, so it stays in one piece.
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name == "ring")  # type: ignore[arg-type]
     for found in expansion.users:
         name = found.user + (" (enforced)" if found.enforced else "")
         table.add_row(

@@ -99,7 +99,7 @@ def test_ring_members_and_alike_users_come_in_and_say_so(make):
     found = expand(make(drawing, members=["a", "b"], embeddings=vectors, bad=["b"]), ask(0))
 
     told = {one.user: one for one in found.users}
-    assert told["b"].evidence == ["member of the same ring r1"]
+    assert told["b"].evidence == ["in the same ring"]
     assert told["b"].enforced
     assert told["c"].evidence == ["behaves alike (cosine 1.00)"]
 
