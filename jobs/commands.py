@@ -141,12 +141,12 @@ def list_runs(config: Config, *, as_json: bool) -> None:
     if as_json:
         _print_json(rows)
         return
-    names = ("run", "as of", "state", "champion", "seconds", "MB")
-    table = Table(
-        *(Column(name, no_wrap=True) for name in names), Column("reason", overflow="fold")
-    )
+    # The name comes first and whole: the next command is asked with it.
+    names = ("run", "as of", "champion", "seconds", "MB")
+    table = Table(*(Column(name, no_wrap=True) for name in names), "state")
     for row in rows:
-        table.add_row(*(str(row[name]) for name in row))
+        run, as_of, state, *numbers, reason = (str(value) for value in row.values())
+        table.add_row(run, as_of, *numbers, state if reason == "done" else f"{state}: {reason}")
     Console().print(table)
 
 
