@@ -8,25 +8,13 @@ hash it: the least that any program has to do with the logs. Workspaces are made
 import argparse
 import shutil
 import sys
-from pathlib import Path
 
-import polars as pl
-import yaml
-from result import TOP, graphguard, print_result, say, timed, work_folder
+from platform_logs import count, make_world, scan_command, users_for, write_config
+from result import graphguard, print_result, say, timed, work_folder
 
 from graphguard.jobs.pipeline import STAGE_NAMES
 from graphguard.tables.commit import read_manifest
 from graphguard.tables.workspace import Workspace
-
-EVENTS_PER_USER_DAY = 1.19
-DAYS = 70
-SCAN = """
-import sys, polars as pl
-for log, columns in {logs!r}.items():
-    frame = pl.scan_parquet(columns.pop(), hive_partitioning=False)
-    hashes = [pl.col(name).hash().sum() for name in columns]
-    sys.stdout.write(str(frame.select(hashes).collect(engine="streaming").row(0)) + "\\n")
-"""
 
 
 def main() -> int:
@@ -38,14 +26,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep the logs of an earlier run")
     options = parser.parse_args()
     folder = work_folder("nightly")
-    users = max(int(options.events / EVENTS_PER_USER_DAY / DAYS), 2_000)
-    world = folder / f"world_{users}_{options.seed}"
-    made = None
-    if not (options.keep and (world / "truth" / "acts.parquet").is_file()):
-        shutil.rmtree(world, ignore_errors=True)
-        sizes = ("--users", str(users), "--days", str(DAYS), "--seed", str(options.seed))
-        made = timed(graphguard("world", *sizes, "--out", str(world), "--json-logs"))
-        say(f"world: {users:,} users, {made.seconds:.0f} s, {made.peak_gb:.2f} GB")
+    world, made = make_world(folder, options.events, options.seed, keep=options.keep)
     config = write_config(folder, world, options.models.split(","))
     shutil.rmtree(folder / "workspace", ignore_errors=True)
     events = sum(count(path) for path in (world / "logs").rglob("*.parquet"))
@@ -57,7 +38,7 @@ def main() -> int:
     print_result(
         {
             "events": events,
-            "users": users,
+            "users": users_for(options.events),
             "models": options.models,
             "seconds": round(night.seconds, 1),
             "peak_gb": max(stage["peak_gb"] for stage in stages.values()),
@@ -70,38 +51,6 @@ def main() -> int:
         }
     )
     return 0
-
-
-def write_config(folder: Path, world: Path, models: list[str]) -> Path:
-    """The demo's config on this world."""
-    text = (TOP / "configs" / "demo.yaml").read_text(encoding="utf-8")
-    raw = yaml.safe_load(text.replace("../demo/world", str(world)))
-    raw["workspace"] = str(folder / "workspace")
-    raw["export"] = [{"sink": "parquet", "path": str(folder / "sink")}]
-    raw["training"]["models"] = models
-    # At a small size the review queue is a large share of the users.
-    raw["policy"]["max_action_rate"] = 0.5
-    path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
-    return path
-
-
-def scan_command(config: Path) -> list[str]:
-    """A child that reads and hashes the columns the config names, in file order."""
-    raw = yaml.safe_load(config.read_text(encoding="utf-8"))
-    logs = {}
-    for name, log in raw["logs"].items():
-        columns = {log["time"], log.get("key"), log.get("text")} - {None}
-        for edge in raw["graph"]["edges"]:
-            columns |= {edge["source"], edge["target"]} if edge["log"] == name else set()
-        columns |= {trace["object"] for trace in raw["rings"]["traces"] if trace["log"] == name}
-        logs[name] = [*sorted(columns), log["path"].replace("dt={date}", "*")]
-    return [sys.executable, "-c", SCAN.format(logs=logs)]
-
-
-def count(path: Path) -> int:
-    """Rows of a file, from its footer."""
-    return int(pl.scan_parquet(path).select(pl.len()).collect().item())
 
 
 def table(workspace: Workspace, events: int) -> dict[str, dict[str, float]]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -37,16 +36,20 @@ def work_folder(name: str) -> Path:
 
 
 def timed(command: Sequence[str]) -> Timed:
-    """Run a command to its end; its peak is that of the largest child so far.
+    """Run a command to its end, with its own peak of memory.
 
     Raises:
         CalledProcessError: It failed.
     """
     start = time.perf_counter()
-    ended = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        output = child.stdout.read() if child.stdout else ""
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    return Timed(seconds, peak, ended.stdout)
+    if child.returncode:
+        raise subprocess.CalledProcessError(child.returncode, list(command))
+    return Timed(seconds, usage.ru_maxrss / 2**20, output)
 
 
 def graphguard(*arguments: str) -> list[str]:
