@@ -14,7 +14,7 @@ from graphguard.graph.hetero import EdgeType
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.ingest import first_needed_day
 from graphguard.schema import DAILY_EDGES
-from graphguard.tables.commit import committing, is_committed, read_manifest
+from graphguard.tables.commit import CommitBatch, is_committed, read_manifest
 from graphguard.tables.edges import daily_edges, edge_table
 from graphguard.tables.events import scan_events
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
@@ -75,13 +75,20 @@ def _store_days(job: Job, edge: EdgeConfig) -> dict[str, str]:
         marks[name] = fingerprint(facts)
         if not is_committed(_folder(job, edge, name, marks[name])):
             missing.append(day)
-    for first, last in _stretches(missing):
-        _write_days(job, edge, (first, last), marks)
+    with CommitBatch() as batch:
+        for first, last in _stretches(missing):
+            for day, table in _daily(job, edge, (first, last)):
+                name = f"dt={day.isoformat()}"
+                folder = _folder(job, edge, name, marks[name])
+                with batch.committing(folder, {"rows": table.height}) as scratch:
+                    write_parquet(scratch / "edges.parquet", table, DAILY_EDGES)
     return marks
 
 
-def _write_days(job: Job, edge: EdgeConfig, days: tuple[date, date], marks: dict[str, str]) -> None:
-    """Aggregate a stretch of days in one pass and commit each day."""
+def _daily(
+    job: Job, edge: EdgeConfig, days: tuple[date, date]
+) -> Iterator[tuple[date, pl.DataFrame]]:
+    """Aggregate a stretch of days in one pass; each day with its edges."""
     first, last = days
     events = scan_events(job.run, edge.log, day_us(first), day_us(last) + DAY_US)
     if events is None:
@@ -90,10 +97,7 @@ def _write_days(job: Job, edge: EdgeConfig, days: tuple[date, date], marks: dict
     by_day = every.partition_by("day", as_dict=True, maintain_order=True)
     for number in range((last - first).days + 1):
         day = first + timedelta(days=number)
-        name = f"dt={day.isoformat()}"
-        table = by_day.get((day,), every.clear())
-        with committing(_folder(job, edge, name, marks[name]), {"rows": table.height}) as scratch:
-            write_parquet(scratch / "edges.parquet", table, DAILY_EDGES)
+        yield day, by_day.get((day,), every.clear())
 
 
 def _days(spans: dict[str, tuple[int, int]], since: date | None, as_of: date) -> list[date]:

@@ -11,7 +11,7 @@ from graphguard.config.values import day_us, us_day
 from graphguard.errors import InputMissing, NothingToDo, TooManyRejects
 from graphguard.jobs.context import Facts, Job
 from graphguard.schema import ENTITIES, INTAKE, LABELS, REJECTS
-from graphguard.tables.commit import committing, is_committed, read_manifest
+from graphguard.tables.commit import CommitBatch, is_committed, read_manifest
 from graphguard.tables.files import write_parquet
 from graphguard.tables.ids import IdStore
 from graphguard.tables.people import Known, read_entities, read_labels
@@ -127,18 +127,24 @@ def _store_units(job: Job, units: dict[str, list[SourceUnit]]) -> dict[str, dict
     )
     ids: dict[str, IdStore] = {}
     partitions: dict[str, dict[str, str]] = {f"events/{name}": {} for name in units}
-    for number, unit in enumerate(every, 1):
-        mark = unit_fingerprint(job.config, unit, digests, job.as_of)
-        folder = job.workspace.partition(f"events/{unit.source}", unit.name, mark)
-        if not is_committed(folder):
-            for entity_type in job.config.entity_columns(unit.source).values():
-                if entity_type not in ids:
-                    ids[entity_type] = job.workspace.ids(entity_type)
-            facts: Facts = {}
-            with committing(folder, facts) as scratch:
-                facts.update(write_unit(scratch, job.config, unit, ids, job.as_of))
-        partitions[f"events/{unit.source}"][unit.name] = mark
-        job.reporter.step(number, len(every), f"{unit.source} {unit.name}")
+
+    def save_ids() -> None:
+        for store in ids.values():
+            store.save()
+
+    with CommitBatch(save_ids) as batch:
+        for number, unit in enumerate(every, 1):
+            mark = unit_fingerprint(job.config, unit, digests, job.as_of)
+            folder = job.workspace.partition(f"events/{unit.source}", unit.name, mark)
+            if not is_committed(folder):
+                for entity_type in job.config.entity_columns(unit.source).values():
+                    if entity_type not in ids:
+                        ids[entity_type] = job.workspace.ids(entity_type)
+                facts: Facts = {}
+                with batch.committing(folder, facts) as scratch:
+                    facts.update(write_unit(scratch, job.config, unit, ids, job.as_of))
+            partitions[f"events/{unit.source}"][unit.name] = mark
+            job.reporter.step(number, len(every), f"{unit.source} {unit.name}")
     digests.save()
     return partitions
 

@@ -1,25 +1,35 @@
 """Atomic commit of a folder: written aside, given a manifest, renamed into place.
 
 A folder that has a `manifest.json` under its final name is complete; nothing else counts. Outputs
-are immutable: a folder that is already there is never written again.
+are immutable: a folder that is already there is never written again. Many small folders are
+committed in batches: hundreds of syncs, one file each, would take longer than the work.
 """
 
 import os
 import resource
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from graphguard.errors import ArtefactInvalid
 from graphguard.tables.failpoint import failpoint
-from graphguard.tables.files import file_digest, read_json, sync_folder, write_json
+from graphguard.tables.files import (
+    file_digest,
+    read_json,
+    sync_filesystem,
+    sync_folder,
+    write_json,
+)
 
 MANIFEST = "manifest.json"
 VOLATILE = ("seconds", "peak_memory_mb", "host", "committed_at")
 """Manifest entries that may differ between two runs with equal results."""
+MOST_WAITING, LONGEST_WAIT_S = 128, 20.0
+"""A batch is flushed at so many folders, or after so many seconds: what a kill may cost."""
 
 
 def is_committed(folder: Path) -> bool:
@@ -40,6 +50,72 @@ def committing(final: Path, facts: dict[str, Any]) -> Iterator[Path]:
     `facts` goes into the manifest as it is at the end, so the caller may fill it while writing.
     An error inside leaves nothing under `final`; leftovers of killed writers are removed.
     """
+    with _written_aside(final, facts) as aside:
+        yield aside
+    _sync_files(aside)
+    sync_folder(aside)
+    _move(aside, final)
+    sync_folder(final.parent)
+    failpoint(f"committed:{_point(final)}")
+
+
+class CommitBatch:
+    """Commits folders together: all are on disk before the first gets its final name.
+
+    Leaving the `with` block flushes what is complete, after an error too, so that work done is
+    kept; a killed process loses the folders since the last flush, and nothing else.
+    """
+
+    def __init__(self, before: Callable[[], None] | None = None) -> None:
+        """Keep what must be on disk first.
+
+        Args:
+            before: Called before each flush; saves what the folders refer to.
+        """
+        self._before = before
+        self._waiting: list[tuple[Path, Path]] = []
+        self._flushed = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Begin a batch."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Flush what is complete."""
+        self.flush()
+
+    @contextmanager
+    def committing(self, final: Path, facts: dict[str, Any]) -> Iterator[Path]:
+        """As `committing`, but the folder gets its final name at the next flush."""
+        with _written_aside(final, facts) as aside:
+            yield aside
+        self._waiting.append((aside, final))
+        if len(self._waiting) >= MOST_WAITING or time.monotonic() - self._flushed > LONGEST_WAIT_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Put all that is complete on disk, then under its final names."""
+        if self._waiting:
+            if self._before is not None:
+                self._before()
+            root = self._waiting[0][1].parent
+            sync_filesystem(root)
+            for aside, final in self._waiting:
+                _move(aside, final)
+            sync_filesystem(root)
+            for _, final in self._waiting:
+                failpoint(f"committed:{_point(final)}")
+        self._waiting, self._flushed = [], time.monotonic()
+
+
+@contextmanager
+def _written_aside(final: Path, facts: dict[str, Any]) -> Iterator[Path]:
+    """Give a scratch folder; on leaving it has its manifest, but is neither synced nor moved."""
     final.parent.mkdir(parents=True, exist_ok=True)
     aside = final.with_name(f".tmp-{final.name}")
     if aside.exists():
@@ -65,15 +141,14 @@ def committing(final: Path, facts: dict[str, Any]) -> Iterator[Path]:
         "seconds": round(time.monotonic() - started, 3),
         "peak_memory_mb": peak_memory_mb(),
     }
-    _sync_files(aside)
-    write_json(aside / MANIFEST, manifest)
-    sync_folder(aside)
-    failpoint(f"rename:{point}")
+    write_json(aside / MANIFEST, manifest, durable=False)
+
+
+def _move(aside: Path, final: Path) -> None:
+    failpoint(f"rename:{_point(final)}")
     if final.exists():
         shutil.rmtree(final)
     os.rename(aside, final)
-    sync_folder(final.parent)
-    failpoint(f"committed:{point}")
 
 
 def _point(final: Path) -> str:

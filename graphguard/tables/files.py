@@ -1,5 +1,6 @@
 """Parquet and JSON files: written with checksums and in fixed bytes, read with checks."""
 
+import ctypes
 import hashlib
 import json
 import os
@@ -87,14 +88,21 @@ def foreign_schema(path: Path) -> pa.Schema:
         raise FileUnreadable(path, " ".join(str(error).split())[:300]) from error
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON with sorted keys and sync it; the same value gives the same bytes."""
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
+    """Write `value` as JSON with sorted keys; the same value gives the same bytes.
+
+    Args:
+        path: The file.
+        value: What to write.
+        durable: Whether to sync it; False where the caller syncs the folder.
+    """
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def replace_json(path: Path, value: Any) -> None:
@@ -119,6 +127,21 @@ def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_filesystem(folder: Path) -> None:
+    """Put all that was written to the filesystem of `folder` on disk, in one call."""
+    call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if call is None:
+        os.sync()
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if call(handle):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
     finally:
         os.close(handle)
 

@@ -15,7 +15,10 @@ from graphguard.tables.files import read_parquet, sync_folder, write_parquet
 
 
 class IdStore:
-    """Keys and storage indices of one entity type; loaded whole, saved segment by segment."""
+    """Keys and storage indices of one entity type; loaded whole, saved segment by segment.
+
+    Whoever adds keys saves them before anything that holds their indices is committed.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -27,6 +30,7 @@ class IdStore:
             else pl.DataFrame(schema={"key": pl.String, "index": pl.Int64})
         )
         self._num_segments = len(segments)
+        self._unsaved: list[pl.DataFrame] = []
 
     def __len__(self) -> int:
         return self._frame.height
@@ -37,7 +41,7 @@ class IdStore:
         return self._frame
 
     def add(self, keys: pl.Series) -> None:
-        """Give indices to the keys not yet known, in sorted order, and save them durably."""
+        """Give indices to the keys not yet known, in sorted order; `save` makes them last."""
         unique = keys.drop_nulls().unique().rename("key").to_frame()
         new = unique.join(self._frame, on="key", how="anti").sort("key")
         if not new.height:
@@ -45,7 +49,7 @@ class IdStore:
         start = self._frame.height
         indices = pl.int_range(start, start + new.height, dtype=pl.Int64, eager=True)
         new = new.with_columns(indices.alias("index"))
-        self._save(new)
+        self._unsaved.append(new)
         self._frame = pl.concat([self._frame, new])
 
     def encode(self, frame: pl.DataFrame, column: str) -> pl.DataFrame:
@@ -64,7 +68,11 @@ class IdStore:
         names = self._frame.rename({"index": column, "key": into})
         return frame.join(names, on=column, how="left", maintain_order="left")
 
-    def _save(self, new: pl.DataFrame) -> None:
+    def save(self) -> None:
+        """Save the keys added since the last time, durably, as one segment."""
+        if not self._unsaved:
+            return
+        new = pl.concat(self._unsaved)
         self.folder.mkdir(parents=True, exist_ok=True)
         final = self.folder / f"{self._num_segments:08d}.parquet"
         aside = self.folder / f".tmp-{final.name}"
@@ -75,3 +83,4 @@ class IdStore:
         os.replace(aside, final)
         sync_folder(self.folder)
         self._num_segments += 1
+        self._unsaved = []

@@ -61,6 +61,7 @@ def read_entities(config: Config, entity_type: str, as_of: date, ids: IdStore) -
     intake = read_rows(files, contract, config.root)
     rows = intake.accepted
     ids.add(rows.get_column(settings.key))
+    ids.save()
     rows = ids.encode(rows, settings.key)
     born = pl.col(settings.born) if settings.born else pl.lit(None, dtype=pl.Int64)
     table = rows.select(

@@ -72,7 +72,7 @@ def write_unit(
         folder: Scratch folder of the partition.
         config: The run's config.
         unit: Files to read.
-        ids: Id dictionaries by entity type; new keys are added to them durably.
+        ids: Id dictionaries by entity type; new keys are added, and saved by the caller.
         as_of: The cutoff.
 
     Returns:

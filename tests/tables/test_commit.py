@@ -7,7 +7,14 @@ import textwrap
 import pytest
 
 from graphguard.errors import ArtefactInvalid
-from graphguard.tables.commit import committing, is_committed, read_manifest, verify
+from graphguard.tables import commit
+from graphguard.tables.commit import (
+    CommitBatch,
+    committing,
+    is_committed,
+    read_manifest,
+    verify,
+)
 
 
 def test_a_folder_appears_whole_with_its_manifest(tmp_path):
@@ -66,3 +73,71 @@ def test_a_writer_killed_at_any_point_leaves_the_old_state_or_the_new(tmp_path, 
     assert subprocess.run(command, check=True).returncode == 0
     assert [path.name for path in (tmp_path / "t").iterdir()] == ["p"]
     verify(tmp_path / "t" / "p")
+
+
+def test_a_batch_shows_its_folders_at_once_after_what_they_refer_to(tmp_path):
+    seen = []
+
+    def before() -> None:
+        seen.append([is_committed(tmp_path / name) for name in "ab"])
+
+    with CommitBatch(before) as batch:
+        for name in "ab":
+            with batch.committing(tmp_path / name, {"rows": 1}) as out:
+                (out / "x.txt").write_text(name)
+            assert not is_committed(tmp_path / name)
+
+    assert seen == [[False, False]]
+    for name in "ab":
+        verify(tmp_path / name)
+        assert read_manifest(tmp_path / name)["rows"] == 1
+
+
+def test_a_batch_keeps_what_is_complete_when_a_later_folder_fails(tmp_path):
+    def fail() -> None:
+        with CommitBatch() as batch:
+            with batch.committing(tmp_path / "t" / "good", {}) as out:
+                (out / "x.txt").write_text("whole")
+            with batch.committing(tmp_path / "t" / "bad", {}) as out:
+                (out / "x.txt").write_text("half")
+                raise ValueError
+
+    with pytest.raises(ValueError, match="^$"):
+        fail()
+
+    assert [path.name for path in (tmp_path / "t").iterdir()] == ["good"]
+    verify(tmp_path / "t" / "good")
+
+
+def test_a_batch_is_flushed_when_it_is_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(commit, "MOST_WAITING", 2)
+    with CommitBatch() as batch:
+        for name in "abc":
+            with batch.committing(tmp_path / name, {}) as out:
+                (out / "x.txt").write_text(name)
+        assert [is_committed(tmp_path / name) for name in "abc"] == [True, True, False]
+
+    assert is_committed(tmp_path / "c")
+
+
+@pytest.mark.parametrize("point", ["written:t", "rename:t", "committed:t"])
+def test_a_batch_killed_at_any_point_is_made_whole_by_the_same_command(tmp_path, point):
+    program = textwrap.dedent("""
+        import sys
+        from pathlib import Path
+        from graphguard.tables.commit import CommitBatch, is_committed
+        with CommitBatch() as batch:
+            for name in ("dt=1", "dt=2"):
+                if not is_committed(Path(sys.argv[1], name)):
+                    with batch.committing(Path(sys.argv[1], name), {"rows": 1}) as out:
+                        (out / "a.txt").write_text(name)
+    """)
+    command = [sys.executable, "-c", program, str(tmp_path / "t")]
+
+    killed = subprocess.run(command, env={**os.environ, "GRAPHGUARD_KILL_AT": point}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    subprocess.run(command, check=True)
+
+    assert sorted(path.name for path in (tmp_path / "t").iterdir()) == ["dt=1", "dt=2"]
+    for name in ("dt=1", "dt=2"):
+        verify(tmp_path / "t" / name)

@@ -8,12 +8,15 @@ from graphguard.tables.ids import IdStore
 def test_keys_keep_their_index_for_ever(tmp_path):
     ids = IdStore(tmp_path)
     ids.add(pl.Series(["b", "a", None, "a"]))
+    ids.save()
     ids.add(pl.Series(["c", "a"]))
+    ids.save()
 
     again = IdStore(tmp_path)
 
     assert again.frame.rows() == [("a", 0), ("b", 1), ("c", 2)]
     again.add(pl.Series(["a", "c"]))
+    again.save()
     assert len(IdStore(tmp_path)) == 3
 
 
@@ -44,9 +47,24 @@ def test_no_two_keys_share_an_index_and_no_key_has_two(tmp_path_factory, batches
 def test_a_segment_that_a_killed_writer_left_aside_is_not_read(tmp_path):
     ids = IdStore(tmp_path)
     ids.add(pl.Series(["a"]))
+    ids.save()
     (tmp_path / ".tmp-00000001.parquet").write_bytes(b"torn")
 
     again = IdStore(tmp_path)
     again.add(pl.Series(["b"]))
+    again.save()
 
     assert IdStore(tmp_path).frame.rows() == [("a", 0), ("b", 1)]
+
+
+def test_keys_added_between_two_saves_are_one_segment(tmp_path):
+    ids = IdStore(tmp_path)
+    ids.add(pl.Series(["b"]))
+    ids.add(pl.Series(["a", "b"]))
+    assert len(IdStore(tmp_path)) == 0
+
+    ids.save()
+    ids.save()
+
+    assert IdStore(tmp_path).frame.rows() == [("b", 0), ("a", 1)]
+    assert len(list(tmp_path.glob("*.parquet"))) == 1
