@@ -9,16 +9,20 @@ from numpy.typing import NDArray
 from graphguard.config.values import day_us
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.interop import ranges
+from graphguard.graph.keyed import key_hash
 from graphguard.index.neighbours import neighbourhoods
 from graphguard.index.protocol import IndexSettings
 from graphguard.jobs.context import Facts, Job
+from graphguard.jobs.link import trace_acts
+from graphguard.rings.coaction import find_coactions
 from graphguard.rings.confirm import confirmed_links
 from graphguard.rings.describe import RingInputs, member_table, ring_evidence, ring_table
 from graphguard.rings.extend import extend_groups
 from graphguard.rings.fusion import channel_bits, pair_bits
 from graphguard.rings.grouping import GroupRules, Links, find_groups
 from graphguard.rings.lineage import Change, carry_names
-from graphguard.rings.significance import all_pairs
+from graphguard.rings.recurrence import find_bursts, recurring_links, recurring_sets
+from graphguard.rings.significance import all_pairs, timing_null
 from graphguard.rings.similarity import mutual_pairs, similarity_p
 from graphguard.schema import RING_CHANGES, RING_EVIDENCE, RING_MEMBERS, RINGS
 from graphguard.tables.anchor_rows import held_bad
@@ -27,7 +31,8 @@ from graphguard.tables.files import read_parquet, write_json, write_parquet
 from graphguard.tables.people import bad_spans
 
 PAIR = ("user_a", "user_b")
-EMBEDDING = "embedding"
+EMBEDDING, AGAIN = "embedding", "again"
+MINUTE_US = 60_000_000
 
 
 def run(job: Job, out: Path) -> Facts:
@@ -36,8 +41,10 @@ def run(job: Job, out: Path) -> Facts:
     target = job.config.training.target
     pairs = _pairs(job, graph)
     near, facts = _neighbours(job)
-    job.reporter.step(1, 3, "neighbourhoods")
     num_pairs = all_pairs(graph.num_nodes[target])
+    job.reporter.step(1, 3, "neighbourhoods")
+    again = _recurring(job, graph, num_pairs)
+    pairs = pl.concat([pairs, again], how="diagonal_relaxed")
     groups = _groups(job, pairs, near, graph.num_nodes[target])
     inputs = _inputs(job, graph, (pairs, near), groups, num_pairs)
     evidence = ring_evidence(inputs)
@@ -64,6 +71,36 @@ def _pairs(job: Job, graph: HeteroGraph) -> pl.DataFrame:
         *(pl.Series(name, values) for name, values in dense.items()),
         channel_bits(pl.col("log10_p")).alias("bits"),
     )
+
+
+def _recurring(job: Job, graph: HeteroGraph, num_pairs: float) -> pl.DataFrame:
+    """Pairs inside sets of users that met within a minute on two objects of a trace, or more."""
+    settings = job.config.rings
+    windows = [window.us for window in settings.windows]
+    short = [number for number, window in enumerate(windows) if window <= MINUTE_US]
+    frames = []
+    rate = float(np.log10(settings.false_discovery_rate / max(len(settings.traces), 1)))
+    for trace in settings.traces if short else ():
+        found = trace_acts(job, graph, trace, job.as_of)
+        if found is None:
+            continue
+        acts, born_us = found
+        hashes = key_hash(graph.keys(job.config.training.target))
+        near = find_coactions(acts, windows, hashes, settings.max_burst)
+        if not near.pairs.height:
+            continue
+        null = timing_null(acts, near, born_us, windows)
+        bursts = find_bursts(acts, windows[short[-1]], settings.max_burst)
+        links = recurring_links(recurring_sets(acts, bursts, null, short[-1], rate), num_pairs)
+        frames.append(
+            links.with_columns(
+                pl.lit(f"{AGAIN}.{trace.log}.{trace.object}").alias("channel"),
+                pl.lit(windows[short[-1]], dtype=pl.Int64).alias("window_us"),
+                pl.lit(0.0).alias("expected"),
+                channel_bits(pl.col("log10_p")).alias("bits"),
+            )
+        )
+    return pl.concat(frames) if frames else pl.DataFrame()
 
 
 def _neighbours(job: Job) -> tuple[pl.DataFrame, dict[str, object]]:

@@ -113,7 +113,7 @@ def timing_null(
     Cost: O(events + pairs).
     """
     num = len(AGE_EDGES_S) - 1
-    first = _first_touches(acts)
+    first = first_touches(acts)
     calm = ~np.isin(first.object, coactions.burst_objects)
     ages = age_classes((first.time_us - born_us[first.object]) / 1e6)
     objects, place = np.unique(first.object[calm], return_inverse=True)
@@ -190,7 +190,7 @@ def timing_p(
         Shape [num_pairs]; the number of meetings is a sum of unlike coins, whose tail above the
         mean a Poisson's bounds from above (Hoeffding).
     """
-    first = _first_touches(acts)
+    first = first_touches(acts)
     table = pl.DataFrame({"user": first.user, "object": first.object, "time_us": first.time_us})
     numbered = pairs.select("user_a", "user_b").with_row_index("pair")
     common = numbered.join(table, left_on="user_a", right_on="user", how="inner").join(
@@ -279,7 +279,7 @@ def all_pairs(num_users: int) -> float:
     return num_users * (num_users - 1) / 2
 
 
-def _first_touches(acts: Acts) -> Acts:
+def first_touches(acts: Acts) -> Acts:
     """Each (user, object) once, at its first act."""
     order = np.lexsort((acts.time_us, acts.object, acts.user))
     user, objects = acts.user[order], acts.object[order]

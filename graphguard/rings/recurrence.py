@@ -1,0 +1,234 @@
+"""Sets of users that meet again: bursts on two objects that share three users or more.
+
+A ring that made two calls in a window leaves no pair that stands out among all pairs of users:
+each met twice. But thirteen users within a minute on one post, and seven of them within a minute
+on another, is one event and not a hundred pairs, and it is tested as one, under the two nulls of
+pairs: who is in how many bursts keeps that number, and who touched both objects did so when he
+did, give or take the age class of the object.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.special import gammaln
+
+from graphguard.rings.coaction import Acts
+from graphguard.rings.significance import (
+    LN10,
+    TimingNull,
+    first_touches,
+    log10_poisson_tail,
+    log10_q,
+)
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+LEAST_USERS = 3
+"""Two users on two objects are a pair, and are tested as one."""
+
+
+@dataclass(frozen=True)
+class Bursts:
+    """Groups of users within one window on one object, apart from each other.
+
+    Attributes:
+        object: Object of each burst, shape [num_bursts].
+        start: Where each begins in `user`, shape [num_bursts + 1].
+        user: Users of the bursts, one after another.
+        time_us: When each touched the object.
+    """
+
+    object: Ints
+    start: Ints
+    user: Ints
+    time_us: Ints
+
+    def __len__(self) -> int:
+        return len(self.object)
+
+
+@dataclass(frozen=True)
+class Sets:
+    """Sets of users that met on two objects.
+
+    Attributes:
+        users: Members of each set, sorted.
+        objects: The two objects, shape [num_sets, 2].
+        log10_q: Of each set, shape [num_sets]: the larger of both nulls'.
+    """
+
+    users: list[Ints]
+    objects: Ints
+    log10_q: Floats
+
+
+def find_bursts(acts: Acts, window_us: int, most: int) -> Bursts:
+    """Bursts of three users or more, the largest of an object first, none overlapping.
+
+    Args:
+        acts: Events of the trace; a user's first act on an object counts.
+        window_us: Longest time from the first to the last of a burst.
+        most: Users above which a burst is a crowd, and left out.
+
+    Cost: O(events log events).
+    """
+    first = first_touches(acts)
+    order = np.lexsort((first.user, first.time_us, first.object))
+    user, thing, time_us = first.user[order], first.object[order], first.time_us[order]
+    # One line of time per object, far enough apart that no window reaches into the next.
+    line = time_us - (time_us.min() if len(time_us) else 0)
+    line = line + thing.astype(np.int64) * (line.max(initial=0) + window_us + 1)
+    size = np.searchsorted(line, line + window_us, side="right") - np.arange(len(line))
+    begins = np.flatnonzero((size >= LEAST_USERS) & (size <= most))
+    taken = np.zeros(len(line), dtype=np.bool_)
+    chosen: list[int] = []
+    for begin in begins[np.lexsort((begins, -size[begins]))].tolist():
+        inside = slice(begin, begin + int(size[begin]))
+        if not taken[inside].any():
+            taken[inside] = True
+            chosen.append(begin)
+    kept = np.sort(np.array(chosen, dtype=np.int64))
+    sizes = size[kept]
+    start = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    place = np.repeat(kept - start[:-1], sizes) + np.arange(start[-1])
+    return Bursts(thing[kept], start, user[place], time_us[place])
+
+
+def recurring_sets(
+    acts: Acts, bursts: Bursts, null: TimingNull, window: int, log10_rate: float
+) -> Sets:
+    """Sets whose meeting twice is unlikely under both nulls.
+
+    Sharing so many users is tested among all pairs of bursts. Meeting within the window is tested
+    among all pairs of objects that three users or more touched both: who touched what is given.
+
+    Args:
+        acts: Events of the trace.
+        bursts: Its bursts.
+        null: How often touches of given ages meet.
+        window: Which of the null's windows the bursts were found with.
+        log10_rate: log10 of the false-discovery rate.
+
+    Cost: O(sum over users of the square of their bursts).
+    """
+    tests = max(len(bursts) * (len(bursts) - 1) / 2, 1.0)
+    one, other, activity = _overlaps(bursts)
+    activity_q = log10_q(activity, tests)
+    hopeful = np.flatnonzero(activity_q <= log10_rate)
+    first = first_touches(acts)
+    order = np.lexsort((first.user, first.object))
+    touched = (first.object[order], first.user[order])
+    users, objects, timing = [], [], []
+    for place in hopeful.tolist():
+        pair = (int(one[place]), int(other[place]))
+        members, log10_p = _timing(bursts, pair, touched, null, window)
+        users.append(members)
+        objects.append([int(bursts.object[at]) for at in pair])
+        timing.append(log10_p)
+    q = np.maximum(log10_q(np.array(timing), _touched_together(touched)), activity_q[hopeful])
+    found = np.flatnonzero(q <= log10_rate)
+    both = np.array(objects, dtype=np.int64).reshape(-1, 2)
+    return Sets([users[place] for place in found], both[found], q[found])
+
+
+def recurring_links(sets: Sets, num_pairs: float) -> pl.DataFrame:
+    """The pairs inside the sets: `user_a`, `user_b`, `weight`, `log10_p`, `log10_q`, sorted.
+
+    The family of sets is smaller than that of pairs: a pair's q is that of its best set, and its
+    p is put on the scale of all pairs, so that both say the same. `weight` counts objects.
+    """
+    rows = [
+        (a, b, thing, value)
+        for members, both, value in zip(sets.users, sets.objects, sets.log10_q, strict=True)
+        for a, b in combinations(members.tolist(), 2)
+        for thing in both.tolist()
+    ]
+    names = {"user_a": pl.Int64, "user_b": pl.Int64, "object": pl.Int64, "least": pl.Float64}
+    found = (
+        pl.DataFrame(rows, schema=names, orient="row")
+        .group_by("user_a", "user_b")
+        .agg(pl.col("object").n_unique().cast(pl.Int64).alias("weight"), pl.col("least").min())
+    )
+    return found.select(
+        "user_a",
+        "user_b",
+        "weight",
+        (pl.col("least") - np.log10(max(num_pairs, 1.0))).alias("log10_p"),
+        pl.col("least").alias("log10_q"),
+    ).sort("user_a", "user_b")
+
+
+def _overlaps(bursts: Bursts) -> tuple[Ints, Ints, Floats]:
+    """Pairs of bursts on two objects that share enough users, and log10 p of sharing so many."""
+    number = len(bursts)
+    burst = np.repeat(np.arange(number), np.diff(bursts.start))
+    num_users = int(bursts.user.max(initial=-1)) + 1
+    shape = (number, max(num_users, 1))
+    held = csr_array((np.ones(len(burst), dtype=np.int32), (burst, bursts.user)), shape=shape)
+    common = (held @ held.T).tocoo()
+    right = (common.row < common.col) & (common.data >= LEAST_USERS)
+    one, other = common.row[right].astype(np.int64), common.col[right].astype(np.int64)
+    apart = bursts.object[one] != bursts.object[other]
+    one, other, shared = one[apart], other[apart], common.data[right][apart].astype(np.int64)
+    order = np.lexsort((other, one))
+    one, other, shared = one[order], other[order], shared[order]
+    degree = np.bincount(bursts.user, minlength=shape[1]).astype(np.float64)
+    busy = np.bincount(burst, degree[bursts.user], minlength=number)
+    size = np.diff(bursts.start)
+    # Whose places are drawn anew is a choice; the likelier of both answers counts.
+    expected = np.maximum(busy[one] * size[other], busy[other] * size[one]) / max(degree.sum(), 1)
+    return one, other, log10_poisson_tail(shared, expected)
+
+
+def _timing(
+    bursts: Bursts, pair: tuple[int, int], touched: tuple[Ints, Ints], null: TimingNull, window: int
+) -> tuple[Ints, float]:
+    """Members of both bursts, and log10 p of their meeting twice, given who touched both objects.
+
+    One member's times are given, the others meet him; which of those who touched both are the
+    members, and who is given, may be chosen.
+    """
+    parts = [slice(int(bursts.start[at]), int(bursts.start[at + 1])) for at in pair]
+    members = np.intersect1d(*(bursts.user[part] for part in parts))
+    crowd = np.intersect1d(*(_users_of(touched, int(bursts.object[at])) for at in pair))
+    log10_p = np.log10(len(crowd)) + _log10_choose(len(crowd) - 1, len(members) - 1)
+    for at, part in zip(pair, parts, strict=True):
+        place = np.flatnonzero(np.isin(bursts.user[part], members))
+        thing = np.full(len(place), bursts.object[at])
+        age = null.ages(thing, bursts.time_us[part][place])
+        chance = null.rate[window][np.ix_(age, age)].copy()
+        np.fill_diagonal(chance, 1.0)
+        log10_p += float(np.log10(np.maximum(chance, 1e-12)).sum(axis=1).max())
+    return members, min(float(log10_p), 0.0)
+
+
+def _touched_together(touched: tuple[Ints, Ints], block: int = 2_000) -> float:
+    """Pairs of objects that enough users touched both; beyond ten blocks, from every k-th row."""
+    things, place = np.unique(touched[0], return_inverse=True)
+    shape = (len(things), int(touched[1].max(initial=0)) + 1)
+    held = csr_array((np.ones(len(place), dtype=np.int32), (place, touched[1])), shape=shape)
+    held = held[np.flatnonzero(np.diff(held.indptr) >= LEAST_USERS)]
+    number = held.shape[0]
+    step = max(1, -(-number // (10 * block)))
+    rows = np.arange(0, number, step)
+    columns = csr_array(held.T)
+    pairs = 0
+    for start in range(0, len(rows), block):
+        common = held[rows[start : start + block]] @ columns
+        pairs += int((common.data >= LEAST_USERS).sum())
+    # Each pair was seen from both sides, and each object with itself.
+    return max((pairs - len(rows)) * step / 2, 1.0)
+
+
+def _users_of(touched: tuple[Ints, Ints], thing: int) -> Ints:
+    low, high = np.searchsorted(touched[0], [thing, thing + 1])
+    return touched[1][low:high]
+
+
+def _log10_choose(n: int, k: int) -> float:
+    return float((gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)) / LN10)
