@@ -194,8 +194,9 @@ def _timing(
     members, and who is given, may be chosen.
     """
     parts = [slice(int(bursts.start[at]), int(bursts.start[at + 1])) for at in pair]
-    members = np.intersect1d(*(bursts.user[part] for part in parts))
-    crowd = np.intersect1d(*(_users_of(touched, int(bursts.object[at])) for at in pair))
+    members = np.intersect1d(bursts.user[parts[0]], bursts.user[parts[1]])
+    both = [_users_of(touched, int(bursts.object[at])) for at in pair]
+    crowd = np.intersect1d(both[0], both[1])
     log10_p = np.log10(len(crowd)) + _log10_choose(len(crowd) - 1, len(members) - 1)
     for at, part in zip(pair, parts, strict=True):
         place = np.flatnonzero(np.isin(bursts.user[part], members))
@@ -222,7 +223,7 @@ def _touched_together(touched: tuple[Ints, Ints], block: int = 2_000) -> float:
         common = held[rows[start : start + block]] @ columns
         pairs += int((common.data >= LEAST_USERS).sum())
     # Each pair was seen from both sides, and each object with itself.
-    return max((pairs - len(rows)) * step / 2, 1.0)
+    return float(max((pairs - len(rows)) * step / 2, 1.0))
 
 
 def _users_of(touched: tuple[Ints, Ints], thing: int) -> Ints:
