@@ -35,8 +35,8 @@ from graphguard.config.sections import Config
 from graphguard.evaluate.bootstrap import Bootstrap, intervals, paired_difference
 from graphguard.evaluate.ranking import rank_metrics
 from graphguard.graph.hetero import HeteroGraph
+from graphguard.jobs.acts import trace_acts
 from graphguard.jobs.context import Job, Silent
-from graphguard.jobs.link import trace_acts
 from graphguard.jobs.nightly import Night, require_as_of, run_night
 from graphguard.jobs.slices import slices
 from graphguard.jobs.train import labels_of, load_dataset

@@ -12,8 +12,8 @@ from graphguard.graph.interop import ranges
 from graphguard.graph.keyed import key_hash
 from graphguard.index.neighbours import neighbourhoods
 from graphguard.index.protocol import IndexSettings
+from graphguard.jobs.acts import trace_acts
 from graphguard.jobs.context import Facts, Job
-from graphguard.jobs.link import trace_acts
 from graphguard.rings.coaction import find_coactions
 from graphguard.rings.confirm import confirmed_links
 from graphguard.rings.describe import RingInputs, member_table, ring_evidence, ring_table

@@ -8,20 +8,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from graphguard.config.sections import TraceConfig
-from graphguard.config.values import day_us
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.interop import ranges
 from graphguard.graph.keyed import key_hash
+from graphguard.jobs.acts import trace_acts, window_span
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.featurize import anchor_names, units_in
-from graphguard.rings.coaction import Acts
 from graphguard.rings.fusion import pair_table
 from graphguard.rings.link import LinkRules, coaction_links, sharing_links
 from graphguard.rings.significance import all_pairs
 from graphguard.schema import PAIRS
 from graphguard.tables.commit import committing, is_committed, read_manifest
-from graphguard.tables.events import scan_events
 from graphguard.tables.files import fingerprint, write_parquet
 
 FORMAT = 2
@@ -79,48 +76,6 @@ def make_pairs(
     )
 
 
-def _span(job: Job, anchor: date) -> tuple[int, int]:
-    return day_us(anchor) - job.config.graph.window.us, day_us(anchor)
-
-
-def trace_acts(
-    job: Job, graph: HeteroGraph, trace: TraceConfig, anchor: date
-) -> tuple[Acts, NDArray[np.int64]] | None:
-    """Acts of a trace in the window before an anchor, and the first sight of each object.
-
-    Users and objects are dense; None where the log has no acting user or no event.
-    """
-    actor = job.config.actor_column(trace.log)
-    events = scan_events(job.run, trace.log, *_span(job, anchor))
-    if actor is None or events is None:
-        return None
-    frame = events.select(actor, trace.object, "time_us").drop_nulls().collect()
-    objects, place = np.unique(frame.get_column(trace.object).to_numpy(), return_inverse=True)
-    user = graph.dense(job.config.training.target, frame.get_column(actor).to_numpy())
-    acts = Acts(user, place.astype(np.int64), frame.get_column("time_us").to_numpy())
-    kind = job.config.entity_columns(trace.log)[trace.object]
-    return acts, _first_sight(job, kind, objects, anchor)
-
-
-def _first_sight(
-    job: Job, entity_type: str, objects: NDArray[np.int64], anchor: date
-) -> NDArray[np.int64]:
-    """When each object was first seen in any log within the window."""
-    frames = []
-    for log in sorted(job.config.logs):
-        events = scan_events(job.run, log, *_span(job, anchor))
-        if events is None:
-            continue
-        columns = [n for n, kind in job.config.entity_columns(log).items() if kind == entity_type]
-        for column in columns:
-            seen = events.select(pl.col(column).alias("object"), "time_us")
-            frames.append(seen.group_by("object").agg(pl.col("time_us").min()))
-    first = pl.concat(frames).group_by("object").agg(pl.col("time_us").min()).collect()
-    wanted = pl.DataFrame({"object": objects})
-    joined = wanted.join(first, on="object", how="left", maintain_order="left")
-    return joined.get_column("time_us").fill_null(0).to_numpy()
-
-
 def _shared(
     job: Job, graph: HeteroGraph, entity_type: str, anchor: date
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -130,7 +85,7 @@ def _shared(
         if edge.name[0] == job.config.training.target and edge.name[2] == entity_type:
             adjacency = graph.out(edge.name)
             rows = np.arange(adjacency.num_rows)
-            first, last = adjacency.window(rows, *_span(job, anchor))
+            first, last = adjacency.window(rows, *window_span(job, anchor))
             touched = adjacency.neighbor[ranges(first, last)].astype(np.int64)
             parts.append(np.stack([np.repeat(rows, last - first), touched]))
     both = np.unique(np.concatenate(parts, axis=1), axis=1)
@@ -144,7 +99,7 @@ def _active_users(job: Job, graph: HeteroGraph, anchor: date) -> int:
     for edge in job.config.graph.edges:
         if edge.name[0] == target:
             adjacency = graph.out(edge.name)
-            first, last = adjacency.window(np.arange(adjacency.num_rows), *_span(job, anchor))
+            first, last = adjacency.window(np.arange(adjacency.num_rows), *window_span(job, anchor))
             active |= last > first
     return int(active.sum())
 
@@ -152,7 +107,7 @@ def _active_users(job: Job, graph: HeteroGraph, anchor: date) -> int:
 def _inputs(job: Job, anchor: date) -> dict[str, Any]:
     """All that goes into the pairs of one anchor."""
     config = job.config
-    since, until = _span(job, anchor)
+    since, until = window_span(job, anchor)
     # Hub caps shape what is shared, window by window, so they belong to the name.
     return {
         "format": FORMAT,

@@ -291,9 +291,6 @@ def _skeleton(graph: HeteroGraph) -> HeteroData:
 
 def _columns(rows: Rows, names: tuple[str, ...]) -> Rows:
     place = {name: number for number, name in enumerate(rows.names)}
-    missing = [name for name in names if name not in place]
-    if missing:
-        return rows  # the transform names what is missing
     x = np.ascontiguousarray(rows.x[:, [place[name] for name in names]])
     return Rows(rows.node, rows.anchor_us, x, names, rows.label)
 

@@ -197,33 +197,33 @@ def _timing(
     members = np.intersect1d(bursts.user[parts[0]], bursts.user[parts[1]])
     both = [_users_of(touched, int(bursts.object[at])) for at in pair]
     crowd = np.intersect1d(both[0], both[1])
-    log10_p = np.log10(len(crowd)) + _log10_choose(len(crowd) - 1, len(members) - 1)
+    meeting = []
     for at, part in zip(pair, parts, strict=True):
         place = np.flatnonzero(np.isin(bursts.user[part], members))
         thing = np.full(len(place), bursts.object[at])
         age = null.ages(thing, bursts.time_us[part][place])
         chance = null.rate[window][np.ix_(age, age)].copy()
         np.fill_diagonal(chance, 1.0)
-        log10_p += float(np.log10(np.maximum(chance, 1e-12)).sum(axis=1).max())
-    return members, min(float(log10_p), 0.0)
+        meeting.append(float(np.log10(np.maximum(chance, 1e-12)).sum(axis=1).max()))
+    # Added in order of size: objects' numbers are arbitrary, and a sum's last bit is not.
+    choice = np.log10(len(crowd)) + _log10_choose(len(crowd) - 1, len(members) - 1)
+    return members, min(float(choice) + min(meeting) + max(meeting), 0.0)
 
 
 def _touched_together(touched: tuple[Ints, Ints], block: int = 2_000) -> float:
-    """Pairs of objects that enough users touched both; beyond ten blocks, from every k-th row."""
+    """Pairs of objects that enough users touched both, counted a block of objects at a time."""
     things, place = np.unique(touched[0], return_inverse=True)
     shape = (len(things), int(touched[1].max(initial=0)) + 1)
     held = csr_array((np.ones(len(place), dtype=np.int32), (place, touched[1])), shape=shape)
     held = held[np.flatnonzero(np.diff(held.indptr) >= LEAST_USERS)]
     number = held.shape[0]
-    step = max(1, -(-number // (10 * block)))
-    rows = np.arange(0, number, step)
     columns = csr_array(held.T)
     pairs = 0
-    for start in range(0, len(rows), block):
-        common = held[rows[start : start + block]] @ columns
+    for start in range(0, number, block):
+        common = held[start : start + block] @ columns
         pairs += int((common.data >= LEAST_USERS).sum())
     # Each pair was seen from both sides, and each object with itself.
-    return float(max((pairs - len(rows)) * step / 2, 1.0))
+    return max((pairs - number) / 2, 1.0)
 
 
 def _users_of(touched: tuple[Ints, Ints], thing: int) -> Ints:

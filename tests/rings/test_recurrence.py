@@ -133,6 +133,21 @@ def test_a_pair_has_the_q_of_its_best_set_and_counts_objects_once():
     ]
 
 
+def test_numbering_objects_anew_changes_no_bit():
+    ring = [10, 20, 30, 40, 50, 60]
+    log, born = platform([ring, ring])
+    number = np.random.default_rng(1).permutation(len(born))
+    renamed = np.empty_like(born)
+    renamed[number] = born
+
+    before = sets_of(log, born)
+    after = sets_of(Acts(log.user, number[log.object], log.time_us), renamed)
+
+    assert len(before.users) == 1
+    assert sorted(number[before.objects[0]]) == sorted(after.objects[0])
+    assert before.log10_q.tolist() == after.log10_q.tolist()
+
+
 def test_nothing_makes_nothing():
     empty = Acts(*(np.zeros(0, dtype=np.int64) for _ in range(3)))
 
