@@ -1,11 +1,14 @@
 """Build the graph: events become daily edges, and daily edges a mapped graph of the run's span."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from graphguard.config.sections import EdgeConfig
 from graphguard.config.values import DAY_US, day_us, us_day
@@ -14,10 +17,11 @@ from graphguard.graph.hetero import EdgeType
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.ingest import first_needed_day
 from graphguard.schema import DAILY_EDGES
-from graphguard.tables.commit import CommitBatch, is_committed, read_manifest
+from graphguard.tables.commit import CommitBatch, is_committed
 from graphguard.tables.edges import daily_edges, edge_table
-from graphguard.tables.events import scan_events
+from graphguard.tables.events import EventLog
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
+from graphguard.tables.threads import threads
 
 FORMAT = 1
 """Raised when stored edges of an older program may no longer be used."""
@@ -25,82 +29,90 @@ FORMAT = 1
 
 def run(job: Job, out: Path) -> Facts:
     """Store the missing days of every edge type, then the run's graph."""
-    partitions: dict[str, dict[str, str]] = {}
-    edges = job.config.graph.edges
-    for number, edge in enumerate(edges, 1):
-        partitions[edge_table(edge)] = _store_days(job, edge)
-        job.reporter.step(number, len(edges) + 1, edge_table(edge))
-    since = first_needed_day(job)
-    nodes = _nodes(job, partitions, since)
+    partitions, missing = _wanted(job)
+    _store_missing(job, missing)
+    edges = {edge.name: _read_edges(job, edge, partitions) for edge in job.config.graph.edges}
+    nodes = _nodes(job, edges)
+    job.reporter.note(f"graph: {sum(len(one.time_us) for one in edges.values()):,} daily edges")
     write_graph(
         out / "graph",
         nodes={
             name: NodeArrays(frame.get_column("key"), frame.get_column("index").to_numpy())
             for name, frame in nodes.items()
         },
-        edges=_edge_batches(job, partitions, nodes, since),
+        edges=_dense_edges(edges, nodes),
         hubs=job.config.graph.hubs,
         seed=job.config.training.seed,
     )
-    job.reporter.step(len(edges) + 1, len(edges) + 1, "graph")
     counts = {name: frame.height for name, frame in nodes.items()}
     return {"partitions": partitions, "rows": sum(counts.values()), "num_nodes": counts}
 
 
-def _store_days(job: Job, edge: EdgeConfig) -> dict[str, str]:
-    """Write the missing days of one edge type; returns the fingerprint of every day."""
-    units = job.run.partitions("ingest", f"events/{edge.log}")
-    spans = {}
-    for name, folder in units.items():
-        facts = read_manifest(folder)
-        if facts["rows"]:
-            spans[f"{name}/{folder.name}"] = (facts["first_us"], facts["last_us"])
-    log = job.config.logs[edge.log]
+@dataclass(frozen=True)
+class _Stretch:
+    """Days of one edge type that are aggregated in one pass, and where each day goes."""
+
+    edge: EdgeConfig
+    events: EventLog
+    days: dict[date, Path]
+
+
+def _wanted(job: Job) -> tuple[dict[str, dict[str, str]], list[_Stretch]]:
+    """Fingerprint of every day of every edge type; and what is not stored yet."""
     since = first_needed_day(job)
-    marks = {}
+    logs = {edge.log: EventLog(job.run, edge.log) for edge in job.config.graph.edges}
+    partitions: dict[str, dict[str, str]] = {}
     missing = []
-    for day in _days(spans, since, job.as_of):
-        start = day_us(day)
-        sources = sorted(
-            name for name, (low, high) in spans.items() if low < start + DAY_US and high >= start
-        )
-        facts = {
-            "format": FORMAT,
-            "edge": edge.model_dump(),
-            "units": sources,
-            "day": day,
-            "numeric": log.numeric,
-        }
-        name = f"dt={day.isoformat()}"
-        marks[name] = fingerprint(facts)
-        if not is_committed(_folder(job, edge, name, marks[name])):
-            missing.append(day)
-    with CommitBatch() as batch:
-        for first, last in _stretches(missing):
-            for day, table in _daily(job, edge, (first, last)):
-                name = f"dt={day.isoformat()}"
-                folder = _folder(job, edge, name, marks[name])
-                with batch.committing(folder, {"rows": table.height}) as scratch:
-                    write_parquet(scratch / "edges.parquet", table, DAILY_EDGES)
-    return marks
+    for edge in job.config.graph.edges:
+        log, events = job.config.logs[edge.log], logs[edge.log]
+        marks, absent = {}, {}
+        for day in _days(events.units, since, job.as_of):
+            start = day_us(day)
+            facts = {
+                "format": FORMAT,
+                "edge": edge.model_dump(),
+                "units": events.overlapping(start, start + DAY_US),
+                "day": day,
+                "numeric": log.numeric,
+            }
+            name = f"dt={day.isoformat()}"
+            marks[name] = fingerprint(facts)
+            folder = job.workspace.partition(edge_table(edge), name, marks[name])
+            if not is_committed(folder):
+                absent[day] = folder
+        partitions[edge_table(edge)] = marks
+        # Days of a log in daily files are small units of work; of any other log, one pass reads all
+        # of it.
+        for first, last in _stretches(list(absent), 1 if log.dated else 31):
+            days = {day: folder for day, folder in absent.items() if first <= day <= last}
+            missing.append(_Stretch(edge, events, days))
+    return partitions, missing
 
 
-def _daily(
-    job: Job, edge: EdgeConfig, days: tuple[date, date]
-) -> Iterator[tuple[date, pl.DataFrame]]:
-    """Aggregate a stretch of days in one pass; each day with its edges."""
-    first, last = days
-    events = scan_events(job.run, edge.log, day_us(first), day_us(last) + DAY_US)
+def _store_missing(job: Job, missing: list[_Stretch], together: int = 32) -> None:
+    """Write the missing days, some at a time, so that progress shows."""
+    with CommitBatch() as batch, threads() as pool:
+        for start in range(0, len(missing), together):
+            part = missing[start : start + together]
+            pool.each(partial(_store, job, batch), part)
+            what = f"{edge_table(part[-1].edge)} {max(part[-1].days)}"
+            job.reporter.step(start + len(part), len(missing), what)
+
+
+def _store(job: Job, batch: CommitBatch, stretch: _Stretch) -> None:
+    first, last = min(stretch.days), max(stretch.days)
+    events = stretch.events.scan(day_us(first), day_us(last) + DAY_US)
     if events is None:
         return
-    every = daily_edges(events, edge, job.config.logs[edge.log])
+    every = daily_edges(events, stretch.edge, job.config.logs[stretch.edge.log])
     by_day = every.partition_by("day", as_dict=True, maintain_order=True)
-    for number in range((last - first).days + 1):
-        day = first + timedelta(days=number)
-        yield day, by_day.get((day,), every.clear())
+    for day, folder in stretch.days.items():
+        table = by_day.get((day,), every.clear())
+        with batch.committing(folder, {"rows": table.height}) as scratch:
+            write_parquet(scratch / "edges.parquet", table, DAILY_EDGES)
 
 
-def _days(spans: dict[str, tuple[int, int]], since: date | None, as_of: date) -> list[date]:
+def _days(spans: Mapping[str, tuple[int, int]], since: date | None, as_of: date) -> list[date]:
     """Days with stored events within the run's span; 1970-01-01 stands for timeless events."""
     days: set[date] = set()
     for low, high in spans.values():
@@ -110,7 +122,7 @@ def _days(spans: dict[str, tuple[int, int]], since: date | None, as_of: date) ->
     return sorted(day for day in days if since is None or day >= since or day == timeless)
 
 
-def _stretches(days: list[date], longest: int = 31) -> list[tuple[date, date]]:
+def _stretches(days: list[date], longest: int) -> list[tuple[date, date]]:
     """Runs of consecutive days, at most `longest` long, to be aggregated in one pass each."""
     found: list[tuple[date, date]] = []
     for day in days:
@@ -122,68 +134,79 @@ def _stretches(days: list[date], longest: int = 31) -> list[tuple[date, date]]:
     return found
 
 
-def _folder(job: Job, edge: EdgeConfig, name: str, mark: str) -> Path:
-    return job.workspace.partition(edge_table(edge), name, mark)
-
-
-def _edges_of(job: Job, edge: EdgeConfig, partitions: dict[str, dict[str, str]]) -> pl.DataFrame:
-    marks = partitions[edge_table(edge)]
-    columns = ["source", "target", "first_us", "count"]
-    frames = [
-        read_parquet(
-            job.workspace.partition(edge_table(edge), name, mark) / "edges.parquet", columns
-        )
-        for name, mark in sorted(marks.items())
+def _read_edges(job: Job, edge: EdgeConfig, partitions: dict[str, dict[str, str]]) -> EdgeArrays:
+    """All daily edges of a type, with storage indices; each day's by time."""
+    table = edge_table(edge)
+    folders = [
+        job.workspace.partition(table, name, mark)
+        for name, mark in sorted(partitions[table].items())
     ]
-    return pl.concat([DAILY_EDGES.empty().select(columns), *frames])
+
+    def read(folder: Path) -> EdgeArrays:
+        columns = ["source", "target", "first_us", "count"]
+        frame = read_parquet(folder / "edges.parquet", columns).sort("first_us")
+        return EdgeArrays(
+            _narrow(frame.get_column("source")),
+            _narrow(frame.get_column("target")),
+            frame.get_column("first_us").to_numpy(),
+            _narrow(frame.get_column("count")),
+        )
+
+    with threads() as pool:
+        parts = pool.each(read, folders)
+    empty = np.zeros(0, dtype=np.int32)
+    return EdgeArrays(
+        np.concatenate([empty, *(one.source for one in parts)]),
+        np.concatenate([empty, *(one.target for one in parts)]),
+        np.concatenate([empty.astype(np.int64), *(one.time_us for one in parts)]),
+        np.concatenate([empty, *(one.count for one in parts)]),
+    )
 
 
-def _nodes(
-    job: Job, partitions: dict[str, dict[str, str]], since: date | None
-) -> dict[str, pl.DataFrame]:
+def _narrow(values: pl.Series) -> NDArray[np.int32]:
+    """Half the memory; more than two billion nodes of a type are beyond one machine."""
+    return values.cast(pl.Int32).to_numpy()
+
+
+def _nodes(job: Job, edges: dict[EdgeType, EdgeArrays]) -> dict[str, pl.DataFrame]:
     """Entities with an edge in the span, sorted by key: columns `key` and `index` (storage)."""
-    used: dict[str, list[pl.DataFrame]] = {}
-    for edge in job.config.graph.edges:
-        frame = _edges_of(job, edge, partitions)
-        for side, node_type in (("source", edge.name[0]), ("target", edge.name[2])):
-            used.setdefault(node_type, []).append(
-                frame.select(pl.col(side).unique().alias("index"))
-            )
-    return {
-        node_type: pl.concat(frames)
-        .unique()
-        .join(job.workspace.ids(node_type).frame, on="index", how="inner")
-        .sort("key")
-        .select("key", "index")
-        for node_type, frames in sorted(used.items())
-    }
+    used: dict[str, list[NDArray[np.int32]]] = {}
+    for edge_type, arrays in edges.items():
+        used.setdefault(edge_type[0], []).append(arrays.source)
+        used.setdefault(edge_type[2], []).append(arrays.target)
+    nodes = {}
+    for node_type, parts in sorted(used.items()):
+        seen = np.zeros(max(int(part.max(initial=-1)) for part in parts) + 1, dtype=np.bool_)
+        for part in parts:
+            seen[part] = True
+        index = pl.DataFrame({"index": np.flatnonzero(seen)})
+        ids = job.workspace.ids(node_type).frame
+        nodes[node_type] = ids.join(index, on="index", how="semi").sort("key")
+    return nodes
 
 
-def _edge_batches(
-    job: Job,
-    partitions: dict[str, dict[str, str]],
-    nodes: dict[str, pl.DataFrame],
-    since: date | None,
+def _dense_edges(
+    edges: dict[EdgeType, EdgeArrays], nodes: dict[str, pl.DataFrame]
 ) -> Iterator[tuple[EdgeType, EdgeArrays]]:
-    """Edges of each type with dense indices, one type at a time."""
+    """Edges of each type with dense indices; each type is let go of when it was given."""
     dense = {name: _dense(frame) for name, frame in nodes.items()}
-    for edge in job.config.graph.edges:
-        frame = _edges_of(job, edge, partitions)
+    for edge_type in list(edges):
+        arrays = edges.pop(edge_type)
         yield (
-            edge.name,
+            edge_type,
             EdgeArrays(
-                source=dense[edge.name[0]][frame.get_column("source").to_numpy()],
-                target=dense[edge.name[2]][frame.get_column("target").to_numpy()],
-                time_us=frame.get_column("first_us").to_numpy(),
-                count=frame.get_column("count").cast(pl.Int32).to_numpy(),
+                source=dense[edge_type[0]][arrays.source],
+                target=dense[edge_type[2]][arrays.target],
+                time_us=arrays.time_us,
+                count=arrays.count,
             ),
         )
 
 
-def _dense(nodes: pl.DataFrame) -> np.ndarray:
+def _dense(nodes: pl.DataFrame) -> NDArray[np.int32]:
     """Storage index -> dense index; -1 where the entity is not in the graph."""
     storage = nodes.get_column("index").to_numpy()
     size = int(storage.max()) + 1 if storage.size else 0
-    dense = np.full(size, -1, dtype=np.int64)
-    dense[storage] = np.arange(storage.size)
+    dense = np.full(size, -1, dtype=np.int32)
+    dense[storage] = np.arange(storage.size, dtype=np.int32)
     return dense

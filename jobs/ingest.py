@@ -1,6 +1,8 @@
 """Ingest: logs, entity tables and labels become ids, events, entities, labels and rejects."""
 
+from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -16,7 +18,18 @@ from graphguard.tables.files import write_parquet
 from graphguard.tables.ids import IdStore
 from graphguard.tables.people import Known, read_entities, read_labels
 from graphguard.tables.sources import DigestCache, SourceUnit, find_units
-from graphguard.tables.units import unit_fingerprint, unit_intake, write_unit
+from graphguard.tables.threads import threads
+from graphguard.tables.units import (
+    UnitRows,
+    encode_units,
+    read_unit,
+    unit_fingerprint,
+    unit_intake,
+    write_unit,
+)
+
+GROUP_BYTES = 64 << 20
+"""Files read together: some millions of rows, for one pass over the ids."""
 
 
 def run(job: Job, out: Path) -> Facts:
@@ -125,28 +138,63 @@ def _store_units(job: Job, units: dict[str, list[SourceUnit]]) -> dict[str, dict
         (unit for group in units.values() for unit in group),
         key=lambda unit: (unit.day or date.min, unit.source),
     )
-    ids: dict[str, IdStore] = {}
     partitions: dict[str, dict[str, str]] = {f"events/{name}": {} for name in units}
+    missing: dict[SourceUnit, Path] = {}
+    for unit in every:
+        mark = unit_fingerprint(job.config, unit, digests, job.as_of)
+        partitions[f"events/{unit.source}"][unit.name] = mark
+        folder = job.workspace.partition(f"events/{unit.source}", unit.name, mark)
+        if not is_committed(folder):
+            missing[unit] = folder
+    digests.save()
+    _store_missing(job, missing)
+    return partitions
+
+
+def _store_missing(job: Job, missing: dict[SourceUnit, Path]) -> None:
+    """Read, encode and write units a group at a time: one pass over the ids for many units."""
+    ids: dict[str, IdStore] = {}
 
     def save_ids() -> None:
         for store in ids.values():
             store.save()
 
-    with CommitBatch(save_ids) as batch:
-        for number, unit in enumerate(every, 1):
-            mark = unit_fingerprint(job.config, unit, digests, job.as_of)
-            folder = job.workspace.partition(f"events/{unit.source}", unit.name, mark)
-            if not is_committed(folder):
-                for entity_type in job.config.entity_columns(unit.source).values():
-                    if entity_type not in ids:
-                        ids[entity_type] = job.workspace.ids(entity_type)
-                facts: Facts = {}
-                with batch.committing(folder, facts) as scratch:
-                    facts.update(write_unit(scratch, job.config, unit, ids, job.as_of))
-            partitions[f"events/{unit.source}"][unit.name] = mark
-            job.reporter.step(number, len(every), f"{unit.source} {unit.name}")
-    digests.save()
-    return partitions
+    done = 0
+    with CommitBatch(save_ids) as batch, threads() as pool:
+        for group in _groups(missing):
+            rows = pool.each(partial(read_unit, job.config, as_of=job.as_of), list(group))
+            for one in rows:
+                for kind in job.config.entity_columns(one.unit.source).values():
+                    if kind not in ids:
+                        ids[kind] = job.workspace.ids(kind)
+            encode_units(job.config, rows, ids)
+            pool.each(partial(_write, batch), list(zip(group.values(), rows, strict=True)))
+            done += len(group)
+            job.reporter.step(done, len(missing), f"{rows[-1].unit.source} {rows[-1].unit.name}")
+
+
+def _groups(
+    missing: dict[SourceUnit, Path], size: int = GROUP_BYTES
+) -> Iterator[dict[SourceUnit, Path]]:
+    """Units in order, together as long as their files are not too large; one at least."""
+    group: dict[SourceUnit, Path] = {}
+    held = 0
+    for unit, folder in missing.items():
+        own = sum(path.stat().st_size for path in unit.files)
+        if group and held + own > size:
+            yield group
+            group, held = {}, 0
+        group[unit] = folder
+        held += own
+    if group:
+        yield group
+
+
+def _write(batch: CommitBatch, item: tuple[Path, UnitRows]) -> None:
+    folder, rows = item
+    facts: Facts = {}
+    with batch.committing(folder, facts) as scratch:
+        facts.update(write_unit(scratch, rows))
 
 
 def _labels(job: Job, partitions: dict[str, dict[str, str]]) -> Known:

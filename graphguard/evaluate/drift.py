@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 Verdict = Literal["green", "amber", "red"]
 
@@ -100,7 +100,7 @@ def psi(before: NDArray[Any], now: NDArray[Any], bins: int = 10) -> tuple[float,
     freedom = int(occupied.sum()) - 1
     if freedom == 0:
         return 0.0, 1.0
-    return index, float(chi2.sf(index / (1 / len(before) + 1 / len(now)), freedom))
+    return index, float(chdtrc(freedom, index / (1 / len(before) + 1 / len(now))))
 
 
 def ks_statistic(before: NDArray[Any], now: NDArray[Any]) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from graphguard.evaluate.ranking import Floats, checked, rank_counts
 
@@ -205,8 +205,10 @@ def clopper_pearson(successes: float, trials: float, confidence: float) -> tuple
     (0.0, 0.2589)
     """
     tail = (1.0 - confidence) / 2.0
-    low = beta.ppf(tail, successes, trials - successes + 1.0) if successes > 0 else 0.0
-    high = beta.ppf(1.0 - tail, successes + 1.0, trials - successes) if successes < trials else 1.0
+    low = betaincinv(successes, trials - successes + 1.0, tail) if successes > 0 else 0.0
+    high = (
+        betaincinv(successes + 1.0, trials - successes, 1.0 - tail) if successes < trials else 1.0
+    )
     return float(low), float(high)
 
 

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.special import gammaln
-from scipy.stats import poisson
+from scipy.special import gammaln, pdtrc
 
 from graphguard.rings.coaction import Acts, Coactions
 
@@ -46,7 +45,9 @@ def log10_poisson_tail(count: NDArray[Any], expected: NDArray[Any]) -> Floats:
     high, usual = count[far], mean[far]
     first = high * np.log(usual) - usual - gammaln(high + 1)
     tail[far] = first - np.log1p(-np.minimum(usual / (high + 1), 1 - 1e-12))
-    tail[~far] = poisson.logsf(count[~far] - 1, mean[~far])
+    # None or more is certain, which the function does not say of -1.
+    below = count[~far] - 1
+    tail[~far] = np.log(np.where(below < 0, 1.0, pdtrc(np.maximum(below, 0), mean[~far])))
     result: Floats = np.minimum(tail / LN10, 0.0)
     return result
 

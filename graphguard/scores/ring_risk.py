@@ -11,7 +11,6 @@ from datetime import date
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from graphguard.schema import RINGS
 
@@ -70,6 +69,9 @@ def ring_risk(rings: pl.DataFrame, matured: pl.DataFrame | None = None) -> pl.Da
     mean, scale = known.mean(axis=0), known.std(axis=0)
     scale[scale == 0] = 1.0
     # The penalty keeps the numbers modest where few rings separate the two kinds perfectly.
+    # Imported where it is used: half a second that every command would wait for.
+    from sklearn.linear_model import LogisticRegression
+
     model = LogisticRegression(C=1.0, max_iter=1000)
     model.fit((known - mean) / scale, history["bad"].to_numpy())
     if not rings.height:

@@ -8,6 +8,7 @@ committed in batches: hundreds of syncs, one file each, would take longer than t
 import os
 import resource
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,7 +64,8 @@ class CommitBatch:
     """Commits folders together: all are on disk before the first gets its final name.
 
     Leaving the `with` block flushes what is complete, after an error too, so that work done is
-    kept; a killed process loses the folders since the last flush, and nothing else.
+    kept; a killed process loses the folders since the last flush, and nothing else. Several threads
+    may write folders of one batch.
     """
 
     def __init__(self, before: Callable[[], None] | None = None) -> None:
@@ -75,6 +77,7 @@ class CommitBatch:
         self._before = before
         self._waiting: list[tuple[Path, Path]] = []
         self._flushed = time.monotonic()
+        self._turn = threading.Lock()
 
     def __enter__(self) -> Self:
         """Begin a batch."""
@@ -94,12 +97,18 @@ class CommitBatch:
         """As `committing`, but the folder gets its final name at the next flush."""
         with _written_aside(final, facts) as aside:
             yield aside
-        self._waiting.append((aside, final))
-        if len(self._waiting) >= MOST_WAITING or time.monotonic() - self._flushed > LONGEST_WAIT_S:
-            self.flush()
+        with self._turn:
+            self._waiting.append((aside, final))
+            waited = time.monotonic() - self._flushed
+            if len(self._waiting) >= MOST_WAITING or waited > LONGEST_WAIT_S:
+                self._flush()
 
     def flush(self) -> None:
         """Put all that is complete on disk, then under its final names."""
+        with self._turn:
+            self._flush()
+
+    def _flush(self) -> None:
         if self._waiting:
             if self._before is not None:
                 self._before()

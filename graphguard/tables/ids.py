@@ -30,6 +30,8 @@ class IdStore:
             else pl.DataFrame(schema={"key": pl.String, "index": pl.Int64})
         )
         self._num_segments = len(segments)
+        last = self._frame.get_column("index").max()
+        self._next = 0 if last is None else int(str(last)) + 1
         self._unsaved: list[pl.DataFrame] = []
 
     def __len__(self) -> int:
@@ -42,15 +44,28 @@ class IdStore:
 
     def add(self, keys: pl.Series) -> None:
         """Give indices to the keys not yet known, in sorted order; `save` makes them last."""
-        unique = keys.drop_nulls().unique().rename("key").to_frame()
-        new = unique.join(self._frame, on="key", how="anti").sort("key")
-        if not new.height:
-            return
-        start = self._frame.height
-        indices = pl.int_range(start, start + new.height, dtype=pl.Int64, eager=True)
-        new = new.with_columns(indices.alias("index"))
-        self._unsaved.append(new)
-        self._frame = pl.concat([self._frame, new])
+        self.codes(keys.drop_nulls())
+
+    def codes(self, keys: pl.Series) -> pl.Series:
+        """Storage index of each key, after giving one to those not yet known, in sorted order.
+
+        Args:
+            keys: Strings without nulls; repeats are allowed.
+
+        Cost: one pass over all ids a call, so that few large calls beat many small ones.
+        """
+        asked = keys.rename("key").to_frame()
+        unique = asked.unique()
+        known = unique.join(self._frame, on="key", how="inner")
+        new = unique.join(known, on="key", how="anti").sort("key")
+        if new.height:
+            indices = pl.int_range(self._next, self._next + new.height, dtype=pl.Int64, eager=True)
+            new = new.with_columns(indices.alias("index"))
+            self._next += new.height
+            self._unsaved.append(new)
+            self._frame = pl.concat([self._frame, new])
+            known = pl.concat([known, new])
+        return asked.join(known, on="key", how="left", maintain_order="left").get_column("index")
 
     def encode(self, frame: pl.DataFrame, column: str) -> pl.DataFrame:
         """Replace the strings in `column` by storage indices; unknown keys become null."""

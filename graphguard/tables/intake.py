@@ -45,6 +45,9 @@ class RowContract:
     earliest_us: int = 0
     cutoff_us: int = 2**62
     null_time_allowed: bool = False
+    coded: bool = False
+    """Whether entity columns come as codes into `Intake.words`: most keys repeat, and a string of
+    each row would cost more than all else."""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -67,11 +70,13 @@ class Intake:
     """What became of the rows of some files."""
 
     accepted: pl.DataFrame
-    """Columns as in the contract; times in `__time` and numbers in fixed point."""
+    """Columns as in the contract; times in `__time`."""
     rejects: pl.DataFrame
     """REJECTS, without those in `beyond`."""
     counts: list[dict[str, object]] = field(default_factory=list)
     """INTAKE rows as dictionaries."""
+    words: dict[str, pl.Series] = field(default_factory=dict)
+    """Of each coded column: the string that a code stands for; rejected rows' too."""
 
 
 def check_columns(path: Path, contract: RowContract) -> None:
@@ -112,15 +117,16 @@ def read_rows(
         day_end_us: End of the day the files are about, if they are about one.
     """
     accepted, rejects, counts = [], [], []
+    words: dict[str, pl.Series] = {}
     for path in files:
         check_columns(path, contract)
         name = _relative(path, root)
-        frame = _typed(read_foreign_parquet(path, contract.columns), contract)
+        coded = (*contract.keys, *contract.optional_keys) if contract.coded else ()
+        frame, own = _typed(read_foreign_parquet(path, contract.columns, coded), contract)
         now = pl.col(TIME).is_null() | (pl.col(TIME) < contract.cutoff_us)
         seen = frame.filter(now)
-        reasons = seen.select(ROW, *_reasons(contract, day_end_us))
-        good, bad = _split(seen, reasons, name)
-        accepted.append(good.with_columns(pl.lit(name).alias("__file")))
+        good, bad = _split(seen, _faults(contract, day_end_us, own), own, name)
+        held = {column: len(values) for column, values in words.items()}
         rejects.append(bad)
         counts.append(
             {
@@ -130,10 +136,20 @@ def read_rows(
                 "accepted": good.height,
                 "rejected": bad.height,
                 "not_yet": frame.height - seen.height,
-                "identical": good.height - good.drop(ROW).n_unique(),
+                "identical": _identical(good),
             }
         )
-    together = Intake(pl.concat(accepted), pl.concat(rejects), counts)
+        accepted.append(
+            good.with_columns(
+                *(pl.col(column) + number for column, number in held.items()),
+                pl.lit(name).alias("__file"),
+            )
+        )
+        words = {
+            column: pl.concat([words[column], values]) if column in words else values
+            for column, values in own.items()
+        }
+    together = Intake(pl.concat(accepted), pl.concat(rejects), counts, words)
     return _without_repeats(together, contract)
 
 
@@ -142,19 +158,48 @@ def fixed_point(column: str) -> pl.Expr:
     return (pl.col(column).cast(pl.Float64) * FIXED_POINT).round().cast(pl.Int64)
 
 
-def _typed(table: pa.Table, contract: RowContract) -> pl.DataFrame:
-    frame = pl.DataFrame(pl.from_arrow(table)).with_row_index(ROW)
-    frame = frame.with_columns(pl.col(ROW).cast(pl.Int64))
+def _typed(table: pa.Table, contract: RowContract) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
+    """Columns in our types; and, of coded columns, the words that the codes stand for."""
+    coded: dict[str, pl.Series] = {}
+    columns: dict[str, pl.Series] = {}
+    for name in (*contract.keys, *contract.optional_keys) if contract.coded else ():
+        columns[name], coded[name] = _codes(table, name)
+    kept = [name for name in table.column_names if name not in coded]
+    frame = pl.DataFrame(pl.from_arrow(table.select(kept))).with_columns(**columns)
+    frame = frame.with_row_index(ROW).with_columns(pl.col(ROW).cast(pl.Int64))
     time = _micros(frame, contract.time) if contract.time else pl.lit(0, dtype=pl.Int64)
-    words = (*contract.keys, *contract.optional_keys, *contract.categorical)
-    return frame.with_columns(
+    keys = () if contract.coded else (*contract.keys, *contract.optional_keys)
+    own = [(contract.text, EVENT_TEXT), (contract.unique, UNIQUE)]
+    frame = frame.with_columns(
         time.alias(TIME),
-        *(pl.col(name).cast(pl.String) for name in words),
+        *(pl.col(name).cast(pl.String) for name in (*keys, *contract.categorical)),
         *(_micros(frame, name).alias(name) for name in contract.times),
         *(pl.col(name).cast(pl.Float64) for name in contract.numeric),
-        *([pl.col(contract.text).cast(pl.String).alias(EVENT_TEXT)] if contract.text else []),
-        *([pl.col(contract.unique).cast(pl.String).alias(UNIQUE)] if contract.unique else []),
+        *(
+            pl.col(name).cast(pl.String).alias(alias)
+            for name, alias in own
+            if name is not None and name not in coded
+        ),
     )
+    # A column may be an entity as well as text, or as well as the row's name.
+    return frame.with_columns(
+        coded[name].gather(frame.get_column(name)).alias(alias)
+        for name, alias in own
+        if name is not None and name in coded
+    ), coded
+
+
+def _codes(table: pa.Table, name: str) -> tuple[pl.Series, pl.Series]:
+    """A column as codes, and the distinct strings that they stand for."""
+    values = table.column(name)
+    if not pa.types.is_dictionary(values.type):
+        values = values.cast(pa.string()).dictionary_encode()
+    elif not _is_string(values.type.value_type):
+        values = values.cast(values.type.value_type).cast(pa.string()).dictionary_encode()
+    whole = values.unify_dictionaries().combine_chunks()
+    whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
+    words = pl.Series(name, pl.from_arrow(whole.dictionary), dtype=pl.String)
+    return pl.Series(name, pl.from_arrow(whole.indices), dtype=pl.Int32), words
 
 
 def _micros(frame: pl.DataFrame, column: str) -> pl.Expr:
@@ -172,45 +217,56 @@ def _micros(frame: pl.DataFrame, column: str) -> pl.Expr:
     return value.cast(pl.Int64)
 
 
-def _reasons(contract: RowContract, day_end_us: int | None) -> list[pl.Expr]:
-    """One nullable string per possible fault, named by its column; the first that holds counts."""
-    faults = []
+Fault = tuple[str, str, pl.Expr]
+"""Column, reason, and whether a row has it."""
+
+
+def _faults(
+    contract: RowContract, day_end_us: int | None, words: dict[str, pl.Series]
+) -> list[Fault]:
+    """All that may be wrong with a row; of several faults the first counts."""
+    faults: list[Fault] = []
     for name in contract.keys:
-        empty = pl.col(name).is_null() | (pl.col(name) == "")
-        faults.append(pl.when(empty).then(pl.lit("null key")).alias(name))
+        value = pl.col(name)
+        blank = value == ""
+        if name in words:
+            empty = (words[name] == "").arg_true().cast(pl.Int32)
+            blank = value.is_in(empty.implode()) if len(empty) else pl.lit(value=False)
+        faults.append((name, "null key", value.is_null() | blank))
     if contract.time:
-        time = pl.col(TIME)
-        late = time >= day_end_us + SKEW_US if day_end_us is not None else pl.lit(value=False)
-        null = pl.lit(value=False) if contract.null_time_allowed else time.is_null()
-        fault = (
-            pl.when(null)
-            .then(pl.lit("unreadable time"))
-            .when(time < contract.earliest_us)
-            .then(pl.lit("impossible time"))
-            .when(late)
-            .then(pl.lit("time in the future"))
-        )
-        faults.append(fault.alias(contract.time))
+        time, name = pl.col(TIME), contract.time
+        if not contract.null_time_allowed:
+            faults.append((name, "unreadable time", time.is_null()))
+        faults.append((name, "impossible time", time < contract.earliest_us))
+        if day_end_us is not None:
+            faults.append((name, "time in the future", time >= day_end_us + SKEW_US))
     for name in contract.numeric:
         wild = ~pl.col(name).is_finite() | (pl.col(name).abs() >= 2**42)
-        faults.append(pl.when(wild).then(pl.lit("number out of range")).alias(name))
+        faults.append((name, "number out of range", wild))
     return faults
 
 
 def _split(
-    frame: pl.DataFrame, reasons: pl.DataFrame, file: str
+    frame: pl.DataFrame, faults: list[Fault], words: dict[str, pl.Series], file: str
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    columns = [name for name in reasons.columns if name != ROW]
-    first = pl.coalesce(pl.when(pl.col(name).is_not_null()).then(pl.lit(name)) for name in columns)
-    marked = reasons.select(ROW, first.alias("column"), pl.coalesce(columns).alias("reason"))
-    marked = marked.filter(pl.col("column").is_not_null())
-    if not marked.height:
+    """Good rows, and REJECTS of the others."""
+    faulty = pl.any_horizontal(fault.fill_null(value=False) for _, _, fault in faults)
+    faulty = faulty if faults else pl.lit(value=False)
+    wrong = frame.select(faulty).to_series()
+    if not wrong.any():
         return frame, REJECTS.empty()
-    bad = frame.join(marked, on=ROW, how="inner", maintain_order="left")
+    bad = frame.filter(wrong).with_columns(
+        values.gather(frame.filter(wrong).get_column(name)) for name, values in words.items()
+    )
+    marked = frame.filter(wrong).select(
+        pl.coalesce(pl.when(fault).then(pl.lit(name)) for name, _, fault in faults).alias("column"),
+        pl.coalesce(pl.when(fault).then(pl.lit(why)) for _, why, fault in faults).alias("reason"),
+    )
+    columns = dict.fromkeys(name for name, _, _ in faults)
     value = pl.coalesce(
         pl.when(pl.col("column") == name).then(_shown(name, bad.schema[name])) for name in columns
     )
-    rejects = bad.select(
+    rejects = pl.concat([bad, marked], how="horizontal").select(
         pl.lit(file).alias("file"),
         pl.col(ROW).alias("row"),
         "column",
@@ -218,7 +274,13 @@ def _split(
         value.alias("value"),
         pl.col(TIME).alias("time_us"),
     )
-    return frame.join(marked, on=ROW, how="anti", maintain_order="left"), rejects
+    return frame.filter(~wrong), rejects
+
+
+def _identical(frame: pl.DataFrame) -> int:
+    """Rows equal to an earlier one: looked for only where times are equal, which few are."""
+    same = frame.filter(pl.col(TIME).is_duplicated()).drop(ROW)
+    return same.height - same.n_unique() if same.height else 0
 
 
 def _shown(column: str, kind: pl.DataType) -> pl.Expr:
@@ -263,7 +325,7 @@ def _without_repeats(intake: Intake, contract: RowContract) -> Intake:
         one["accepted"] = int(str(one["accepted"])) - number
         one["rejected"] = int(str(one["rejected"])) + number
     good = marked.filter(pl.col("reason").is_null()).drop("reason")
-    return Intake(good, pl.concat([intake.rejects, rejects]), intake.counts)
+    return Intake(good, pl.concat([intake.rejects, rejects]), intake.counts, intake.words)
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -1,20 +1,23 @@
 """Store one unit of a log: validated, encoded once, sorted by time, in an immutable partition."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from graphguard.config.sections import Config
 from graphguard.config.values import DAY_US, day_us
 from graphguard.schema import EVENT_TEXT, EVENTS, INTAKE, REJECTS
+from graphguard.tables.commit import read_manifest
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
 from graphguard.tables.ids import IdStore
-from graphguard.tables.intake import SKEW_US, TIME, RowContract, fixed_point, read_rows
+from graphguard.tables.intake import SKEW_US, TIME, Intake, RowContract, fixed_point, read_rows
 from graphguard.tables.sources import DigestCache, SourceUnit
+from graphguard.tables.threads import threads
 
 FORMAT = 1
 """Raised when stored units of an older program may no longer be used."""
@@ -36,6 +39,7 @@ def log_contract(config: Config, log: str) -> RowContract:
         text=settings.text,
         unique=settings.key,
         earliest_us=day_us(config.limits.earliest),
+        coded=True,
     )
 
 
@@ -63,27 +67,62 @@ def is_closed(unit: SourceUnit, as_of: date) -> bool:
     return unit.day is not None and day_us(unit.day) + DAY_US + SKEW_US <= day_us(as_of)
 
 
-def write_unit(
-    folder: Path, config: Config, unit: SourceUnit, ids: dict[str, IdStore], as_of: date
-) -> dict[str, Any]:
-    """Write events.parquet, rejects.parquet and intake.parquet of one unit into `folder`.
+@dataclass
+class UnitRows:
+    """One unit on its way into the store."""
 
-    Args:
-        folder: Scratch folder of the partition.
-        config: The run's config.
-        unit: Files to read.
-        ids: Id dictionaries by entity type; new keys are added, and saved by the caller.
-        as_of: The cutoff.
+    unit: SourceUnit
+    contract: RowContract
+    intake: Intake
+    """Accepted rows by time; entity columns are codes until `encode_units`, then indices."""
 
-    Returns:
-        Facts for the manifest: rows, first_us, last_us.
-    """
+
+def read_unit(config: Config, unit: SourceUnit, as_of: date) -> UnitRows:
+    """Read a unit's files, check every row, and put the good ones in order of time."""
     cutoff = 2**62 if is_closed(unit, as_of) else day_us(as_of)
     contract = replace(log_contract(config, unit.source), cutoff_us=cutoff)
     end = None if unit.day is None else day_us(unit.day) + DAY_US
     intake = read_rows(unit.files, contract, config.root, end)
-    events = intake.accepted.sort(TIME, maintain_order=True)
-    events = _encoded(events, config.entity_columns(unit.source), ids)
+    if not intake.accepted.get_column(TIME).is_sorted():
+        intake.accepted = intake.accepted.sort(TIME, maintain_order=True)
+    return UnitRows(unit, contract, intake)
+
+
+def encode_units(config: Config, rows: Sequence[UnitRows], ids: dict[str, IdStore]) -> None:
+    """Replace the codes of entity columns by storage indices, in place, for many units at once.
+
+    Args:
+        config: Names the entity columns.
+        rows: Units as read.
+        ids: Id dictionaries by entity type; new keys are added, and saved by the caller.
+    """
+    parts: dict[str, list[tuple[UnitRows, str, pl.Series]]] = {}
+    for one in rows:
+        for name, entity_type in config.entity_columns(one.unit.source).items():
+            # Keys that stand in rejected rows alone get no index.
+            used = _used(one.intake.accepted.get_column(name), len(one.intake.words[name]))
+            parts.setdefault(entity_type, []).append((one, name, used))
+    for entity_type, columns in sorted(parts.items()):
+        keys = [one.intake.words[name].gather(used).rename("key") for one, name, used in columns]
+        codes = ids[entity_type].codes(pl.concat(keys))
+        start = 0
+        for one, name, used in columns:
+            index = np.zeros(len(one.intake.words[name]), dtype=np.int64)
+            index[used.to_numpy()] = codes.slice(start, len(used)).to_numpy()
+            start += len(used)
+            values = pl.Series(name, index).gather(one.intake.accepted.get_column(name))
+            one.intake.accepted = one.intake.accepted.with_columns(values.alias(name))
+    for one in rows:
+        one.intake.words = {}
+
+
+def write_unit(folder: Path, rows: UnitRows) -> dict[str, Any]:
+    """Write events.parquet, rejects.parquet and intake.parquet of one unit into `folder`.
+
+    Returns:
+        Facts for the manifest: rows, first_us, last_us.
+    """
+    contract, events = rows.contract, rows.intake.accepted
     words = [EVENT_TEXT] if contract.text else []
     names = [
         *contract.keys,
@@ -96,12 +135,13 @@ def write_unit(
     write_parquet(
         folder / "events.parquet", events.select(pl.col(TIME).alias("time_us"), *names), EVENTS
     )
-    write_parquet(folder / "rejects.parquet", intake.rejects, REJECTS)
-    counts = pl.DataFrame(intake.counts, schema=INTAKE.empty().schema)
+    write_parquet(folder / "rejects.parquet", rows.intake.rejects, REJECTS)
+    counts = pl.DataFrame(rows.intake.counts, schema=INTAKE.empty().schema)
     write_parquet(folder / "intake.parquet", counts, INTAKE)
     times = events.get_column(TIME)
     return {
         "rows": events.height,
+        "rejected": rows.intake.rejects.height,
         "first_us": int(times[0]) if events.height else 0,
         "last_us": int(times[-1]) if events.height else 0,
     }
@@ -113,10 +153,11 @@ def unit_intake(folders: Sequence[Path], as_of: date) -> tuple[pl.DataFrame, pl.
     A row far in the future of an old file was rejected when its unit was stored; for a run whose
     cutoff lies before the row's time it is one not yet seen.
     """
-    counts = pl.concat(
-        [INTAKE.empty(), *(read_parquet(path / "intake.parquet") for path in folders)]
-    )
-    rejects = [REJECTS.empty(), *(read_parquet(path / "rejects.parquet") for path in folders)]
+    with threads() as pool:
+        read = pool.each(lambda path: read_parquet(path / "intake.parquet"), folders)
+    counts = pl.concat([INTAKE.empty(), *read])
+    faulty = [path for path in folders if read_manifest(path).get("rejected", 1)]
+    rejects = [REJECTS.empty(), *(read_parquet(path / "rejects.parquet") for path in faulty)]
     every = pl.concat(rejects)
     not_yet = pl.col("time_us").fill_null(-1) >= day_us(as_of)
     moved = every.filter(not_yet).group_by("file").len().rename({"len": "moved"})
@@ -126,12 +167,8 @@ def unit_intake(folders: Sequence[Path], as_of: date) -> tuple[pl.DataFrame, pl.
     return counts.drop("moved"), every.filter(~not_yet)
 
 
-def _encoded(
-    events: pl.DataFrame, columns: dict[str, str], ids: dict[str, IdStore]
-) -> pl.DataFrame:
-    for entity_type in sorted(set(columns.values())):
-        used = [events.get_column(name) for name, kind in columns.items() if kind == entity_type]
-        ids[entity_type].add(pl.concat([one.rename("key") for one in used]))
-    for name, entity_type in columns.items():
-        events = ids[entity_type].encode(events, name)
-    return events
+def _used(codes: pl.Series, number: int) -> pl.Series:
+    """Which of `number` codes occur."""
+    seen = np.zeros(number, dtype=np.bool_)
+    seen[codes.drop_nulls().to_numpy()] = True
+    return pl.Series(np.flatnonzero(seen))
