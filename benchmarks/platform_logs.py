@@ -51,6 +51,18 @@ def write_config(folder: Path, world: Path, models: list[str]) -> Path:
     return path
 
 
+def keep_three_relations(config: Path) -> None:
+    """Leave users, devices and content alone in a config: uses, posts, likes."""
+    raw = yaml.safe_load(config.read_text(encoding="utf-8"))
+    raw["graph"]["edges"] = [
+        edge for edge in raw["graph"]["edges"] if edge["name"][1] in ("uses", "posts", "likes")
+    ]
+    del raw["logs"]["follows"], raw["graph"]["hubs"]["address"]
+    raw["rings"]["traces"] = [one for one in raw["rings"]["traces"] if one["log"] == "likes"]
+    raw["rings"]["shared"] = ["device"]
+    config.write_text(yaml.safe_dump(raw), encoding="utf-8")
+
+
 def scan_command(config: Path) -> list[str]:
     """A child that reads and hashes the columns the config names, in file order."""
     raw = yaml.safe_load(config.read_text(encoding="utf-8"))

@@ -23,7 +23,7 @@ from graphguard.tables.events import EventLog
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
 from graphguard.tables.threads import threads
 
-FORMAT = 1
+FORMAT = 2
 """Raised when stored edges of an older program may no longer be used."""
 
 
@@ -104,8 +104,11 @@ def _store(job: Job, batch: CommitBatch, stretch: _Stretch) -> None:
     events = stretch.events.scan(day_us(first), day_us(last) + DAY_US)
     if events is None:
         return
-    every = daily_edges(events, stretch.edge, job.config.logs[stretch.edge.log])
-    by_day = every.partition_by("day", as_dict=True, maintain_order=True)
+    only = first if first == last else None
+    every = daily_edges(events, stretch.edge, job.config.logs[stretch.edge.log], only)
+    by_day = {(first,): every}
+    if only is None:
+        by_day = every.partition_by("day", as_dict=True, maintain_order=True)
     for day, folder in stretch.days.items():
         table = by_day.get((day,), every.clear())
         with batch.committing(folder, {"rows": table.height}) as scratch:
@@ -135,7 +138,7 @@ def _stretches(days: list[date], longest: int) -> list[tuple[date, date]]:
 
 
 def _read_edges(job: Job, edge: EdgeConfig, partitions: dict[str, dict[str, str]]) -> EdgeArrays:
-    """All daily edges of a type, with storage indices; each day's by time."""
+    """All daily edges of a type, with storage indices, by time."""
     table = edge_table(edge)
     folders = [
         job.workspace.partition(table, name, mark)
@@ -144,7 +147,7 @@ def _read_edges(job: Job, edge: EdgeConfig, partitions: dict[str, dict[str, str]
 
     def read(folder: Path) -> EdgeArrays:
         columns = ["source", "target", "first_us", "count"]
-        frame = read_parquet(folder / "edges.parquet", columns).sort("first_us")
+        frame = read_parquet(folder / "edges.parquet", columns)
         return EdgeArrays(
             _narrow(frame.get_column("source")),
             _narrow(frame.get_column("target")),

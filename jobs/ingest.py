@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import polars as pl
 
 from graphguard.config.anchors import calendar_anchors, check_history
@@ -14,7 +15,7 @@ from graphguard.errors import InputMissing, NothingToDo, TooManyRejects
 from graphguard.jobs.context import Facts, Job
 from graphguard.schema import ENTITIES, INTAKE, LABELS, REJECTS
 from graphguard.tables.commit import CommitBatch, is_committed, read_manifest
-from graphguard.tables.files import write_parquet
+from graphguard.tables.files import read_parquet, write_parquet
 from graphguard.tables.ids import IdStore
 from graphguard.tables.people import Known, read_entities, read_labels
 from graphguard.tables.sources import DigestCache, SourceUnit, find_units
@@ -199,22 +200,24 @@ def _write(batch: CommitBatch, item: tuple[Path, UnitRows]) -> None:
 
 def _labels(job: Job, partitions: dict[str, dict[str, str]]) -> Known:
     entity_type = job.config.labels.entity
-    seen = []
+    ids = job.workspace.ids(entity_type)
+    seen = np.zeros(ids.end, dtype=np.bool_)
+
+    def mark(item: tuple[Path, list[str]]) -> None:
+        path, columns = item
+        for values in read_parquet(path, columns).iter_columns():
+            seen[values.drop_nulls().to_numpy()] = True
+
+    files = []
     for log in job.config.logs:
         kinds = job.config.entity_columns(log)
-        folders = [
-            job.workspace.partition(f"events/{log}", name, mark)
-            for name, mark in partitions[f"events/{log}"].items()
-        ]
-        files = [one / "events.parquet" for one in folders if read_manifest(one)["rows"]]
-        for column in [name for name, kind in kinds.items() if kind == entity_type and files]:
-            scan = pl.scan_parquet(files, hive_partitioning=False)
-            seen.append(scan.select(pl.col(column).alias("entity").unique()))
-    known = (
-        pl.concat(seen).unique().drop_nulls().collect() if seen else pl.DataFrame({"entity": []})
-    )
-    ids = job.workspace.ids(entity_type)
-    return read_labels(job.config, job.as_of, ids, known.get_column("entity"))
+        columns = [name for name, kind in kinds.items() if kind == entity_type]
+        for name, fingerprint in partitions[f"events/{log}"].items() if columns else ():
+            folder = job.workspace.partition(f"events/{log}", name, fingerprint)
+            files.append((folder / "events.parquet", columns))
+    with threads() as pool:
+        pool.each(mark, files)
+    return read_labels(job.config, job.as_of, ids, pl.Series(np.flatnonzero(seen)))
 
 
 def _entities(job: Job, out: Path) -> list[Known]:

@@ -154,9 +154,10 @@ def in_order(edges: EdgeArrays) -> EdgeArrays:
         return edges
     tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
     order = np.lexsort((edges.target[tied], edges.source[tied], time_us[tied]))
-    place = np.arange(len(time_us))
-    place[tied] = tied[order]
-    return edges[place]
+    ends = edges.source.copy(), edges.target.copy(), edges.count.copy()
+    for values, before in zip(ends, (edges.source, edges.target, edges.count), strict=True):
+        values[tied] = before[tied[order]]
+    return EdgeArrays(ends[0], ends[1], time_us, ends[2])
 
 
 def _ascending(values: NDArray[Any]) -> bool:
@@ -233,4 +234,5 @@ def _save_taken(
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(order), block):
-            file.write(np.take(values, order[start : start + block]).astype(kind, copy=False))
+            taken = values[order[start : start + block]].astype(kind, copy=False)
+            file.write(memoryview(taken))

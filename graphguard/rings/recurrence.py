@@ -223,7 +223,7 @@ def _touched_together(touched: tuple[Ints, Ints], block: int = 2_000) -> float:
         common = held[start : start + block] @ columns
         pairs += int((common.data >= LEAST_USERS).sum())
     # Each pair was seen from both sides, and each object with itself.
-    return max((pairs - number) / 2, 1.0)
+    return float(max((pairs - number) / 2, 1.0))
 
 
 def _users_of(touched: tuple[Ints, Ints], thing: int) -> Ints:

@@ -3,10 +3,15 @@
 from collections.abc import Sequence
 from datetime import date
 
+import numpy as np
 import polars as pl
 
 from graphguard.config.sections import EdgeConfig, LogConfig
 from graphguard.config.values import DAY_US
+
+EPOCH = date(1970, 1, 1)
+PAIR = 1 << 31
+"""Storage indices lie below it: two billion entities of a type."""
 
 
 def edge_table(edge: EdgeConfig) -> str:
@@ -18,22 +23,31 @@ def edge_table(edge: EdgeConfig) -> str:
     return "edges/" + "__".join(edge.name)
 
 
-def daily_edges(events: pl.LazyFrame, edge: EdgeConfig, log: LogConfig) -> pl.DataFrame:
-    """Sum one log's events to edges per day (DAILY_EDGES), sorted by day, source, target.
+def daily_edges(
+    events: pl.LazyFrame, edge: EdgeConfig, log: LogConfig, day: date | None = None
+) -> pl.DataFrame:
+    """Sum one log's events to edges per day (DAILY_EDGES), by day, then by time of the first event.
 
     Sums are of integers and fixed point, so the order of events changes nothing.
+
+    Args:
+        events: Of one log, with storage indices.
+        edge: Which columns are source and target.
+        log: Which columns are summed up.
+        day: The day of all of them; None where there are several.
     """
     numbers: Sequence[str] = log.numeric
-    first_day = pl.lit(date(1970, 1, 1))
-    return (
+    when = (pl.lit(EPOCH) + pl.duration(days=pl.col("time_us") // DAY_US)).cast(pl.Date)
+    # One integer names a pair: grouping by one column takes half the time of grouping by two.
+    keys = ("pair",) if day is not None else ("day", "pair")
+    summed = (
         events.select(
-            pl.col(edge.source).alias("source"),
-            pl.col(edge.target).alias("target"),
-            (first_day + pl.duration(days=pl.col("time_us") // DAY_US)).cast(pl.Date).alias("day"),
+            (pl.col(edge.source) * PAIR + pl.col(edge.target)).alias("pair"),
+            *([] if day is not None else [when.alias("day")]),
             "time_us",
-            *(name for name in numbers if name not in ("source", "target", "day", "time_us")),
+            *(name for name in numbers if name not in ("pair", "day", "time_us")),
         )
-        .group_by("day", "source", "target")
+        .group_by(keys)
         .agg(
             pl.len().cast(pl.Int64).alias("count"),
             pl.col("time_us").min().alias("first_us"),
@@ -42,7 +56,26 @@ def daily_edges(events: pl.LazyFrame, edge: EdgeConfig, log: LogConfig) -> pl.Da
             *(pl.col(name).min().alias(f"{name}_min") for name in numbers),
             *(pl.col(name).max().alias(f"{name}_max") for name in numbers),
         )
-        .sort("day", "source", "target")
-        .select("source", "target", "day", pl.exclude("source", "target", "day"))
+        .with_columns([pl.lit(day).alias("day")] if day is not None else [])
+        .sort("first_us")
         .collect()
     )
+    return _ties_in_order(summed).select(
+        (pl.col("pair") // PAIR).alias("source"),
+        (pl.col("pair") % PAIR).alias("target"),
+        "day",
+        pl.exclude("pair", "day"),
+    )
+
+
+def _ties_in_order(edges: pl.DataFrame) -> pl.DataFrame:
+    """Edges sorted by time, those of one time by pair: sorting all by both takes twice as long."""
+    time_us = edges.get_column("first_us").to_numpy()
+    same = time_us[1:] == time_us[:-1]
+    if not same.any():
+        return edges
+    tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
+    pair = edges.get_column("pair").to_numpy()
+    place = np.arange(len(time_us))
+    place[tied] = tied[np.lexsort((pair[tied], time_us[tied]))]
+    return edges[place]

@@ -17,9 +17,8 @@ from graphguard.tables.files import fingerprint, read_parquet, write_parquet
 from graphguard.tables.ids import IdStore
 from graphguard.tables.intake import SKEW_US, TIME, Intake, RowContract, fixed_point, read_rows
 from graphguard.tables.sources import DigestCache, SourceUnit
-from graphguard.tables.threads import threads
 
-FORMAT = 1
+FORMAT = 2
 """Raised when stored units of an older program may no longer be used."""
 
 
@@ -117,10 +116,10 @@ def encode_units(config: Config, rows: Sequence[UnitRows], ids: dict[str, IdStor
 
 
 def write_unit(folder: Path, rows: UnitRows) -> dict[str, Any]:
-    """Write events.parquet, rejects.parquet and intake.parquet of one unit into `folder`.
+    """Write events.parquet, and rejects.parquet where there are some, of one unit into `folder`.
 
     Returns:
-        Facts for the manifest: rows, first_us, last_us.
+        Facts for the manifest: rows, first_us, last_us; and `intake`, what became of each file.
     """
     contract, events = rows.contract, rows.intake.accepted
     words = [EVENT_TEXT] if contract.text else []
@@ -135,13 +134,12 @@ def write_unit(folder: Path, rows: UnitRows) -> dict[str, Any]:
     write_parquet(
         folder / "events.parquet", events.select(pl.col(TIME).alias("time_us"), *names), EVENTS
     )
-    write_parquet(folder / "rejects.parquet", rows.intake.rejects, REJECTS)
-    counts = pl.DataFrame(rows.intake.counts, schema=INTAKE.empty().schema)
-    write_parquet(folder / "intake.parquet", counts, INTAKE)
+    if rows.intake.rejects.height:
+        write_parquet(folder / "rejects.parquet", rows.intake.rejects, REJECTS)
     times = events.get_column(TIME)
     return {
         "rows": events.height,
-        "rejected": rows.intake.rejects.height,
+        "intake": rows.intake.counts,
         "first_us": int(times[0]) if events.height else 0,
         "last_us": int(times[-1]) if events.height else 0,
     }
@@ -153,11 +151,10 @@ def unit_intake(folders: Sequence[Path], as_of: date) -> tuple[pl.DataFrame, pl.
     A row far in the future of an old file was rejected when its unit was stored; for a run whose
     cutoff lies before the row's time it is one not yet seen.
     """
-    with threads() as pool:
-        read = pool.each(lambda path: read_parquet(path / "intake.parquet"), folders)
-    counts = pl.concat([INTAKE.empty(), *read])
-    faulty = [path for path in folders if read_manifest(path).get("rejected", 1)]
-    rejects = [REJECTS.empty(), *(read_parquet(path / "rejects.parquet") for path in faulty)]
+    rows = [one for path in folders for one in read_manifest(path)["intake"]]
+    counts = pl.DataFrame(rows, schema=INTAKE.empty().schema)
+    faulty = [path / "rejects.parquet" for path in folders]
+    rejects = [REJECTS.empty(), *(read_parquet(path) for path in faulty if path.is_file())]
     every = pl.concat(rejects)
     not_yet = pl.col("time_us").fill_null(-1) >= day_us(as_of)
     moved = every.filter(not_yet).group_by("file").len().rename({"len": "moved"})
