@@ -28,13 +28,27 @@ def make_world(folder: Path, events: int, seed: int, *, keep: bool) -> tuple[Pat
     """Write logs below `folder`; with `keep`, those of an earlier run are used again."""
     users = users_for(events)
     world = folder / f"world_{users}_{seed}"
+    return world, _write_world(world, (users, DAYS), (seed, keep))
+
+
+def make_logs(folder: Path, events: int, days: int, chosen: tuple[int, bool]) -> Path:
+    """Write about so many events of so many days; `chosen` is the seed, and whether to keep."""
+    users = max(int(events / EVENTS_PER_USER_DAY / days), 2_000)
+    world = folder / f"world_{users}_{days}_{chosen[0]}"
+    _write_world(world, (users, days), chosen)
+    return world
+
+
+def _write_world(world: Path, size: tuple[int, int], chosen: tuple[int, bool]) -> Timed | None:
+    users, days = size
+    seed, keep = chosen
     if keep and (world / "truth" / "acts.parquet").is_file():
-        return world, None
+        return None
     shutil.rmtree(world, ignore_errors=True)
-    sizes = ("--users", str(users), "--days", str(DAYS), "--seed", str(seed))
+    sizes = ("--users", str(users), "--days", str(days), "--seed", str(seed))
     made = timed(graphguard("world", *sizes, "--out", str(world), "--json-logs"))
     say(f"world: {users:,} users, {made.seconds:.0f} s, {made.peak_gb:.2f} GB")
-    return world, made
+    return made
 
 
 def write_config(folder: Path, world: Path, models: list[str]) -> Path:

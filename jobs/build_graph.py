@@ -1,5 +1,6 @@
 """Build the graph: events become daily edges, and daily edges a mapped graph of the run's span."""
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -29,8 +30,10 @@ FORMAT = 2
 
 def run(job: Job, out: Path) -> Facts:
     """Store the missing days of every edge type, then the run's graph."""
+    started = time.monotonic()
     partitions, missing = _wanted(job)
     _store_missing(job, missing)
+    daily_seconds = round(time.monotonic() - started, 3)
     edges = {edge.name: _read_edges(job, edge, partitions) for edge in job.config.graph.edges}
     nodes = _nodes(job, edges)
     job.reporter.note(f"graph: {sum(len(one.time_us) for one in edges.values()):,} daily edges")
@@ -45,7 +48,12 @@ def run(job: Job, out: Path) -> Facts:
         seed=job.config.training.seed,
     )
     counts = {name: frame.height for name, frame in nodes.items()}
-    return {"partitions": partitions, "rows": sum(counts.values()), "num_nodes": counts}
+    return {
+        "partitions": partitions,
+        "rows": sum(counts.values()),
+        "num_nodes": counts,
+        "daily_seconds": daily_seconds,
+    }
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Ingest: logs, entity tables and labels become ids, events, entities, labels and rejects."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,13 +16,15 @@ from graphguard.jobs.context import Facts, Job
 from graphguard.schema import ENTITIES, INTAKE, LABELS, REJECTS
 from graphguard.tables.commit import CommitBatch, is_committed, read_manifest
 from graphguard.tables.files import read_parquet, write_parquet
-from graphguard.tables.ids import IdStore
+from graphguard.tables.ids import IdStores
 from graphguard.tables.people import Known, read_entities, read_labels
 from graphguard.tables.sources import DigestCache, SourceUnit, find_units
 from graphguard.tables.threads import threads
 from graphguard.tables.units import (
     UnitRows,
     encode_units,
+    holds_for,
+    is_closed,
     read_unit,
     unit_fingerprint,
     unit_intake,
@@ -36,7 +38,8 @@ GROUP_BYTES = 64 << 20
 def run(job: Job, out: Path) -> Facts:
     """Store the missing days of every log, and the entities and labels as of the cutoff."""
     units = wanted_units(job)
-    partitions = _store_units(job, units)
+    ids = IdStores(job.workspace.ids)
+    partitions = _store_units(job, units, ids)
     folders = [
         job.workspace.partition(table, name, mark)
         for table, names in partitions.items()
@@ -44,8 +47,8 @@ def run(job: Job, out: Path) -> Facts:
     ]
     _check_first_day(job, folders)
     counts, rejects = unit_intake(folders, job.as_of)
-    labels = _labels(job, partitions)
-    known = [labels, *_entities(job, out)]
+    labels = _labels(job, partitions, ids)
+    known = [labels, *_entities(job, out, ids)]
     counts = pl.concat([counts, *(one.counts for one in known)]).sort("source", "file")
     rejects = pl.concat([rejects, *(one.rejects for one in known)]).sort("file", "row")
     for one in known:
@@ -132,7 +135,9 @@ def _check_days(job: Job, log: str, units: list[SourceUnit], start: date) -> Non
         raise NothingToDo(message)
 
 
-def _store_units(job: Job, units: dict[str, list[SourceUnit]]) -> dict[str, dict[str, str]]:
+def _store_units(
+    job: Job, units: dict[str, list[SourceUnit]], ids: IdStores
+) -> dict[str, dict[str, str]]:
     """Write the units that are not stored yet, oldest first; returns partitions by table."""
     digests = DigestCache(job.workspace.root / "cache" / "digests.json")
     every = sorted(
@@ -140,52 +145,69 @@ def _store_units(job: Job, units: dict[str, list[SourceUnit]]) -> dict[str, dict
         key=lambda unit: (unit.day or date.min, unit.source),
     )
     partitions: dict[str, dict[str, str]] = {f"events/{name}": {} for name in units}
-    missing: dict[SourceUnit, Path] = {}
+    missing: dict[SourceUnit, tuple[str, str]] = {}
     for unit in every:
-        mark = unit_fingerprint(job.config, unit, digests, job.as_of)
-        partitions[f"events/{unit.source}"][unit.name] = mark
-        folder = job.workspace.partition(f"events/{unit.source}", unit.name, mark)
-        if not is_committed(folder):
-            missing[unit] = folder
+        whole, cut = (
+            unit_fingerprint(job.config, unit, digests, as_of) for as_of in (None, job.as_of)
+        )
+        mark = _stored(job, unit, whole, cut)
+        if mark is None:
+            missing[unit] = (whole, cut)
+        else:
+            partitions[f"events/{unit.source}"][unit.name] = mark
     digests.save()
-    _store_missing(job, missing)
-    return partitions
+    for unit, mark in _store_missing(job, missing, ids).items():
+        partitions[f"events/{unit.source}"][unit.name] = mark
+    return {table: dict(sorted(marks.items())) for table, marks in partitions.items()}
 
 
-def _store_missing(job: Job, missing: dict[SourceUnit, Path]) -> None:
-    """Read, encode and write units a group at a time: one pass over the ids for many units."""
-    ids: dict[str, IdStore] = {}
+def _folder(job: Job, unit: SourceUnit, mark: str) -> Path:
+    return job.workspace.partition(f"events/{unit.source}", unit.name, mark)
 
-    def save_ids() -> None:
-        for store in ids.values():
-            store.save()
 
-    done = 0
-    with CommitBatch(save_ids) as batch, threads() as pool:
-        for group in _groups(missing):
-            rows = pool.each(partial(read_unit, job.config, as_of=job.as_of), list(group))
-            for one in rows:
-                for kind in job.config.entity_columns(one.unit.source).values():
-                    if kind not in ids:
-                        ids[kind] = job.workspace.ids(kind)
+def _stored(job: Job, unit: SourceUnit, whole: str, cut: str) -> str | None:
+    """Fingerprint under which the unit is stored as this night needs it."""
+    folder = _folder(job, unit, whole)
+    if is_committed(folder):
+        if is_closed(unit, job.as_of) or holds_for(read_manifest(folder), job.as_of):
+            return whole
+    return cut if is_committed(_folder(job, unit, cut)) else None
+
+
+def _store_missing(
+    job: Job, missing: dict[SourceUnit, tuple[str, str]], ids: IdStores
+) -> dict[SourceUnit, str]:
+    """Read, encode and write units a group at a time: one pass over the ids for many units.
+
+    Returns:
+        The fingerprint of each. A unit of which no row was left out for the cutoff is what every
+        later night would store.
+    """
+    marks: dict[SourceUnit, str] = {}
+    with CommitBatch(ids.save) as batch, threads() as pool:
+        for group in _groups(list(missing)):
+            rows = pool.each(partial(read_unit, job.config, as_of=job.as_of), group)
             encode_units(job.config, rows, ids)
-            pool.each(partial(_write, batch), list(zip(group.values(), rows, strict=True)))
-            done += len(group)
-            job.reporter.step(done, len(missing), f"{rows[-1].unit.source} {rows[-1].unit.name}")
+            for one in rows:
+                whole, cut = missing[one.unit]
+                marks[one.unit] = whole if one.whole else cut
+            folders = [_folder(job, one.unit, marks[one.unit]) for one in rows]
+            pool.each(partial(_write, batch), list(zip(folders, rows, strict=True)))
+            what = f"{rows[-1].unit.source} {rows[-1].unit.name}"
+            job.reporter.step(len(marks), len(missing), what)
+    return marks
 
 
-def _groups(
-    missing: dict[SourceUnit, Path], size: int = GROUP_BYTES
-) -> Iterator[dict[SourceUnit, Path]]:
+def _groups(units: Sequence[SourceUnit], size: int = GROUP_BYTES) -> Iterator[list[SourceUnit]]:
     """Units in order, together as long as their files are not too large; one at least."""
-    group: dict[SourceUnit, Path] = {}
+    group: list[SourceUnit] = []
     held = 0
-    for unit, folder in missing.items():
+    for unit in units:
         own = sum(path.stat().st_size for path in unit.files)
         if group and held + own > size:
             yield group
-            group, held = {}, 0
-        group[unit] = folder
+            group, held = [], 0
+        group.append(unit)
         held += own
     if group:
         yield group
@@ -198,10 +220,9 @@ def _write(batch: CommitBatch, item: tuple[Path, UnitRows]) -> None:
         facts.update(write_unit(scratch, rows))
 
 
-def _labels(job: Job, partitions: dict[str, dict[str, str]]) -> Known:
+def _labels(job: Job, partitions: dict[str, dict[str, str]], ids: IdStores) -> Known:
     entity_type = job.config.labels.entity
-    ids = job.workspace.ids(entity_type)
-    seen = np.zeros(ids.end, dtype=np.bool_)
+    seen = np.zeros(ids[entity_type].end, dtype=np.bool_)
 
     def mark(item: tuple[Path, list[str]]) -> None:
         path, columns = item
@@ -217,14 +238,13 @@ def _labels(job: Job, partitions: dict[str, dict[str, str]]) -> Known:
             files.append((folder / "events.parquet", columns))
     with threads() as pool:
         pool.each(mark, files)
-    return read_labels(job.config, job.as_of, ids, pl.Series(np.flatnonzero(seen)))
+    return read_labels(job.config, job.as_of, ids[entity_type], pl.Series(np.flatnonzero(seen)))
 
 
-def _entities(job: Job, out: Path) -> list[Known]:
+def _entities(job: Job, out: Path, ids: IdStores) -> list[Known]:
     known = []
     for entity_type in sorted(job.config.entities):
-        ids = job.workspace.ids(entity_type)
-        entities = read_entities(job.config, entity_type, job.as_of, ids)
+        entities = read_entities(job.config, entity_type, job.as_of, ids[entity_type])
         write_parquet(out / "entities" / f"{entity_type}.parquet", entities.table, ENTITIES)
         known.append(entities)
     return known

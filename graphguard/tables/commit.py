@@ -27,7 +27,7 @@ from graphguard.tables.files import (
 )
 
 MANIFEST = "manifest.json"
-VOLATILE = ("seconds", "peak_memory_mb", "host", "committed_at")
+VOLATILE = ("seconds", "daily_seconds", "peak_memory_mb", "host", "committed_at")
 """Manifest entries that may differ between two runs with equal results."""
 MOST_WAITING, LONGEST_WAIT_S = 128, 20.0
 """A batch is flushed at so many folders, or after so many seconds: what a kill may cost."""

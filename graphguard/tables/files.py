@@ -63,12 +63,8 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pl.DataFra
         ArtefactInvalid: The file is torn or altered.
     """
     try:
-        table = pq.read_table(
-            path,
-            columns=None if columns is None else list(columns),
-            page_checksum_verification=True,
-            partitioning=None,
-        )
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read(columns=None if columns is None else list(columns))
     except (OSError, pa.ArrowException) as error:
         raise ArtefactInvalid(path, " ".join(str(error).split())) from error
     frame = pl.from_arrow(table)
@@ -89,13 +85,10 @@ def read_foreign_parquet(
         FileUnreadable: The file is no Parquet or is damaged.
     """
     try:
-        return pq.read_table(
-            path,
-            columns=None if columns is None else list(columns),
-            read_dictionary=list(coded),
-            page_checksum_verification=True,
-            partitioning=None,
-        )
+        with pq.ParquetFile(
+            path, read_dictionary=list(coded), page_checksum_verification=True
+        ) as file:
+            return file.read(columns=None if columns is None else list(columns))
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise FileUnreadable(path, " ".join(str(error).split())[:300]) from error
 

@@ -5,6 +5,7 @@ beyond storage: results never depend on them.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -126,3 +127,21 @@ class IdStore:
         sync_folder(self.folder)
         self._num_segments += 1
         self._unsaved = []
+
+
+class IdStores(dict[str, IdStore]):
+    """Id dictionaries by entity type, each loaded when it is first asked for."""
+
+    def __init__(self, load: Callable[[str], IdStore]) -> None:
+        super().__init__()
+        self._load = load
+
+    def __missing__(self, entity_type: str) -> IdStore:
+        """Load and keep."""
+        self[entity_type] = self._load(entity_type)
+        return self[entity_type]
+
+    def save(self) -> None:
+        """Save the keys that were added to any."""
+        for store in self.values():
+            store.save()

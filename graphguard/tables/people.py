@@ -60,12 +60,12 @@ def read_entities(config: Config, entity_type: str, as_of: date, ids: IdStore) -
     files = find_units(entity_type, settings.path, config.root)[0].files
     intake = read_rows(files, contract, config.root)
     rows = intake.accepted
-    ids.add(rows.get_column(settings.key))
+    codes = ids.codes(rows.get_column(settings.key))
     ids.save()
-    rows = ids.encode(rows, settings.key)
     born = pl.col(settings.born) if settings.born else pl.lit(None, dtype=pl.Int64)
     table = rows.select(
-        pl.col(settings.key).alias("entity"),
+        codes.alias("entity"),
+        pl.col(settings.key).alias("__key"),
         pl.col(TIME).alias("time_us"),
         # A birth at or after the cutoff is not known yet.
         pl.when(born < day_us(as_of)).then(born).alias("born_us"),
@@ -74,7 +74,7 @@ def read_entities(config: Config, entity_type: str, as_of: date, ids: IdStore) -
     )
     # Of several rows with one time the last in the files wins.
     table = table.unique(["entity", "time_us"], keep="last", maintain_order=True)
-    named = ids.decode(table, "entity", "__key").sort("__key", "time_us").drop("__key")
+    named = table.sort("__key", "time_us").drop("__key")
     ENTITIES.validate(named.to_arrow())
     return Known(named, _counts(intake.counts), intake.rejects)
 

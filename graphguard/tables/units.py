@@ -14,7 +14,7 @@ from graphguard.config.values import DAY_US, day_us
 from graphguard.schema import EVENT_TEXT, EVENTS, INTAKE, REJECTS
 from graphguard.tables.commit import read_manifest
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
-from graphguard.tables.ids import IdStore
+from graphguard.tables.ids import IdStores
 from graphguard.tables.intake import SKEW_US, TIME, Intake, RowContract, fixed_point, read_rows
 from graphguard.tables.sources import DigestCache, SourceUnit
 
@@ -42,11 +42,16 @@ def log_contract(config: Config, log: str) -> RowContract:
     )
 
 
-def unit_fingerprint(config: Config, unit: SourceUnit, digests: DigestCache, as_of: date) -> str:
+def unit_fingerprint(
+    config: Config, unit: SourceUnit, digests: DigestCache, as_of: date | None
+) -> str:
     """Name of all that goes into a unit's stored events.
 
-    A daily unit that ended before the cutoff holds the same events for every later night; any
-    other unit depends on the cutoff.
+    Args:
+        config: What to read of its files.
+        unit: The unit.
+        digests: Digests of files.
+        as_of: The cutoff that rows of the unit were left out for; None where none was.
     """
     log = config.logs[unit.source]
     facts: dict[str, Any] = {
@@ -56,7 +61,7 @@ def unit_fingerprint(config: Config, unit: SourceUnit, digests: DigestCache, as_
         "entities": config.entity_columns(unit.source),
         "required": log_contract(config, unit.source).keys,
         "earliest": config.limits.earliest,
-        "cutoff": None if is_closed(unit, as_of) else as_of,
+        "cutoff": as_of,
     }
     return fingerprint(facts)
 
@@ -64,6 +69,15 @@ def unit_fingerprint(config: Config, unit: SourceUnit, digests: DigestCache, as_
 def is_closed(unit: SourceUnit, as_of: date) -> bool:
     """Whether the unit's day, and the clock skew allowed after it, ended before the cutoff."""
     return unit.day is not None and day_us(unit.day) + DAY_US + SKEW_US <= day_us(as_of)
+
+
+def holds_for(facts: dict[str, Any], as_of: date) -> bool:
+    """Whether a unit stored without a cutoff is what a night with this cutoff would store.
+
+    A day's file may hold rows of the first minutes of the next; a night that ends between them and
+    the rest must not have seen them.
+    """
+    return bool(facts["latest_us"] < day_us(as_of))
 
 
 @dataclass
@@ -75,9 +89,15 @@ class UnitRows:
     intake: Intake
     """Accepted rows by time; entity columns are codes until `encode_units`, then indices."""
 
+    @property
+    def whole(self) -> bool:
+        """Whether no row was left out for the cutoff."""
+        return not any(one["not_yet"] for one in self.intake.counts)
+
 
 def read_unit(config: Config, unit: SourceUnit, as_of: date) -> UnitRows:
     """Read a unit's files, check every row, and put the good ones in order of time."""
+    # Of a day that is over, a row from the cutoff on is one from the future on every night alike.
     cutoff = 2**62 if is_closed(unit, as_of) else day_us(as_of)
     contract = replace(log_contract(config, unit.source), cutoff_us=cutoff)
     end = None if unit.day is None else day_us(unit.day) + DAY_US
@@ -87,7 +107,7 @@ def read_unit(config: Config, unit: SourceUnit, as_of: date) -> UnitRows:
     return UnitRows(unit, contract, intake)
 
 
-def encode_units(config: Config, rows: Sequence[UnitRows], ids: dict[str, IdStore]) -> None:
+def encode_units(config: Config, rows: Sequence[UnitRows], ids: IdStores) -> None:
     """Replace the codes of entity columns by storage indices, in place, for many units at once.
 
     Args:
@@ -119,7 +139,8 @@ def write_unit(folder: Path, rows: UnitRows) -> dict[str, Any]:
     """Write events.parquet, and rejects.parquet where there are some, of one unit into `folder`.
 
     Returns:
-        Facts for the manifest: rows, first_us, last_us; and `intake`, what became of each file.
+        Facts for the manifest: rows, first_us, last_us; latest_us, of rejected rows too; and
+        `intake`, what became of each file.
     """
     contract, events = rows.contract, rows.intake.accepted
     words = [EVENT_TEXT] if contract.text else []
@@ -137,11 +158,14 @@ def write_unit(folder: Path, rows: UnitRows) -> dict[str, Any]:
     if rows.intake.rejects.height:
         write_parquet(folder / "rejects.parquet", rows.intake.rejects, REJECTS)
     times = events.get_column(TIME)
+    late = rows.intake.rejects.get_column("time_us").max()
+    last = int(times[-1]) if events.height else 0
     return {
         "rows": events.height,
         "intake": rows.intake.counts,
         "first_us": int(times[0]) if events.height else 0,
-        "last_us": int(times[-1]) if events.height else 0,
+        "last_us": last,
+        "latest_us": last if late is None else max(last, int(str(late))),
     }
 
 
