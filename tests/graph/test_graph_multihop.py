@@ -1,5 +1,8 @@
 """Aggregates over walks: equal to their definition, blind to the future, the same in any memory."""
 
+import subprocess
+import sys
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,6 +11,7 @@ from hypothesis import strategies as st
 
 from graphguard.errors import DegreesLookAhead, MemoryBudgetTooSmall
 from graphguard.graph import window_edges
+from graphguard.graph.array_files import read_columns
 from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.metapaths import Hop, Metapath, metapaths
@@ -240,10 +244,17 @@ def test_no_byte_depends_on_memory_threads_or_the_order_of_the_input_file(
 ):
     graph, bad = larger
     monkeypatch.setattr(window_edges, "LONGEST", 100)
-    names = tuple("abcdefg")
+    names, blocks, number_of_run = tuple("abcdefg"), set(), 0
+
+    def read(matrix, first, last):
+        blocks.add((number_of_run, first, last))
+        return read_columns(matrix, first, last)
+
+    monkeypatch.setattr("graphguard.graph.multihop.read_columns", read)
 
     def bytes_of(number, rules, chunk=None, order="columns"):
-        out = tmp_path / str(number)
+        nonlocal number_of_run
+        out, number_of_run = tmp_path / str(number), number
         held = np.load(tmp_path / f"{order}.npy", mmap_mode="r", allow_pickle=False)
         if chunk:
             monkeypatch.setattr(window_edges, "ROWS_AT_ONCE", chunk)
@@ -251,12 +262,14 @@ def test_no_byte_depends_on_memory_threads_or_the_order_of_the_input_file(
         return {path.name: path.read_bytes() for path in out.iterdir()}
 
     whole = bytes_of(0, RULES)
-    # Three columns at once instead of seven, and chunks of 17 rows.
-    small = Propagation(ANCHOR, WINDOW, memory_bytes=2_250_000, threads=1)
+    # Three columns at once instead of seven on the longest paths, and chunks of 17 rows.
+    small = Propagation(ANCHOR, WINDOW, memory_bytes=2_205_000, threads=1)
     assert len(whole) == len(PATHS) + 1
     assert bytes_of(1, small, chunk=17) == whole
     assert bytes_of(2, Propagation(ANCHOR, WINDOW, threads=3), chunk=64) == whole
     assert bytes_of(3, small, order="rows") == whole
+    assert (0, 0, 7) in blocks
+    assert {(1, 0, 3), (1, 3, 6), (1, 6, 7)} < blocks
 
 
 def test_numbering_the_nodes_otherwise_changes_nothing_but_the_last_bits(larger, tmp_path):
@@ -373,3 +386,64 @@ def test_metapaths_are_all_walks_of_types_up_to_the_number_of_hops():
     ]
     with pytest.raises(ValueError, match="'uses' ends at device, but 'follows' starts at user"):
         Metapath((Hop(USES, True), Hop(FOLLOWS, True)))
+
+
+CHILD = """
+import sys
+from pathlib import Path
+import numpy as np
+from graphguard.graph.hetero import HeteroGraph
+from graphguard.graph.metapaths import metapaths
+from graphguard.graph.multihop import NodeValues, Propagation, propagate
+
+folder, budget = Path(sys.argv[1]), int(sys.argv[2])
+# The first product loads libraries and starts threads; that is not the aggregates' memory.
+(folder / "first").mkdir()
+small = HeteroGraph.open(folder / "small")
+path = metapaths(small.edge_types, "user", 2)[-1]
+one = NodeValues(("x",), np.ones((small.num_nodes["user"], 1)))
+propagate(small, {"user": one}, [path], Propagation(60, 40, threads=1), folder / "first")
+
+graph = HeteroGraph.open(folder / "graph")
+values = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
+bad = np.full(len(values), 2**62)
+held = NodeValues(tuple(map(str, range(values.shape[1]))), values, bad)
+def memory(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))
+
+before = memory("VmRSS")
+Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+rules = Propagation(60, 40, memory_bytes=budget, threads=1)
+propagate(graph, {"user": held}, [path], rules, folder / "out")
+grown = memory("VmHWM") - before
+sys.stdout.write(str(grown * 1024))
+"""
+SLACK = 24 << 20
+"""What allocator and page tables may take beyond the budget."""
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_peak_memory_stays_within_the_budget_where_values_are_larger(tmp_path, order):
+    draw = np.random.default_rng(2)
+    users, devices, columns, budget = 60_000, 20_000, 300, 24 << 20
+    uses = draw.integers([0, 0, 20], [users, devices, 60], (200_000, 3))
+    sizes = {"user": users, "device": devices}
+    build(tmp_path / "small", {USES: [(0, 0, 30), (1, 0, 30)]}, {"user": 2, "device": 1})
+    graph = build(tmp_path / "graph", {USES: uses}, sizes)
+    values = draw.random((users, columns), dtype=np.float32)
+    np.save(tmp_path / "values.npy", np.asarray(values, order=order))
+    assert values.nbytes > 2.5 * budget
+
+    command = [sys.executable, "-c", CHILD, str(tmp_path), str(budget)]
+    ended = subprocess.run(command, check=True, capture_output=True, text=True)
+
+    assert int(ended.stdout) < budget + SLACK
+    some = [0, 150, 299]
+    names = tuple(str(number) for number in some)
+    bad = np.full(users, NEVER)
+    again = run(graph, {"user": NodeValues(names, values[:, some], bad)}, [SHARED], tmp_path / "b")
+    made = np.load(tmp_path / "out" / f"{SHARED.name}.npy", mmap_mode="r", allow_pickle=False)
+    listed = read_json(tmp_path / "out" / "columns.json")[SHARED.name]
+    for name, column in again.items():
+        assert column.tobytes() == np.array(made[:, listed.index(name)]).tobytes()
