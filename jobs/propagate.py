@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from graphguard.config.sections import Config
@@ -22,7 +23,7 @@ from graphguard.graph.metapaths import metapaths
 from graphguard.graph.multihop import NodeValues, Propagation, propagate
 from graphguard.graph.propagate import NEVER
 from graphguard.tables.commit import committing
-from graphguard.tables.files import read_parquet
+from graphguard.tables.files import parquet_writer, read_parquet
 from graphguard.tables.people import bad_spans
 from graphguard.tables.workspace import Run
 
@@ -62,8 +63,9 @@ def propagate_run(run: Run, config: Config, hops: int, out: Path) -> str:
         values = _matrix(features, names, (graph, target), Path(scratch) / "values.npy")
         held = NodeValues(names, values, _bad_since(run, graph, target, anchor_us))
         made = propagate(graph, {target: held}, paths, rules, aside)
-        keys = pl.Series("key", graph.keys(target)[:], pl.String)
-        keys.to_frame().write_parquet(aside / "keys.parquet")
+        keys = pa.table({"key": pa.array(graph.keys(target)[:], pa.string())})
+        with parquet_writer(aside / "keys.parquet", keys.schema) as writer:
+            writer.write_table(keys)
         facts["rows"] = graph.num_nodes[target]
         facts["columns"] = sum(map(len, made.values()))
     return f"{out}: {facts['rows']} rows, {facts['columns']} columns of {len(made)} metapaths"

@@ -90,7 +90,7 @@ def metapaths(edge_types: Sequence[EdgeType], start: str, hops: int) -> list[Met
     ['user-uses-device', 'user-uses-device-rev_uses-user']
     """
     steps = [Hop(name, forward) for name in edge_types for forward in (True, False)]
-    layer = [(step,) for step in steps if step.start == start]
+    layer: list[tuple[Hop, ...]] = [(step,) for step in steps if step.start == start]
     found = list(layer)
     for _ in range(hops - 1):
         layer = [(*path, step) for path in layer for step in steps if path[-1].end == step.start]
