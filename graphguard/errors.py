@@ -197,6 +197,29 @@ class WorkspaceBusy(TransientError):
         super().__init__(f"{path} is locked by {holder}; wait for it or try again later")
 
 
+class MemoryBudgetTooSmall(ConfigError):
+    """One column, or one node's walks, do not fit the memory that the config allows."""
+
+    def __init__(self, what: str, needed: int, budget: int) -> None:
+        self.what, self.needed, self.budget = what, needed, budget
+        super().__init__(
+            f"{what} needs {-(-needed // 2**20)} MB, but graph.memory_budget is "
+            f"{budget // 2**20} MB; raise it, or lower graph.hubs"
+        )
+
+
+class DegreesLookAhead(DataError):
+    """True degrees of capped nodes are asked for at an anchor that the graph reaches past."""
+
+    def __init__(self, relation: str, later: int, capped: int) -> None:
+        self.relation, self.later, self.capped = relation, later, capped
+        super().__init__(
+            f"{relation}: {later} edges come at or after the anchor, and the true degrees of "
+            f"{capped} capped nodes count such edges too; build the graph as of the anchor, or "
+            f"set true_degrees=False"
+        )
+
+
 class NotCommitted(GraphGuardError):
     """A stage's output is asked for before the stage has committed it."""
 

@@ -150,6 +150,17 @@ def explain(
         commands.show_explanation(opened.explain(user), as_json=as_json)
 
 
+@app.command()
+def propagate(
+    out: Annotated[Path, typer.Option(help="Folder to make.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    run: Annotated[Path | None, typer.Option(help="Run or workspace folder.")] = None,
+    hops: Annotated[int, typer.Option(min=1, max=6, help="Most steps of a metapath.")] = 2,
+) -> None:
+    """Write what lies around every user, some hops away, as matrices to be mapped."""
+    print_line(commands.propagate(load_config(config), run, hops, out))
+
+
 @contextlib.contextmanager
 def _opened(config: Path, run: Path | None) -> Iterator[Any]:
     from graphguard.investigate.run import open_run

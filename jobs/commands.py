@@ -130,6 +130,14 @@ def check_incremental(config: Config, nights: int) -> str:
     return str(prove_incremental(config, as_of, nights, lambda one: run_night(Night(one))))
 
 
+def propagate(config: Config, run: Path | None, hops: int, out: Path) -> str:
+    """Write multi-hop aggregates of a run, the workspace's current one where none is named."""
+    from graphguard.jobs.propagate import propagate_run
+    from graphguard.tables.workspace import find_run
+
+    return propagate_run(find_run(run or config.workspace_folder), config, hops, out)
+
+
 def list_runs(config: Config, *, as_json: bool) -> None:
     """Print the runs of the config's workspace, newest day last."""
     workspace = Workspace(config.workspace_folder)

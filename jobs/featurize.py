@@ -133,7 +133,7 @@ def _inputs(job: Job, name: str, anchor: date | None) -> dict[str, Any]:
         "labels": _known_before(read_parquet(job.run.file("ingest", "labels.parquet")), until),
         "entities": _entities_mark(job, until),
         "themes": config.features,
-        "graph": config.graph.model_dump(mode="json"),
+        "graph": config.graph.model_dump(mode="json", exclude={"memory_budget"}),
         "logs": {log: config.logs[log].model_dump(exclude={"path"}) for log in config.logs},
         "training": [config.training.target, config.training.anchor],
     }

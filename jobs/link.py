@@ -116,6 +116,6 @@ def _inputs(job: Job, anchor: date) -> dict[str, Any]:
         "rings": config.rings.model_dump(
             mode="json", include={"traces", "shared", "windows", "max_burst", "max_sharers"}
         ),
-        "graph": config.graph.model_dump(mode="json"),
+        "graph": config.graph.model_dump(mode="json", exclude={"memory_budget"}),
         "seed": config.training.seed,
     }

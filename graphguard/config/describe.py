@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from graphguard.config.sections import Config
-from graphguard.config.values import Duration
+from graphguard.config.values import Duration, Size
 from graphguard.errors import ConfigError
 
 BEGIN, END = "<!-- settings: made by `graphguard settings --write` -->", "<!-- end of settings -->"
@@ -100,6 +100,7 @@ def _kind(kind: Any) -> str:
         bool: "true or false",
         Path: "path",
         Duration: "duration",
+        Size: "size",
     }
     return plain.get(kind, "day" if getattr(kind, "__name__", "") == "date" else str(kind))
 

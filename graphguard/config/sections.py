@@ -8,7 +8,15 @@ from pydantic import Field, field_validator, model_validator
 
 from graphguard.config.policy import PolicyConfig
 from graphguard.config.training import TrainingConfig
-from graphguard.config.values import AsOf, Duration, DurationSetting, Section, parse_duration
+from graphguard.config.values import (
+    AsOf,
+    Duration,
+    DurationSetting,
+    Section,
+    SizeSetting,
+    parse_duration,
+    parse_size,
+)
 
 
 class LogConfig(Section):
@@ -79,6 +87,8 @@ class GraphConfig(Section):
     """The edge types."""
     hubs: dict[str, int] = {}
     """Largest number of edges kept for one node, by node type; above it a seeded sample stays."""
+    memory_budget: SizeSetting = parse_size("2GB")
+    """Memory that multi-hop aggregates may take beyond the process; it changes no bit of them."""
 
     @field_validator("window")
     @classmethod

@@ -1,4 +1,4 @@
-"""Kinds of value that settings share: sections, durations and as-of days."""
+"""Kinds of value that settings share: sections, durations, sizes and as-of days."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Pl
 
 MICROS = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": 86_400_000_000}
 DAY_US = MICROS["d"]
+BYTES = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
 
 
 class Section(BaseModel):
@@ -63,6 +64,48 @@ def parse_duration(value: object) -> Duration:
 DurationSetting = Annotated[
     Duration, PlainValidator(parse_duration), PlainSerializer(str, return_type=str)
 ]
+
+
+class Size:
+    """An amount of memory such as `512MB` or `2GB`, in powers of 1024; equal to its bytes.
+
+    >>> parse_size("2GB").bytes
+    2147483648
+    >>> str(parse_size("512 MB"))
+    '512 MB'
+    """
+
+    __slots__ = ("bytes", "text")
+
+    def __init__(self, text: str, size: int) -> None:
+        self.text, self.bytes = text, size
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"Size('{self.text}')"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Size) and other.bytes == self.bytes
+
+    def __hash__(self) -> int:
+        return hash(self.bytes)
+
+
+def parse_size(value: object) -> Size:
+    """Read a size; raises ValueError where `value` is no number above 0 with a unit."""
+    if isinstance(value, Size):
+        return value
+    text = value.strip() if isinstance(value, str) else ""
+    match = re.fullmatch(r"(\d+)\s*(KB|MB|GB|TB)", text)
+    if match is None or not int(match[1]):
+        message = f"must be a size like 512MB or 2GB, got {value!r}"
+        raise ValueError(message)
+    return Size(text, int(match[1]) * BYTES[match[2]])
+
+
+SizeSetting = Annotated[Size, PlainValidator(parse_size), PlainSerializer(str, return_type=str)]
 
 
 def parse_as_of(value: object) -> date:

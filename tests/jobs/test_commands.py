@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import polars as pl
 import pytest
 import yaml
@@ -10,9 +11,13 @@ from typer.testing import CliRunner
 import graphguard
 from graphguard.checks.plan import DoesNotFit, plan
 from graphguard.config.load import load_config
+from graphguard.config.values import day_us
 from graphguard.errors import BadSetting, ConfigError, FileUnreadable, NoRun, UnknownEntity
 from graphguard.jobs.cli import app
 from graphguard.jobs.nightly import Night, run_night
+from graphguard.tables.files import read_json
+
+USES = ("user", "uses", "device")
 
 
 def call(*words):
@@ -131,3 +136,44 @@ def test_a_small_file_that_declares_far_too_many_rows_is_refused(
     assert (bomb / "part.parquet").stat().st_size < 5_000_000
     with pytest.raises(FileUnreadable, match="it declares 3,000,000 rows of 336 bytes"):
         plan(spoiled)
+
+
+def test_propagate_writes_what_lies_around_every_user_of_a_run(night, config_path, tmp_path):
+    config, run = night
+    out = tmp_path / "around"
+
+    told = call("propagate", "--config", config_path, "--out", out)
+
+    keys = pl.read_parquet(out / "keys.parquet").get_column("key")
+    columns = read_json(out / "columns.json")
+    assert f"{keys.len()} rows" in told
+    path = "user-uses-device-rev_uses-user"
+    matrix = np.load(out / f"{path}.npy", mmap_mode="r", allow_pickle=False)
+    assert matrix.shape == (keys.len(), len(columns[path]))
+    assert read_json(out / "manifest.json")["columns"] == sum(map(len, columns.values()))
+    # The largest number of events among those who share a device, counted by hand.
+    (partition,) = (
+        folder
+        for name, folder in run.partitions("featurize", "features/user").items()
+        if name == f"anchor={config.as_of}"
+    )
+    own = pl.read_parquet(partition / "features.parquet")
+    graph = graphguard.open_run(run.folder).graph()
+    since = day_us(config.as_of) - config.graph.window.us
+    out_side, in_side = graph.out(USES), graph.into(USES)
+    events = dict(zip(own["key"], own["all.num_events"], strict=True))
+    made = matrix[:, columns[path].index(f"{path}.max.all.num_events")]
+    met = 0
+    for user in range(keys.len()):
+        low, high = out_side.indptr[user : user + 2]
+        devices = out_side.neighbor[low:high][out_side.time_us[low:high] >= since]
+        others = set()
+        for device in devices.tolist():
+            low, high = in_side.indptr[device : device + 2]
+            others |= set(in_side.neighbor[low:high][in_side.time_us[low:high] >= since].tolist())
+        found = [events[keys[other]] for other in sorted(others - {user}) if keys[other] in events]
+        assert made[user] == max(found) if found else np.isnan(made[user])
+        met += len(found)
+    assert met > 100
+    with pytest.raises(ConfigError, match="exists; name another folder with --out"):
+        call("propagate", "--config", config_path, "--out", out)
