@@ -6,6 +6,7 @@ import polars as pl
 from graphguard.config.sections import EdgeConfig, LogConfig
 from graphguard.config.values import DAY_US
 from graphguard.tables.engine import Engine, Frame, PolarsEngine
+from graphguard.tables.whole import quotient
 
 DAYS_PACKED = 1 << 17
 """Days since 1970 that one packed key has room for: until the year 2328."""
@@ -98,12 +99,3 @@ def packable(sizes: tuple[int, int]) -> bool:
     (True, False)
     """
     return min(sizes) > 0 and sizes[0] * sizes[1] * DAYS_PACKED < 2**63
-
-
-def quotient(value: nw.Expr, divisor: int) -> nw.Expr:
-    """Floor of an int64 divided by a positive integer, exactly, where it is below 2^51 in size.
-
-    Some engines divide integers as floating-point numbers; a multiple of the divisor so divided
-    lies within a half of the true quotient, whatever the size of the value.
-    """
-    return ((value - value % divisor) / divisor).round().cast(nw.Int64)

@@ -119,6 +119,7 @@ def open_engine(config: Config) -> Engine:
     try:
         from graphguard.tables.spark_engine import SparkEngine
     except ImportError as error:
-        raise MissingExtra("engine 'spark'", "spark") from error
+        feature, extra = "engine 'spark'", "spark"
+        raise MissingExtra(feature, extra) from error
     scratch = config.spark.scratch or config.workspace / "scratch"
     return SparkEngine(config.spark, (config.root / scratch).resolve())

@@ -20,6 +20,7 @@ import pyspark
 from graphguard.errors import EngineUnreachable
 
 HOST = "127.0.0.1"
+PLACE = "a cluster on this machine"
 START_S = 60.0
 SCALA = "2.13"
 """What every Spark 4 is built with."""
@@ -45,7 +46,8 @@ class SparkCluster:
         self.workers: list[subprocess.Popen[bytes]] = []
         self.master = ""
         if shutil.which("java") is None:
-            raise EngineUnreachable("local cluster", "no `java` on the path, Java 17 is needed")
+            reason = "no `java` on the path, Java 17 is needed"
+            raise EngineUnreachable(PLACE, reason)
         try:
             self._masters.append(self._start("master.Master", "master", "--webui-port", "0"))
             log = self._awaited("master", r"Starting Spark master at (spark://\S+)")
@@ -118,4 +120,5 @@ class SparkCluster:
             if found:
                 return found
             time.sleep(0.1)
-        raise EngineUnreachable("local cluster", f"{log} is not up after {START_S:.0f} s: {path}")
+        reason = f"{log} is not up after {START_S:.0f} s, see {path}"
+        raise EngineUnreachable(PLACE, reason)

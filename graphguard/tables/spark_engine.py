@@ -16,7 +16,6 @@ import narwhals as nw
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -72,7 +71,8 @@ class SparkEngine:
 
     def scan(self, files: Sequence[Path]) -> Frame:
         """Open Parquet files as one table; the executors read them."""
-        return nw.from_native(self._session.read.parquet(*map(str, files)))
+        read: Frame = nw.from_native(self._session.read.parquet(*map(str, files)))
+        return read
 
     def table(self, frame: pl.DataFrame) -> Frame:
         """Store a table of this process for the executors to read."""
@@ -104,10 +104,12 @@ class SparkEngine:
         native: DataFrame = frame.with_columns(
             (nw.col(how.by) % how.buckets).alias("__bucket")
         ).to_native()
-        made = native.groupBy("__bucket").applyInArrow(
-            _on_rows(kernel, how.schema), from_arrow_schema(how.schema)
+        made: Frame = nw.from_native(
+            native.groupBy("__bucket").applyInArrow(
+                _on_rows(kernel, how.schema), from_arrow_schema(how.schema)
+            )
         )
-        return nw.from_native(made)
+        return made
 
     def close(self) -> None:
         """Stop the session and remove the scratch folder."""
