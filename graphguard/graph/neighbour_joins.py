@@ -14,6 +14,9 @@ from graphguard.schema import FIXED_POINT
 from graphguard.tables.engine import Engine, Frame
 from graphguard.tables.whole import WIDE, quotient
 
+WEIGHT = 1 << 30
+"""Weights are summed as round(weight * WEIGHT)."""
+
 
 def neighbour_table(
     engine: Engine, edges: Frame, rows: Frame, values: Sequence[str], span_us: tuple[int, int]
@@ -53,9 +56,8 @@ def neighbour_table(
     # Read twice, for the objects and for what is left of them without the user's own part.
     mine = engine.hold(own)
     parts = ["days", "bad", *(f"{part}_{name}" for name in values for part in ("sum", "seen"))]
-    totals = mine.group_by("object").agg(
-        *(nw.col(part).sum().alias(f"all_{part}") for part in parts)
-    )
+    sums = (nw.col(part).sum().alias(f"all_{part}") for part in parts)
+    totals = mine.group_by("object").agg(*sums)
     others = mine.join(totals, on="object", how="inner").select(
         "user", *((nw.col(f"all_{part}") - nw.col(part)).alias(part) for part in parts)
     )
@@ -69,7 +71,7 @@ def _days_with(name: str) -> nw.Expr:
 def _by_user(others: Frame, values: Sequence[str]) -> Frame:
     """Weighted means over a user's objects, from the touches of others on each."""
     there = nw.col("days") > 0
-    weight = (1.0 / (nw.col("days").cast(nw.Float64) + 2.0).log()) * float(FIXED_POINT)
+    weight = (1.0 / (nw.col("days").cast(nw.Float64) + 2.0).log()) * float(WEIGHT)
     weighed = others.with_columns(
         weight=nw.when(there).then(weight).otherwise(nw.lit(0.0)).round().cast(nw.Int64)
     )
