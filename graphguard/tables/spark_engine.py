@@ -29,6 +29,8 @@ STANDING = {
     "spark.sql.ansi.enabled": "true",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "ERROR",
     # A lost executor is replaced, and its tasks run again, this often before the job gives up.
     "spark.task.maxFailures": "8",
     "spark.sql.parquet.compression.codec": "zstd",
