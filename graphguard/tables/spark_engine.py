@@ -106,6 +106,9 @@ class SparkEngine:
         native: DataFrame = frame.with_columns(
             (nw.col(how.by) % how.buckets).alias("__bucket")
         ).to_native()
+        # Asked for by number: Spark joins small parts into one, but the work of a kernel does not
+        # follow the bytes it is given.
+        native = native.repartition(how.buckets, "__bucket")
         made: Frame = nw.from_native(
             native.groupBy("__bucket").applyInArrow(
                 _on_rows(kernel, how.schema), from_arrow_schema(how.schema)

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from functools import partial
 from pathlib import Path
 
 import narwhals as nw
@@ -13,7 +12,7 @@ import pyarrow as pa
 from graphguard.config.sections import EdgeConfig, LogConfig
 from graphguard.graph.contraction import component_labels
 from graphguard.tables.edges import daily_edges
-from graphguard.tables.engine import Bucketed
+from graphguard.tables.engine import Bucketed, Kernel
 
 DAY = 86_400_000_000
 EVENTS, BUCKETS = 20_000, 6
@@ -22,11 +21,17 @@ LOG = LogConfig(path="x", time="ts")
 SCHEMA = pa.schema([(name, pa.int64()) for name in ("user", "post", "time_us")])
 
 
-def slow_copy(rows: pa.Table, marks: Path) -> pa.Table:
+def slow_copy(marks: Path) -> Kernel:
     """A kernel that leaves a mark when it begins and takes its time."""
-    (marks / f"{time.time_ns()}").touch()
-    time.sleep(2.0)
-    return rows.select(SCHEMA.names)
+    columns = SCHEMA.names
+
+    # Inside a function it travels by value: the workers cannot import a test.
+    def copy(rows: pa.Table) -> pa.Table:
+        (marks / f"{time.time_ns()}").touch()
+        time.sleep(2.0)
+        return rows.select(columns)
+
+    return copy
 
 
 def wait_for(marks: Path, count: int) -> None:
@@ -46,7 +51,7 @@ def test_a_killed_worker_changes_no_table(cluster, spark, polars, tmp_path):
         }
     )
     how = Bucketed("user", BUCKETS, SCHEMA)
-    kernel = partial(slow_copy, marks=tmp_path)
+    kernel = slow_copy(tmp_path)
     killed_at: list[float] = []
 
     def kill() -> None:
