@@ -7,6 +7,7 @@ number in fixed point (2^-20). Real arithmetic happens only on one row's finishe
 import narwhals as nw
 
 from graphguard.schema import FIXED_POINT
+from graphguard.tables.whole import WIDE
 
 
 def fixed(value: nw.Expr) -> nw.Expr:
@@ -40,12 +41,28 @@ def mean_fixed(value: nw.Expr) -> nw.Expr:
 
 
 def spread_fixed(value: nw.Expr) -> nw.Expr:
-    """Standard deviation of a fixed-point column (population), from exact integer moments."""
-    wide = value.cast(nw.Int128)
+    """Standard deviation of a fixed-point column (population), from exact integer moments.
+
+    Exact for two million events a row and values up to 2^62.
+    """
+    fine = value % FIXED_POINT
+    # A multiple of 2^20 below 2^63 has few enough digits to be divided as a real number.
+    whole = ((value - fine) / FIXED_POINT).cast(nw.Int64)
+    wide, narrow = whole.cast(WIDE), fine.cast(WIDE)
     count = value.count()
-    # n * sum(v^2) - (sum v)^2 is exact: no cancellation of large real numbers.
-    moment = count.cast(nw.Int128) * (wide * wide).sum() - wide.sum() * wide.sum()
-    return moment.cast(nw.Float64).sqrt() / count / FIXED_POINT
+    moments = (
+        _moment(wide, wide, count) * float(FIXED_POINT**2)
+        + _moment(wide, narrow, count) * float(2 * FIXED_POINT)
+        + _moment(narrow, narrow, count)
+    )
+    variance = nw.when(moments > 0).then(moments).otherwise(nw.lit(0.0))
+    return variance.sqrt() / count / FIXED_POINT
+
+
+def _moment(one: nw.Expr, other: nw.Expr, count: nw.Expr) -> nw.Expr:
+    """Number of rows times sum of products, less product of sums: no cancellation of reals."""
+    exact = count.cast(WIDE) * (one * other).sum() - one.sum() * other.sum()
+    return exact.cast(nw.Float64)
 
 
 def entropy_bits(tally: nw.Expr) -> nw.Expr:
@@ -54,8 +71,9 @@ def entropy_bits(tally: nw.Expr) -> nw.Expr:
     Args:
         tally: Of each event, how many events of its row have its value; null counts for nothing.
     """
-    known = tally.count().cast(nw.Float64)
-    return known.log(2) - real(fixed(tally.cast(nw.Float64).log(2)).sum()) / known
+    known = tally.count().cast(nw.Int64)
+    whole = known * fixed(known.cast(nw.Float64).log(2))
+    return real(whole - fixed(tally.cast(nw.Float64).log(2)).sum()) / known
 
 
 def log1p(value: nw.Expr) -> nw.Expr:

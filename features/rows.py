@@ -5,6 +5,7 @@ what others had done to the object before (`features/history.py`).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import narwhals as nw
 import numpy as np
@@ -17,6 +18,7 @@ from graphguard.features.history import ObjectHistory, Touches
 from graphguard.features.texts import measure_texts, same_text
 
 Ints = NDArray[np.int64]
+Frame = nw.LazyFrame[Any]
 HOUR_US = 3_600_000_000
 SECOND_US = 1_000_000
 
@@ -146,11 +148,31 @@ def tick_us(window_us: int) -> int:
     return tick
 
 
-def event_rows(frame: pl.DataFrame, window_us: int) -> nw.LazyFrame[pl.LazyFrame]:
+def acts_of_rows(events: Frame, actor: str, rows: Frame, window_us: int) -> Frame:
+    """The relational form of `Acts.frame`, for events that no one process holds.
+
+    Args:
+        events: EVENTS of one log with times.
+        actor: Column of the log that holds the rows' entity.
+        rows: `entity`, `anchor_us` and `row`, one row per entity.
+        window_us: Length of the window.
+
+    Returns:
+        Columns `row`, `time_us`, `age_us` of the events that rows count, in no order.
+    """
+    acts = events.select(nw.col(actor).alias("entity"), "time_us")
+    age = nw.col("anchor_us") - nw.col("time_us")
+    seen = acts.join(rows, on="entity", how="inner").with_columns(age_us=age)
+    inside = (nw.col("age_us") > 0) & (nw.col("age_us") <= window_us)
+    return seen.filter(inside).select("row", "time_us", "age_us")
+
+
+def event_rows(lazy: Frame, window_us: int) -> Frame:
     """Add the time columns that activity and timing share.
 
     Args:
-        frame: Columns `row`, `time_us`, `age_us`.
+        lazy: Columns `row`, `time_us`, `age_us`. On one machine windows are found sooner in a
+            frame sorted by row and time; the result is the same in any order.
         window_us: Length of the window.
 
     Returns:
@@ -159,8 +181,6 @@ def event_rows(frame: pl.DataFrame, window_us: int) -> nw.LazyFrame[pl.LazyFrame
         tallies of each within the row.
     """
     time = nw.col("time_us")
-    # Sorting first makes the window functions below run on sorted groups.
-    lazy: nw.LazyFrame[pl.LazyFrame] = nw.from_native(frame.sort("row", "time_us").lazy())
     with_gaps = lazy.with_columns(
         day=time // DAY_US,
         hour=(time // HOUR_US) % 24,
@@ -180,7 +200,7 @@ def event_rows(frame: pl.DataFrame, window_us: int) -> nw.LazyFrame[pl.LazyFrame
     )
 
 
-def object_rows(acts: Acts, column: str) -> nw.LazyFrame[pl.LazyFrame]:
+def object_rows(acts: Acts, column: str) -> Frame:
     """Add what a row's user and others did to the object in `column`.
 
     Returns:
@@ -206,9 +226,7 @@ def object_rows(acts: Acts, column: str) -> nw.LazyFrame[pl.LazyFrame]:
         pl.Series("step_from_us", ObjectHistory(anywhere).own_previous_us()),
     )
     since = acts.windows.anchor_us[acts.row] - acts.windows.window_us // 4
-    lazy: nw.LazyFrame[pl.LazyFrame] = nw.from_native(
-        frame.with_columns(pl.Series("quarter_us", since)).lazy()
-    )
+    lazy: Frame = nw.from_native(frame.with_columns(pl.Series("quarter_us", since)).lazy())
     there = nw.col("earlier_events") > 0
     returns, steps = nw.col("own_previous_us") >= 0, nw.col("step_from_us") >= 0
     return lazy.with_columns(
@@ -222,20 +240,18 @@ def object_rows(acts: Acts, column: str) -> nw.LazyFrame[pl.LazyFrame]:
     )
 
 
-def numeric_rows(acts: Acts, column: str) -> nw.LazyFrame[pl.LazyFrame]:
+def numeric_rows(acts: Acts, column: str) -> Frame:
     """The values of a numeric column: `row`, `value`, `value_tally`, `is_last`; no nulls."""
     acts = acts.with_known(column)
     value = acts.events.get_column(column).gather(acts.asked)
-    lazy: nw.LazyFrame[pl.LazyFrame] = nw.from_native(
-        acts.frame().with_columns(value.alias("value")).lazy()
-    )
+    lazy: Frame = nw.from_native(acts.frame().with_columns(value.alias("value")).lazy())
     return lazy.with_columns(
         value_tally=tally("row", "value"),
         is_last=nw.col("age_us") == nw.col("age_us").min().over("row"),
     )
 
 
-def deviation_rows(acts: Acts, column: str, target: str) -> nw.LazyFrame[pl.LazyFrame]:
+def deviation_rows(acts: Acts, column: str, target: str) -> Frame:
     """Values minus the object's mean by others before: `row`, `deviation` (fixed point)."""
     acts = acts.with_known(column).with_known(target)
     value = acts.events.get_column(column).to_numpy()
@@ -245,11 +261,11 @@ def deviation_rows(acts: Acts, column: str, target: str) -> nw.LazyFrame[pl.Lazy
     usual = sums // np.maximum(count, 1)
     deviation = pl.Series("deviation", value[acts.asked] - usual)
     frame = acts.frame().with_columns(deviation).filter(pl.Series(count > 0))
-    lazy: nw.LazyFrame[pl.LazyFrame] = nw.from_native(frame.lazy())
+    lazy: Frame = nw.from_native(frame.lazy())
     return lazy
 
 
-def category_rows(acts: Acts, column: str) -> nw.LazyFrame[pl.LazyFrame]:
+def category_rows(acts: Acts, column: str) -> Frame:
     """The categories of a column: `row`, `category`, `category_tally`, `is_last`, `rarity`.
 
     `rarity` is log2((2 + others' events before) / (1 + those with the category)), fixed point.
@@ -261,7 +277,7 @@ def category_rows(acts: Acts, column: str) -> nw.LazyFrame[pl.LazyFrame]:
         pl.Series("alike", ObjectHistory(acts.touches(code)).num_events()),
         pl.Series("others", ObjectHistory(acts.touches(np.zeros_like(code))).num_events()),
     )
-    lazy: nw.LazyFrame[pl.LazyFrame] = nw.from_native(frame.lazy())
+    lazy: Frame = nw.from_native(frame.lazy())
     odds = (nw.col("others").cast(nw.Float64) + 2) / (nw.col("alike").cast(nw.Float64) + 1)
     return lazy.with_columns(
         rarity=fixed(odds.log(2)),
@@ -270,7 +286,7 @@ def category_rows(acts: Acts, column: str) -> nw.LazyFrame[pl.LazyFrame]:
     )
 
 
-def text_rows(acts: Acts, column: str) -> nw.LazyFrame[pl.LazyFrame]:
+def text_rows(acts: Acts, column: str) -> Frame:
     """The texts of a column, measured: `row`, `text_code`, `copied_users` and the measures."""
     acts = acts.with_known(column)
     text = acts.events.get_column(column)
@@ -281,5 +297,5 @@ def text_rows(acts: Acts, column: str) -> nw.LazyFrame[pl.LazyFrame]:
         pl.Series("copied_users", history.num_users()),
     )
     measures = measure_texts(text.gather(acts.asked))
-    lazy: nw.LazyFrame[pl.LazyFrame] = nw.from_native(frame.hstack(measures).lazy())
+    lazy: Frame = nw.from_native(frame.hstack(measures).lazy())
     return lazy

@@ -18,10 +18,9 @@ from graphguard.features import profiles, rows
 from graphguard.features.catalogue import COUNTS, Block, Source, blocks
 from graphguard.features.catalogue import FeatureColumn as FeatureColumn
 from graphguard.features.catalogue import column_catalogue as column_catalogue
-from graphguard.features.rows import Acts, RowWindows
+from graphguard.features.rows import Acts, Frame, RowWindows
 from graphguard.schema import EVENT_TEXT
 
-Frame = nw.LazyFrame[pl.LazyFrame]
 Columns = dict[str, NDArray[np.float32]]
 
 
@@ -87,10 +86,31 @@ def _empty(block: Block, num_rows: int, *, known: bool) -> Columns:
     }
 
 
-def _aggregate(frame: Frame, block: Block, made: Columns) -> None:
-    """Send a block's columns through one group_by, into the arrays of `made`."""
+def source_frames(inputs: FeatureInputs, config: Config) -> Iterator[tuple[Source, Frame]]:
+    """The rows that the blocks of `config` are aggregated from, source by source."""
+    windows = RowWindows.of(inputs.rows, config.graph.window.us)
+    return _frames(inputs, config, windows, blocks(config))
+
+
+def block_columns(frame: Frame, block: Block) -> Frame:
+    """Send a block's columns through one group_by.
+
+    Args:
+        frame: Rows of the block's source, as `features/rows.py` and `features/profiles.py` make
+            them, of any engine.
+        block: The columns.
+
+    Returns:
+        Column `row` and one column per feature, named as its function; not finite where a feature
+        has no meaning for the row.
+    """
     columns = [feature().alias(feature.__name__) for feature in block.features]
-    grouped = frame.group_by("row").agg(*columns).collect().to_native()
+    return frame.group_by("row").agg(*columns)
+
+
+def _aggregate(frame: Frame, block: Block, made: Columns) -> None:
+    """Put a block's columns into the arrays of `made`."""
+    grouped = block_columns(frame, block).collect().to_native()
     row = grouped.get_column("row").to_numpy()
     for feature in block.features:
         values = grouped.get_column(feature.__name__).cast(pl.Float64).to_numpy()
@@ -115,7 +135,7 @@ def _frames(
             if actor == config.actor_column(log) and not acts.timeless:
                 together.append(acts.frame())
     if Source("events") in sources and together:
-        yield Source("events"), rows.event_rows(pl.concat(together), windows.window_us)
+        yield Source("events"), _event_rows(pl.concat(together), windows.window_us)
     for source in sources:
         frame = _profile_frame(inputs, windows, source)
         if frame is not None:
@@ -147,7 +167,7 @@ def _acts(events: pl.LazyFrame, config: Config, windows: RowWindows, side: tuple
 
 def _log_frame(acts: Acts, source: Source) -> Frame:
     if source.kind == "events":
-        return rows.event_rows(acts.frame(), acts.windows.window_us)
+        return _event_rows(acts.frame(), acts.windows.window_us)
     if source.kind == "objects":
         return rows.object_rows(acts, source.column)
     if source.kind == "numbers":
@@ -157,6 +177,11 @@ def _log_frame(acts: Acts, source: Source) -> Frame:
     if source.kind == "categories":
         return rows.category_rows(acts, source.column)
     return rows.text_rows(acts, source.column)
+
+
+def _event_rows(acts: pl.DataFrame, window_us: int) -> Frame:
+    # Sorting first makes the window functions run on sorted groups.
+    return rows.event_rows(nw.from_native(acts.sort("row", "time_us").lazy()), window_us)
 
 
 def _profile_frame(inputs: FeatureInputs, windows: RowWindows, source: Source) -> Frame | None:

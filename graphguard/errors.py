@@ -220,6 +220,17 @@ class DegreesLookAhead(DataError):
         )
 
 
+class EngineUnreachable(TransientError):
+    """The cluster that runs the relational steps does not answer."""
+
+    def __init__(self, master: str, reason: str) -> None:
+        self.master, self.reason = master, reason
+        super().__init__(
+            f"spark.master '{master}' cannot be used ({reason}); start the cluster, mend the "
+            f"address, or set `engine: polars`"
+        )
+
+
 class NotCommitted(GraphGuardError):
     """A stage's output is asked for before the stage has committed it."""
 

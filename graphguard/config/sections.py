@@ -192,6 +192,25 @@ class LimitConfig(Section):
     """Memory a run may plan for; `graphguard plan` refuses what will not fit."""
 
 
+class SparkConfig(Section):
+    """The cluster that `engine: spark` runs on; unused otherwise."""
+
+    master: str = "local[*]"
+    """Address of the master, as Spark writes it: `spark://host:7077`, `yarn`, `k8s://...`."""
+    partitions: int = Field(64, ge=1)
+    """Parts that a join or a group-by is cut into; about three for each core of the cluster."""
+    buckets: int = Field(64, ge=1)
+    """Calls that a kernel's keys are spread over; a bucket's rows must fit an executor."""
+    executor_memory_mb: int = Field(4096, ge=512)
+    """Memory of one executor."""
+    driver_memory_mb: int = Field(2048, ge=512)
+    """Memory of the driver."""
+    scratch: Path | None = None
+    """Folder for tables between steps, seen by driver and executors; in the workspace if absent."""
+    options: dict[str, str] = {}
+    """Further Spark properties by name, such as `spark.executor.cores`."""
+
+
 class Config(Section):
     """A whole run."""
 
@@ -199,8 +218,10 @@ class Config(Section):
     """Folder that holds tables and runs, relative to the config's folder."""
     as_of: AsOf | None = None
     """The cutoff, a UTC day; nothing at or after its start is ever seen."""
-    engine: Literal["polars"] = "polars"
-    """Engine of the relational steps."""
+    engine: Literal["polars", "spark"] = "polars"
+    """Engine of the relational steps; `spark` needs the extra of that name."""
+    spark: SparkConfig = SparkConfig()
+    """Spark."""
     logs: dict[str, LogConfig] = Field(min_length=1)
     """The platform's logs by name."""
     entities: dict[str, EntityConfig] = {}

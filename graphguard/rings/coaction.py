@@ -64,6 +64,27 @@ class Coactions:
     burst_objects: Ints
 
 
+@dataclass(frozen=True)
+class ObjectPairs:
+    """What the acts on a set of objects say by themselves; sets of other objects add up with it.
+
+    Attributes:
+        touches: As in `Coactions`, of objects without a burst.
+        sampled: The same of the samples of bursts: they only nominate pairs.
+        loud: Acts on objects with a burst.
+        slots: As in `Coactions`.
+        slot_pairs: As in `Coactions`.
+        burst_objects: As in `Coactions`.
+    """
+
+    touches: pl.DataFrame
+    sampled: pl.DataFrame
+    loud: Acts
+    slots: Ints
+    slot_pairs: Ints
+    burst_objects: Ints
+
+
 def find_coactions(
     acts: Acts, windows_us: list[int], user_hash: NDArray[np.uint64], max_burst: int = 200
 ) -> Coactions:
@@ -82,6 +103,19 @@ def find_coactions(
 
     Cost: O(N log N + pairs within the widest window); memory one block of pairs and the result.
     """
+    each = pair_on_objects(acts, windows_us, user_hash, max_burst)
+    touches = each.touches
+    if len(each.burst_objects):
+        nominated = _nominated(touches, each.sampled)
+        touches = pl.concat([touches, _verified(each.loud, nominated, windows_us[-1])])
+    pairs = _pairs(touches, windows_us)
+    return Coactions(pairs, touches, each.slots, each.slot_pairs, each.burst_objects)
+
+
+def pair_on_objects(
+    acts: Acts, windows_us: list[int], user_hash: NDArray[np.uint64], max_burst: int
+) -> ObjectPairs:
+    """The part of `find_coactions` that looks at one object at a time; same arguments."""
     acts = acts.ordered()
     widest = windows_us[-1]
     last = _ends(acts, widest)
@@ -89,13 +123,11 @@ def find_coactions(
     in_burst = np.isin(acts.object, burst)
     calm = Acts(acts.user[~in_burst], acts.object[~in_burst], acts.time_us[~in_burst])
     loud = Acts(acts.user[in_burst], acts.object[in_burst], acts.time_us[in_burst])
+    sample = _sample(loud, last[in_burst] - np.flatnonzero(in_burst), user_hash, max_burst)
     slots, slot_pairs = _slot_totals(acts, windows_us, len(user_hash))
-    touches = _pair_objects(calm, widest)
-    if len(burst):
-        sample = _sample(loud, last[in_burst] - np.flatnonzero(in_burst), user_hash, max_burst)
-        nominated = _nominated(touches, _pair_objects(sample, widest))
-        touches = pl.concat([touches, _verified(loud, nominated, widest)])
-    return Coactions(_pairs(touches, windows_us), touches, slots, slot_pairs, burst)
+    return ObjectPairs(
+        _pair_objects(calm, widest), _pair_objects(sample, widest), loud, slots, slot_pairs, burst
+    )
 
 
 def coaction_pairs(user: Any, object_id: Any, time: Any, *, window_us: int) -> Any:
