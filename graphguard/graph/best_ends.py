@@ -40,7 +40,7 @@ def largest_ends(
         best, second = _step(edges, best, second, limits)
     if skip_own:
         best = torch.where((best == own) & (own >= 0), second, best)
-    found = np.empty((len(best), values.shape[1]), dtype=np.float32)
+    found = np.empty((len(best), values.shape[1]), dtype=np.float32, order="F")
     for column, (_, ordered) in enumerate(ranked):
         # Rank -1 reads the NaN that stands behind the last value.
         found[:, column] = ordered[best[:, column].numpy().astype(np.int64)]

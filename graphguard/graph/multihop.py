@@ -35,6 +35,7 @@ from graphguard.graph.window_edges import WindowEdges, write_window
 from graphguard.tables.files import write_json
 
 Floats = NDArray[np.float64]
+ROWS_FINISHED = 1 << 12
 Aggregate = Literal["mean", "sum", "max"]
 
 
@@ -179,7 +180,7 @@ class _PathWalks:
         self._returns = path.start == path.end
         starts = [step.num_rows for step in self._steps]
         ends = [step.num_columns for step in self._steps]
-        # Weights of the steps, then degrees while they are made, or a column while it is finished.
+        # Weights of the steps, then degrees while they are made; reach and weight of coming back.
         held = 8 * (2 * sum(starts) + sum(ends) + 4 * max(starts + ends) + 4 * starts[0])
         self._pair = max(a + b for a, b in zip(starts, ends, strict=True))
         self._num_ends = ends[-1]
@@ -198,7 +199,9 @@ class _PathWalks:
                 found = largest_ends(self._steps, block, self._limits, skip_own=self._returns)
                 yield from found.T
             return
-        width = self._width(4 * self._num_ends + 2 * 8 * self._pair, total)
+        width = self._width(
+            5 * self._num_ends + 4 * self._steps[0].num_rows + 2 * 8 * self._pair, total
+        )
         operators = self._operators()
         closed = closed_walks(operators, self._limits) if self._returns else None
         ones = np.ones((self._num_ends, 1))
@@ -242,22 +245,30 @@ class _PathWalks:
         block: NDArray[np.float32],
         closed: Floats | None,
         reach: Floats,
-    ) -> Iterator[Floats]:
+    ) -> Iterator[NDArray[np.float32]]:
         """Finish the columns of one block; only ends that hold a value and are no seed count."""
+        width = block.shape[1]
         there = np.isfinite(block)
         gaps = np.flatnonzero(~there.all(axis=0)) if self._kind == "mean" else np.zeros(0, int)
         block[~there] = 0.0
-        filled = np.empty((len(block), block.shape[1] + len(gaps)))
-        filled[:, : block.shape[1]] = block
-        filled[:, block.shape[1] :] = there[:, gaps]
+        filled = np.empty((len(block), width + len(gaps)))
+        filled[:, :width] = block
+        filled[:, width:] = there[:, gaps]
         sums = walk_sums(operators, filled, self._limits)
-        weight_of = dict(zip(gaps.tolist(), range(block.shape[1], sums.shape[1]), strict=True))
-        for column in range(block.shape[1]):
-            made = sums[:, column]
-            weight = sums[:, weight_of[column]] if column in weight_of else reach
+        del filled
+        finished = np.empty((width, len(sums)), dtype=np.float32)
+        for low in range(0, len(sums), ROWS_FINISHED):
+            rows = slice(low, low + ROWS_FINISHED)
+            made = sums[rows, :width]
             if closed is not None:
-                made = without_own(made, closed, block[:, column].astype(np.float64))
-                weight = without_own(weight, closed, there[:, column].astype(np.float64))
+                made = without_own(made, closed[rows], block[rows])
             if self._kind == "mean":
-                made = np.divide(made, weight, out=np.full(len(made), np.nan), where=weight > 0)
-            yield made
+                weight = np.repeat(reach[rows, None], width, axis=1)
+                weight[:, gaps] = sums[rows, width:]
+                if closed is not None:
+                    weight = without_own(weight, closed[rows], there[rows])
+                empty = np.full(made.shape, np.nan)
+                made = np.divide(made, weight, out=empty, where=weight > 0)
+            with np.errstate(over="ignore"):
+                finished[:, rows] = made.T
+        yield from finished

@@ -8,6 +8,7 @@ pieces of that size, so neither memory nor the number of threads changes a bit.
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,10 +154,10 @@ def closed_walks(operators: Sequence[Operator], limits: Limits) -> Floats:
     Cost: O(walks of half the length), as both halves are laid side by side.
     """
     half = len(operators) // 2
-    there, back = operators[:half], operators[half:][::-1]
+    there = [_Step(one.forward, one.after, one.before) for one in operators[:half]]
+    back = [_Step(one.backward, one.before, one.after) for one in operators[half:][::-1]]
     count = operators[0].forward.num_rows
-    cost = 1.0 + _walk_counts([one.forward for one in there], count, limits)
-    cost += _walk_counts([one.backward for one in back], count, limits)
+    cost = 1.0 + _walk_counts(there, count, limits) + _walk_counts(back, count, limits)
     most = max(limits.chunk_bytes // WALK_BYTES, 1)
     if count and cost.max() > most:
         what = f"the walks of node {int(cost.argmax())} back to itself"
@@ -168,63 +169,77 @@ def closed_walks(operators: Sequence[Operator], limits: Limits) -> Floats:
     while start < count:
         done = running[start - 1] if start else 0.0
         stop = max(int(np.searchsorted(running, done + most, side="right")), start + 1)
-        left = right = eye_array(stop - start, count, k=start, format="csr")
-        for one in there:
-            left = _stretched(left, one.after, one.forward, one.before)
-        for one in back:
-            right = _stretched(right, one.before, one.backward, one.after)
+        left, right = (_walks_from((start, stop), steps, count) for steps in (there, back))
         result[start:stop] = left.multiply(right).sum(axis=1)
         start = stop
     return result
 
 
-def _walk_counts(steps: Sequence[WindowEdges], count: int, limits: Limits) -> Floats:
+@dataclass(frozen=True)
+class _Step:
+    """A step of a walk in the direction in which it is laid out, with the weights of both ends."""
+
+    edges: WindowEdges
+    leaving: Floats
+    arriving: Floats
+
+
+def _walk_counts(steps: Sequence[_Step], count: int, limits: Limits) -> Floats:
     """How many walks take these steps from each start."""
-    ends = steps[-1].num_columns if steps else count
+    ends = steps[-1].edges.num_columns if steps else count
     numbers = np.ones((ends, 1))
-    for edges in reversed(steps):
-        numbers = product(edges, numbers, limits)
+    for step in reversed(steps):
+        numbers = product(step.edges, numbers, limits)
     return numbers[:, 0]
 
 
-def _stretched(
-    walks: csr_array, leaving: Floats, edges: WindowEdges, arriving: Floats
-) -> csr_array:
-    """Walks of one step more: rows are starts, columns where they are; weights are multiplied."""
+def _walks_from(bounds: tuple[int, int], steps: Sequence[_Step], count: int) -> csr_array:
+    """Weight of the walks from a range of nodes (rows) to where they are after all steps."""
+    start, stop = bounds
+    if not steps:
+        return eye_array(stop - start, count, k=start, format="csr")
+    first = steps[0]
+    chunk = first.edges.rows(start, stop)
+    leaving = np.repeat(first.leaving[start:stop], np.diff(chunk.indptr))
+    walks = csr_array(
+        (leaving * first.arriving[chunk.neighbor], chunk.neighbor, chunk.indptr),
+        shape=(stop - start, first.edges.num_columns),
+    )
+    walks.sum_duplicates()
+    for step in steps[1:]:
+        walks = _longer(walks, step)
+    return walks
+
+
+def _longer(walks: csr_array, step: _Step) -> csr_array:
     nodes, place = np.unique(walks.indices, return_inverse=True)
-    if not len(nodes):
-        return csr_array((walks.shape[0], edges.num_columns))
-    if nodes[-1] - nodes[0] == len(nodes) - 1:
-        step = edges.rows(int(nodes[0]), int(nodes[-1]) + 1)
-        indptr, neighbor = step.indptr, step.neighbor
-    else:
-        first, last = edges.indptr[nodes], edges.indptr[nodes + 1]
-        indptr = np.r_[0, np.cumsum(last - first)]
-        neighbor = np.array(edges.neighbor[ranges(first, last)])
-    step_weights = csr_array(
-        (arriving[neighbor], neighbor, indptr), shape=(len(nodes), edges.num_columns)
+    low, high = step.edges.indptr[nodes], step.edges.indptr[nodes + 1]
+    neighbor = np.array(step.edges.neighbor[ranges(low, high)])
+    steps = csr_array(
+        (step.arriving[neighbor], neighbor, np.r_[0, np.cumsum(high - low)]),
+        shape=(len(nodes), step.edges.num_columns),
     )
     held = csr_array(
-        (walks.data * leaving[walks.indices], place, walks.indptr),
+        (walks.data * step.leaving[walks.indices], place, walks.indptr),
         shape=(walks.shape[0], len(nodes)),
     )
-    stretched = held @ step_weights
-    stretched.sum_duplicates()
-    return stretched
+    longer = held @ steps
+    longer.sum_duplicates()
+    return longer
 
 
-def without_own(sums: Floats, closed: Floats, own: Floats) -> Floats:
+def without_own(sums: Floats, closed: Floats, own: NDArray[Any]) -> Floats:
     """Take away what each start gave itself over walks that came back.
 
     Args:
-        sums: Sums over all walks, shape [n].
+        sums: Sums over all walks, shape [n, columns].
         closed: Weight of the walks that came back, shape [n].
-        own: Value of each start, shape [n].
+        own: Values of each start, shape [n, columns].
 
     Returns:
-        Shape [n]; exactly 0 where no more is left than rounding leaves.
+        Shape [n, columns]; exactly 0 where no more is left than rounding leaves.
     """
-    taken = closed * own
+    taken = closed[:, None] * own
     left = sums - taken
     left[np.abs(left) <= NOTHING * np.abs(taken)] = 0.0
     return left
