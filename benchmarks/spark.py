@@ -123,7 +123,6 @@ def on_cluster(config: Config, scratch: Path, stored: Path) -> tuple[Timetable, 
         settings = SparkConfig(
             master=cluster.master,
             partitions=8,
-            buckets=16,
             executor_memory_mb=2048,
             options={"spark.driver.host": HOST, "spark.driver.bindAddress": HOST},
         )
