@@ -4,10 +4,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+SPARK := $(VENV)/.spark
 export POLARS_MAX_THREADS ?= 2
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help setup demo test test-all lint types docs real bench clean
+.PHONY: help setup demo test test-spark test-all lint types docs real bench clean
 
 help: ## list what make can do
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,16 +21,23 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(READY)
 
+$(SPARK): $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[spark]'
+	touch $(SPARK)
+
 demo: $(READY) ## make a small platform's logs and run a night on them; ends with the report's path
 	$(BIN)/graphguard world --users 20000 --days 70 --seed 7 --out demo/world
 	$(BIN)/graphguard nightly --config configs/demo.yaml
 	@echo "report: $$($(BIN)/graphguard runs report --config configs/demo.yaml)"
 
-test: $(READY) ## run the tests, without those marked slow
-	$(BIN)/python -m pytest -m 'not slow' -n 2 --dist worksteal
+test: $(READY) ## run the tests, without those marked slow or spark
+	$(BIN)/python -m pytest -m 'not slow and not spark' -n 2 --dist worksteal
 
-test-all: $(READY) ## run all tests, slow ones too
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+test-spark: $(SPARK) ## install Spark (456 MB) and run its tests on a cluster on this machine; needs Java 17
+	$(BIN)/python -m pytest -m spark
+
+test-all: test-spark ## run all tests, slow ones and Spark's too
+	$(BIN)/python -m pytest -m 'not spark' -n 2 --dist worksteal
 
 lint: $(READY) ## check form
 	$(BIN)/ruff check .

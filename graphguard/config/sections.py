@@ -199,8 +199,6 @@ class SparkConfig(Section):
     """Address of the master, as Spark writes it: `spark://host:7077`, `yarn`, `k8s://...`."""
     partitions: int = Field(64, ge=1)
     """Parts that a join or a group-by is cut into; about three for each core of the cluster."""
-    buckets: int = Field(64, ge=1)
-    """Calls that a kernel's keys are spread over; a bucket's rows must fit an executor."""
     executor_memory_mb: int = Field(4096, ge=512)
     """Memory of one executor."""
     driver_memory_mb: int = Field(2048, ge=512)

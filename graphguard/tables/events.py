@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import narwhals as nw
 import polars as pl
 
 from graphguard.schema import PAIRS
 from graphguard.tables.commit import read_manifest
+from graphguard.tables.engine import Engine, Frame
 from graphguard.tables.files import read_parquet
 from graphguard.tables.workspace import Run
 
@@ -38,21 +40,30 @@ class EventLog:
 
         Units that lie outside the range are not opened.
         """
+        frame = self.open(PolarsEngine(), since_us, until_us)
+        return None if frame is None else frame.to_native()
+
+    def open(self, engine: Engine, since_us: int, until_us: int) -> Frame | None:
+        """As `scan`, on any engine."""
         timeless = {unit for unit, (low, _) in self.units.items() if low == TIMELESS_US}
         used = sorted(timeless | set(self.overlapping(since_us, until_us)))
         if not used:
             return None
-        scan = pl.scan_parquet([self._files[unit] for unit in used], hive_partitioning=False)
+        frame = engine.scan([self._files[unit] for unit in used])
         if all(since_us <= self.units[one][0] and self.units[one][1] < until_us for one in used):
-            return scan
-        time = pl.col("time_us")
-        inside = time.is_between(since_us, until_us, closed="left") | (time == TIMELESS_US)
-        return scan.filter(inside)
+            return frame
+        time = nw.col("time_us")
+        return frame.filter(((time >= since_us) & (time < until_us)) | (time == TIMELESS_US))
 
 
 def scan_events(run: Run, log: str, since_us: int, until_us: int) -> pl.LazyFrame | None:
     """Events of `log` with since_us <= time < until_us, and its timeless ones; None if none."""
     return EventLog(run, log).scan(since_us, until_us)
+
+
+def open_events(engine: Engine, run: Run, log: str, since_us: int, until_us: int) -> Frame | None:
+    """As `scan_events`, on any engine."""
+    return EventLog(run, log).open(engine, since_us, until_us)
 
 
 def read_features(run: Run, entity_type: str) -> pl.DataFrame:

@@ -38,7 +38,6 @@ def spark(cluster, tmp_path_factory):
     settings = SparkConfig(
         master=cluster.master,
         partitions=4,
-        buckets=4,
         executor_memory_mb=768,
         driver_memory_mb=768,
         options={"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"},
