@@ -17,6 +17,7 @@ from graphguard.jobs.pipeline import PIPELINE, STAGE_NAMES, Stage
 from graphguard.tables.commit import committing, is_committed, peak_memory_mb, read_manifest
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import fingerprint, read_json, replace_json
+from graphguard.tables.manifests import manifest_of
 from graphguard.tables.sources import DigestCache, find_units
 from graphguard.tables.workspace import RUN_FILE, Run, Workspace
 
@@ -112,17 +113,19 @@ def _run_id(workspace: Workspace, config: Config, as_of: date) -> str:
     """`2026-01-31-1a2b3c4d`: the day, and what config and input files say."""
     digests = DigestCache(workspace.root / "cache" / "digests.json")
     inputs: dict[str, Any] = {}
-    sources = {name: log.path for name, log in config.logs.items()}
-    sources |= {name: table.path for name, table in config.entities.items()}
-    sources["labels"] = config.labels.path
-    for name, pattern in sources.items():
-        units = find_units(name, pattern, config.root)
+    for name, settings in {**config.logs, **config.entities, "labels": config.labels}.items():
+        units = find_units(name, settings.path, config.root)
         # Files about days from the cutoff on are never opened, so they make no other run.
         used = [unit for unit in units if unit.day is None or unit.day < as_of]
-        inputs[name] = [(str(path), digests.digest(path)) for unit in used for path in unit.files]
+        files = [path for unit in used for path in unit.files]
+        if settings.manifest:
+            # A manifest that is corrected may clear a file that was held back.
+            named = [manifest_of(unit, settings.manifest, config.root) for unit in used]
+            files += [path for path in named if path.is_file()]
+        inputs[name] = [(str(path), digests.digest(path)) for path in files]
     digests.save()
-    settings = config.model_dump(mode="json", exclude={"workspace", "root", "as_of"})
-    return f"{as_of}-{fingerprint([settings, inputs])[:8]}"
+    said = config.model_dump(mode="json", exclude={"workspace", "root", "as_of"})
+    return f"{as_of}-{fingerprint([said, inputs])[:8]}"
 
 
 def _freeze(run: Run, config: Config, as_of: date) -> None:
