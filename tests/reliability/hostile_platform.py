@@ -51,7 +51,8 @@ class Ended:
 
     @property
     def figures(self):
-        return f"exit {self.code} in {self.seconds:.1f} s ({self.cpu_seconds:.1f} of cpu), peak {self.peak_mb:.0f} MB"
+        took = f"{self.seconds:.1f} s ({self.cpu_seconds:.1f} of cpu)"
+        return f"exit {self.code} in {took}, peak {self.peak_mb:.0f} MB"
 
 
 @dataclass

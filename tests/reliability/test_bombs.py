@@ -113,7 +113,9 @@ def bombs():
         big = {"max_rows_per_file": 10**12, "max_file_gb": 1}
         made = with_limits(partial(constant, rows=rows), **big)
         yield pytest.param(made, "(limits.max_file_gb)", id=f"{name} by width", marks=marks)
-    yield pytest.param(many_columns, "(limits.max_columns)", id="100,000 columns")
+    yield pytest.param(many_columns, "(limits.max_footer_mb)", id="100,000 columns")
+    made = with_limits(many_columns, max_footer_mb=64)
+    yield pytest.param(made, "(limits.max_columns)", id="100,000 columns in a legal footer")
     yield pytest.param(long_value, "(limits.max_value_kb)", id="a string of 1 GB", marks=slow)
     rare = long_value_among_short_ones
     yield pytest.param(rare, "(limits.reader_memory_mb)", id="300 MB among short strings")
