@@ -239,6 +239,18 @@ class WorkspaceBusy(TransientError):
         super().__init__(f"{path} is locked by {holder}; wait for it or try again later")
 
 
+class LeaseLost(TransientError):
+    """This process showed no sign of life for too long, and another took the workspace over."""
+
+    def __init__(self, path: Path, token: int, holder: str) -> None:
+        self.path, self.token, self.holder = path, token, holder
+        super().__init__(
+            f"{path}: token {token} is no longer the newest, {holder} took over; nothing was "
+            f"committed since. The same command goes on when that one has ended; if this process "
+            f"was only slow, raise limits.lease"
+        )
+
+
 class NotCommitted(GraphGuardError):
     """A stage's output is asked for before the stage has committed it."""
 

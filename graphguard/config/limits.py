@@ -40,5 +40,5 @@ class LimitConfig(Section):
     """Longest single value."""
     reader_memory_mb: int = Field(768, ge=64)
     """Memory of the process that looks at files first, beyond what it starts with."""
-    lease: DurationSetting = Duration("60s", 60_000_000)
+    lease: DurationSetting = Duration("120s", 120_000_000)
     """How long a run that shows no sign of life keeps its workspace from others."""
