@@ -98,6 +98,48 @@ class FileUnreadable(DataError):
         )
 
 
+class FileBeyondLimit(DataError):
+    """A file is larger, wider or deeper than the config allows."""
+
+    def __init__(self, path: Path, found: str, limit: str) -> None:
+        self.path, self.found, self.limit = path, found, limit
+        super().__init__(
+            f"{path}: {found} (limits.{limit}); nothing of it was read. Deliver it in smaller "
+            f"files, or raise the limit if it is as it should be"
+        )
+
+
+class DeliveryWrong(DataError):
+    """What was delivered is not what the platform's own manifest says."""
+
+    def __init__(self, path: Path, reason: str, manifest: Path) -> None:
+        self.path, self.reason, self.manifest = path, reason, manifest
+        super().__init__(
+            f"{path}: {reason}, by the manifest {manifest}; deliver both again from where they "
+            f"were written"
+        )
+
+
+class BadFiles(DataError):
+    """Files of a night's input may not be used; the first says why."""
+
+    def __init__(self, faults: Sequence[DataError]) -> None:
+        self.faults = list(faults)
+        more = f" (and {len(faults) - 1} more files are bad)" if len(faults) > 1 else ""
+        super().__init__(f"{faults[0]}{more}")
+
+
+class ReaderMissing(TransientError):
+    """The process that looks at foreign files does not start."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        super().__init__(
+            f"the process that looks at foreign files does not start (exit {code}): it needs "
+            f"python, pyarrow and some memory; try again, or set limits.prove_files: false"
+        )
+
+
 class InputMissing(DataError):
     """A log, table or partition that the config names has no file."""
 
@@ -228,6 +270,18 @@ class EngineUnreachable(TransientError):
         super().__init__(
             f"spark.master '{master}' cannot be used ({reason}); start the cluster, mend the "
             f"address, or set `engine: polars`"
+        )
+
+
+class LeaseLost(TransientError):
+    """This process showed no sign of life for too long, and another took the workspace over."""
+
+    def __init__(self, path: Path, token: int, holder: str) -> None:
+        self.path, self.token, self.holder = path, token, holder
+        super().__init__(
+            f"{path}: token {token} is no longer the newest, {holder} took over; nothing was "
+            f"committed since. The same command goes on when that one has ended; if this process "
+            f"was only slow, raise limits.lease"
         )
 
 

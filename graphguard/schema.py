@@ -108,6 +108,21 @@ INTAKE = TableSchema(
     key=("source", "file"),
 )
 
+DELIVERIES = TableSchema(
+    name="deliveries",
+    columns={
+        "source": TEXT,  # as in `intake`
+        "unit": TEXT,  # dt=2026-01-31, or all
+        "file": TEXT,  # as in `intake`; also files that a manifest lists and nobody delivered
+        "state": TEXT,  # taken | repeated: same bytes as an earlier file of the unit | quarantined
+        "sha256": TEXT,  # null where the file is not there
+        "checked": TEXT,  # what vouches for its bytes: manifest | pages | nothing
+        "reason": TEXT,  # why it was not taken
+    },
+    key=("source", "unit", "file"),
+    nullable=("sha256", "reason"),
+)
+
 ENTITIES = TableSchema(
     name="entities",
     columns={

@@ -8,6 +8,7 @@ import polars as pl
 from graphguard.jobs.context import Facts, Job
 from graphguard.sinks import open_sink
 from graphguard.tables.files import read_parquet, write_json
+from graphguard.tables.lease import fenced
 from graphguard.tables.workspace import Run
 
 GATED = ("ingest", "train", "embed", "find_rings", "score", "decide")
@@ -24,7 +25,9 @@ def run(job: Job, out: Path) -> Facts:
         tables = exported_tables(job.run)
         for number, settings in enumerate(job.config.export, 1):
             sink = open_sink(settings, job.config.root)
-            receipts.append(sink.export(tables, job.as_of, job.run.run_id))
+            # Another run may have taken over: then the sink is its own to write.
+            with fenced(job.run.folder):
+                receipts.append(sink.export(tables, job.as_of, job.run.run_id))
             job.reporter.step(number, len(job.config.export), settings.path)
     write_json(out / "receipt.json", {"gates": gates, "receipts": receipts})
     rows = sum(one["rows"] for receipt in receipts for one in receipt["tables"].values())

@@ -13,8 +13,9 @@ from graphguard.config.anchors import calendar_anchors, check_history
 from graphguard.config.values import day_us, us_day
 from graphguard.errors import InputMissing, NothingToDo, TooManyRejects
 from graphguard.jobs.context import Facts, Job
-from graphguard.schema import ENTITIES, INTAKE, LABELS, REJECTS
+from graphguard.schema import DELIVERIES, ENTITIES, INTAKE, LABELS, REJECTS
 from graphguard.tables.commit import CommitBatch, is_committed, read_manifest
+from graphguard.tables.deliveries import take_deliveries
 from graphguard.tables.files import read_parquet, write_parquet
 from graphguard.tables.ids import IdStores
 from graphguard.tables.people import Known, read_entities, read_labels
@@ -37,9 +38,9 @@ GROUP_BYTES = 64 << 20
 
 def run(job: Job, out: Path) -> Facts:
     """Store the missing days of every log, and the entities and labels as of the cutoff."""
-    units = wanted_units(job)
+    delivered = take_deliveries(job.config, wanted_units(job), job.workspace.root / "cache")
     ids = IdStores(job.workspace.ids)
-    partitions = _store_units(job, units, ids)
+    partitions = _store_units(job, delivered.units, ids)
     folders = [
         job.workspace.partition(table, name, mark)
         for table, names in partitions.items()
@@ -51,9 +52,10 @@ def run(job: Job, out: Path) -> Facts:
     known = [labels, *_entities(job, out, ids)]
     counts = pl.concat([counts, *(one.counts for one in known)]).sort("source", "file")
     rejects = pl.concat([rejects, *(one.rejects for one in known)]).sort("file", "row")
-    for one in known:
-        for text in one.warnings:
-            job.reporter.note(text)
+    warnings = [*delivered.warnings, *(text for one in known for text in one.warnings)]
+    for text in warnings:
+        job.reporter.note(text)
+    write_parquet(out / "deliveries.parquet", delivered.table, DELIVERIES)
     write_parquet(out / "labels.parquet", labels.table, LABELS)
     write_parquet(out / "intake.parquet", counts, INTAKE)
     write_parquet(out / "rejects.parquet", rejects, REJECTS)
@@ -61,8 +63,8 @@ def run(job: Job, out: Path) -> Facts:
     return {
         "partitions": partitions,
         "rows": int(counts.get_column("accepted").sum()),
-        "gates": _volume_gates(job, partitions),
-        "warnings": [text for one in known for text in one.warnings],
+        "gates": [*delivered.gates, *_volume_gates(job, partitions)],
+        "warnings": warnings,
     }
 
 

@@ -8,15 +8,25 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 from graphguard.config.sections import Config
-from graphguard.errors import BadSetting, Exit, GateError, GraphGuardError, NotCommitted
+from graphguard.errors import (
+    BadSetting,
+    Exit,
+    GateError,
+    GraphGuardError,
+    LeaseLost,
+    NotCommitted,
+)
 from graphguard.jobs.context import Facts, Job, Reporter, Silent
 from graphguard.jobs.pipeline import PIPELINE, STAGE_NAMES, Stage
 from graphguard.tables.commit import committing, is_committed, peak_memory_mb, read_manifest
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import fingerprint, read_json, replace_json
+from graphguard.tables.lease import fenced
+from graphguard.tables.manifests import manifest_of
 from graphguard.tables.sources import DigestCache, find_units
 from graphguard.tables.workspace import RUN_FILE, Run, Workspace
 
@@ -58,13 +68,14 @@ def run_night(night: Night) -> Run:
 
     Raises:
         WorkspaceBusy: Another run holds the workspace.
+        LeaseLost: Another run took the workspace over.
         GateError: A gate is red; scores are written, nothing is exported.
         GraphGuardError: Whatever a stage raises, with its exit code.
     """
     as_of = require_as_of(night.config)
     stages = _chosen(night)
     workspace = Workspace(night.config.workspace_folder)
-    with workspace.locked():
+    with workspace.locked(ttl_s=night.config.limits.lease.us / 1e6):
         run = workspace.run(night.run_id or _run_id(workspace, night.config, as_of))
         _freeze(run, night.config, as_of)
         job = Job(night.config, as_of, run, workspace.previous_run(as_of), night.reporter)
@@ -76,7 +87,8 @@ def run_night(night: Night) -> Run:
                     break
                 _run_stage(job, stage)
         except BaseException as error:
-            _finish(job, _exit_code(error), f"{type(error).__name__}: {error}")
+            with contextlib.suppress(LeaseLost):
+                _finish(job, _exit_code(error), f"{type(error).__name__}: {error}")
             raise
         if stages[-1].name == STAGE_NAMES[-1] and not night.dry_run:
             return _commit(job)
@@ -112,17 +124,19 @@ def _run_id(workspace: Workspace, config: Config, as_of: date) -> str:
     """`2026-01-31-1a2b3c4d`: the day, and what config and input files say."""
     digests = DigestCache(workspace.root / "cache" / "digests.json")
     inputs: dict[str, Any] = {}
-    sources = {name: log.path for name, log in config.logs.items()}
-    sources |= {name: table.path for name, table in config.entities.items()}
-    sources["labels"] = config.labels.path
-    for name, pattern in sources.items():
-        units = find_units(name, pattern, config.root)
+    for name, settings in {**config.logs, **config.entities, "labels": config.labels}.items():
+        units = find_units(name, settings.path, config.root)
         # Files about days from the cutoff on are never opened, so they make no other run.
         used = [unit for unit in units if unit.day is None or unit.day < as_of]
-        inputs[name] = [(str(path), digests.digest(path)) for unit in used for path in unit.files]
+        files = [path for unit in used for path in unit.files]
+        if settings.manifest:
+            # A manifest that is corrected may clear a file that was held back.
+            named = [manifest_of(unit, settings.manifest, config.root) for unit in used]
+            files += [path for path in named if path.is_file()]
+        inputs[name] = [(str(path), digests.digest(path)) for path in files]
     digests.save()
-    settings = config.model_dump(mode="json", exclude={"workspace", "root", "as_of"})
-    return f"{as_of}-{fingerprint([settings, inputs])[:8]}"
+    said = config.model_dump(mode="json", exclude={"workspace", "root", "as_of"})
+    return f"{as_of}-{fingerprint([said, inputs])[:8]}"
 
 
 def _freeze(run: Run, config: Config, as_of: date) -> None:
@@ -205,9 +219,13 @@ def red_gates(run: Run) -> list[str]:
 def _finish(job: Job, code: Exit, reason: str, state: str = "open") -> None:
     """Write run.json: counts, hashes, metrics and the reason of exit."""
     path = job.run.folder / RUN_FILE
-    before = read_json(path) if path.is_file() else {}
-    if before.get("state") == "committed":
-        return
+    with fenced(path):
+        before = read_json(path) if path.is_file() else {}
+        if before.get("state") != "committed":
+            _write_facts(job, path, code, reason, state)
+
+
+def _write_facts(job: Job, path: Path, code: Exit, reason: str, state: str) -> None:
     stages = {
         name: {key: value for key, value in job.run.manifest(name).items() if key != "files"}
         for name in STAGE_NAMES

@@ -35,7 +35,7 @@ PIPELINE = (
     Stage(
         "ingest",
         reads=("logs",),
-        writes=("ids", "events", "entities", "labels", "rejects", "intake"),
+        writes=("ids", "events", "entities", "labels", "rejects", "intake", "deliveries"),
         run=ingest.run,
     ),
     Stage("build_graph", reads=("ids", "events"), writes=("edges", "graph"), run=build_graph.run),

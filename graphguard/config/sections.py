@@ -1,11 +1,11 @@
 """The settings of a run, section by section. Defaults live here; YAML files hold what differs."""
 
-from datetime import date
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from graphguard.config.limits import LimitConfig
 from graphguard.config.policy import PolicyConfig
 from graphguard.config.training import TrainingConfig
 from graphguard.config.values import (
@@ -36,6 +36,8 @@ class LogConfig(Section):
     """Category columns to make value features from."""
     allow_missing: bool = False
     """Whether a day without files ends the run with exit 99 instead of 65."""
+    manifest: str | None = None
+    """The platform's SHA-256 of every file, as JSON or SHA256SUMS; `{date}` as in `path`."""
 
     @property
     def timeless(self) -> bool:
@@ -63,6 +65,8 @@ class EntityConfig(Section):
     """Number columns that become features."""
     categorical: tuple[str, ...] = ()
     """Category columns that become features."""
+    manifest: str | None = None
+    """The platform's SHA-256 of every file, as JSON or SHA256SUMS."""
 
 
 class EdgeConfig(Section):
@@ -116,6 +120,8 @@ class LabelConfig(Section):
     """Column that says who decided."""
     train_on: tuple[str, ...] = ()
     """Sources that may train a model; empty means all."""
+    manifest: str | None = None
+    """The platform's SHA-256 of every file, as JSON or SHA256SUMS."""
 
 
 class IndexConfig(Section):
@@ -177,19 +183,6 @@ class ExportConfig(Section):
     """Kind of sink."""
     path: str
     """Folder of the sink, relative to the config's folder."""
-
-
-class LimitConfig(Section):
-    """When a run stops rather than goes on with bad input."""
-
-    max_reject_ratio: float = Field(0.05, ge=0, le=1)
-    """Largest share of a log's rows that may be rejected."""
-    min_day_ratio: float = Field(0.4, ge=0, le=1)
-    """Smallest size of a day against the median of the 14 days before it."""
-    earliest: AsOf = date(2000, 1, 1)
-    """Event times before this day are impossible."""
-    memory_gb: float = Field(16.0, gt=0)
-    """Memory a run may plan for; `graphguard plan` refuses what will not fit."""
 
 
 class SparkConfig(Section):

@@ -1,6 +1,6 @@
 """Write a graph: daily edges to CSR and CSC in mapped files, hubs capped day by day."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,7 +139,9 @@ def _capped(
         full = np.flatnonzero(size[place] > cap)
         if full.size:
             marks = _edge_hash(arrays, edge_type, nodes, busy[full], seed)
-            keep[busy[full[_rank_in_group(place[full], marks) >= cap]]] = False
+            some = arrays[busy[full]]
+            ranks = _rank_in_group(place[full], (marks, some.source, some.target))
+            keep[busy[full[ranks >= cap]]] = False
     return arrays if keep.all() else arrays[keep]
 
 
@@ -179,8 +181,9 @@ def _edge_hash(
     return seeded(mix(*parts), seed)
 
 
-def _rank_in_group(group: NDArray[Any], marks: NDArray[np.uint64]) -> NDArray[np.int64]:
-    order = np.lexsort((marks, group))
+def _rank_in_group(group: NDArray[Any], marks: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
+    """Rank in each group by the first of `marks`; ties by the next, so that no order decides."""
+    order = np.lexsort((*reversed(marks), group))
     ordered = group[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
     rank = np.arange(len(group)) - np.repeat(starts, np.diff(np.r_[starts, len(group)]))

@@ -5,18 +5,20 @@ are immutable: a folder that is already there is never written again. Many small
 committed in batches: hundreds of syncs, one file each, would take longer than the work.
 """
 
+import glob
 import os
+import re
 import resource
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from graphguard.errors import ArtefactInvalid
+from graphguard.errors import ArtefactInvalid, LeaseLost
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import (
     file_digest,
@@ -25,6 +27,7 @@ from graphguard.tables.files import (
     sync_folder,
     write_json,
 )
+from graphguard.tables.lease import fenced, lease_over
 
 MANIFEST = "manifest.json"
 VOLATILE = ("seconds", "daily_seconds", "peak_memory_mb", "host", "committed_at")
@@ -55,8 +58,9 @@ def committing(final: Path, facts: dict[str, Any]) -> Iterator[Path]:
         yield aside
     _sync_files(aside)
     sync_folder(aside)
-    _move(aside, final)
-    sync_folder(final.parent)
+    with _fenced([aside]):
+        _move(aside, final)
+        sync_folder(final.parent)
     failpoint(f"committed:{_point(final)}")
 
 
@@ -110,13 +114,14 @@ class CommitBatch:
 
     def _flush(self) -> None:
         if self._waiting:
-            if self._before is not None:
-                self._before()
             root = self._waiting[0][1].parent
-            sync_filesystem(root)
-            for aside, final in self._waiting:
-                _move(aside, final)
-            sync_filesystem(root)
+            with _fenced([aside for aside, _ in self._waiting]):
+                if self._before is not None:
+                    self._before()
+                sync_filesystem(root)
+                for aside, final in self._waiting:
+                    _move(aside, final)
+                sync_filesystem(root)
             for _, final in self._waiting:
                 failpoint(f"committed:{_point(final)}")
         self._waiting, self._flushed = [], time.monotonic()
@@ -126,9 +131,7 @@ class CommitBatch:
 def _written_aside(final: Path, facts: dict[str, Any]) -> Iterator[Path]:
     """Give a scratch folder; on leaving it has its manifest, but is neither synced nor moved."""
     final.parent.mkdir(parents=True, exist_ok=True)
-    aside = final.with_name(f".tmp-{final.name}")
-    if aside.exists():
-        shutil.rmtree(aside)
+    aside = _aside(final)
     aside.mkdir()
     started = time.monotonic()
     point = _point(final)
@@ -151,6 +154,34 @@ def _written_aside(final: Path, facts: dict[str, Any]) -> Iterator[Path]:
         "peak_memory_mb": peak_memory_mb(),
     }
     write_json(aside / MANIFEST, manifest, durable=False)
+
+
+def _aside(final: Path) -> Path:
+    """Name of a scratch folder; those of killed writers and of earlier holders are removed.
+
+    It carries the token of the lease: a holder that was replaced and does not know it yet may still
+    write into its own.
+    """
+    lease = lease_over(final)
+    token = 0 if lease is None else lease.token
+    stem = f".tmp-{final.name}"
+    for path in final.parent.glob(glob.escape(stem) + "*"):
+        mark = path.name.removeprefix(stem)
+        if re.fullmatch(r"(\.\d+)?", mark) and int(mark[1:] or 0) <= token:
+            shutil.rmtree(path, ignore_errors=True)
+    return final.with_name(f"{stem}.{token}" if token else stem)
+
+
+@contextmanager
+def _fenced(asides: Sequence[Path]) -> Iterator[None]:
+    """Commit as the holder of the lease; whoever lost it leaves nothing behind."""
+    try:
+        with fenced(asides[0]):
+            yield
+    except LeaseLost:
+        for aside in asides:
+            shutil.rmtree(aside, ignore_errors=True)
+        raise
 
 
 def _move(aside: Path, final: Path) -> None:

@@ -7,7 +7,7 @@ import polars as pl
 
 from graphguard.schema import PAIRS
 from graphguard.tables.commit import read_manifest
-from graphguard.tables.engine import Engine, Frame
+from graphguard.tables.engine import Engine, Frame, PolarsEngine
 from graphguard.tables.files import read_parquet
 from graphguard.tables.workspace import Run
 
@@ -41,7 +41,8 @@ class EventLog:
         Units that lie outside the range are not opened.
         """
         frame = self.open(PolarsEngine(), since_us, until_us)
-        return None if frame is None else frame.to_native()
+        native: pl.LazyFrame | None = None if frame is None else frame.to_native()
+        return native
 
     def open(self, engine: Engine, since_us: int, until_us: int) -> Frame | None:
         """As `scan`, on any engine."""

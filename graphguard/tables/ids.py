@@ -13,6 +13,7 @@ import polars as pl
 from graphguard.schema import IDS
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import read_parquet, sync_folder, write_parquet
+from graphguard.tables.lease import fenced
 
 
 class IdStore:
@@ -115,8 +116,12 @@ class IdStore:
         """Save the keys added since the last time, durably, as one segment."""
         if not self._unsaved:
             return
-        new = pl.concat(self._unsaved)
         self.folder.mkdir(parents=True, exist_ok=True)
+        # Indices given out by a holder that was replaced would name other keys.
+        with fenced(self.folder):
+            self._save(pl.concat(self._unsaved))
+
+    def _save(self, new: pl.DataFrame) -> None:
         final = self.folder / f"{self._num_segments:08d}.parquet"
         aside = self.folder / f".tmp-{final.name}"
         write_parquet(aside, new, IDS)

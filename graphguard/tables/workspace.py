@@ -1,4 +1,4 @@
-"""The workspace: shared partitions, runs, the pointer to the newest run, and the lock.
+"""The workspace: shared partitions, runs, the pointer to the newest run, and the lease.
 
 ```
 ids/<type>/<segment>.parquet                    key <-> storage index, append-only
@@ -6,6 +6,7 @@ store/<table>/<partition>/<fingerprint>/        immutable, shared by nights
 runs/<run_id>/<stage>/                          immutable, one folder a stage
 runs/<run_id>/run.json                          how the run ended
 CURRENT                                         name of the newest committed run
+LEASE, LOCK                                     who may write, and the moment in which it is decided
 ```
 A partition's fingerprint names all that went into it, so a night computes just the partitions
 that are missing, and late or changed input makes a new partition beside the old one.
@@ -18,12 +19,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import filelock
-
-from graphguard.errors import NoRun, NotCommitted, WorkspaceBusy
+from graphguard.errors import NoRun, NotCommitted
 from graphguard.tables.commit import is_committed, read_manifest
 from graphguard.tables.files import read_json, replace_json
 from graphguard.tables.ids import IdStore
+from graphguard.tables.lease import Lease, fenced
 
 RUN_FILE = "run.json"
 
@@ -35,23 +35,23 @@ class Workspace:
         self.root = root
 
     @contextmanager
-    def locked(self, wait_s: float = 0.0) -> Iterator[None]:
-        """Hold the workspace's lock.
+    def locked(self, wait_s: float = 0.0, ttl_s: float = 120.0) -> Iterator[None]:
+        """Hold the workspace's lease.
+
+        Args:
+            wait_s: How long to wait for another holder, seconds.
+            ttl_s: How long this process may show no sign of life before another may take over.
 
         Raises:
             WorkspaceBusy: Another process holds it for longer than `wait_s` seconds.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        path = self.root / "LOCK"
-        lock = filelock.FileLock(path, timeout=wait_s)
-        try:
-            lock.acquire()
-        except filelock.Timeout as error:
-            raise WorkspaceBusy(path, "another run") from error
+        lease = Lease(self.root, ttl_s)
+        lease.acquire(wait_s)
         try:
             yield
         finally:
-            lock.release()
+            lease.release()
 
     def ids(self, entity_type: str) -> IdStore:
         """Load the id dictionary of one entity type."""
@@ -101,6 +101,10 @@ class Workspace:
     def point_to(self, run: "Run") -> None:
         """Make `run` the current one, unless a run of a later day is current already."""
         pointer = self.root / "CURRENT"
+        with fenced(pointer):
+            self._point(pointer, run)
+
+    def _point(self, pointer: Path, run: "Run") -> None:
         if pointer.is_file():
             held = Run(self, read_json(pointer)["run_id"])
             if held.run_id != run.run_id and held.facts()["as_of"] > run.facts()["as_of"]:

@@ -1,0 +1,34 @@
+"""Damaged files, by the benchmark that counts what becomes of them in nights of the real ingest."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FUZZ = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
+
+
+@pytest.mark.parametrize("mutants", [60, pytest.param(5000, marks=pytest.mark.slow)])
+def test_no_damage_passes_for_data_where_files_are_vouched_for_and_none_ends_a_night(
+    mutants, tmp_path
+):
+    command = [sys.executable, str(FUZZ), "--mutants", str(mutants), "--seed", "100000"]
+    settings = {**os.environ, "GRAPHGUARD_BENCH": str(tmp_path)}
+
+    ended = subprocess.run(command, env=settings, check=True, capture_output=True, text=True)
+
+    found = json.loads(ended.stdout.splitlines()[-1].removeprefix("RESULT "))
+    assert found["manifest_refused"] == mutants
+    assert found["page_checksums_silently_wrong"] == 0
+    assert found["page_checksums_rows_rejected"] == 0
+    assert found["page_checksums_refused"] + found["page_checksums_unchanged"] == mutants
+    # Nothing vouches for these, and the run says so; most are refused all the same.
+    assert 0.5 * mutants < found["neither_refused"] < mutants
+    for regime in ("manifest", "page_checksums", "neither"):
+        assert found[f"{regime}_good_lost"] == 0
+        assert found[f"{regime}_died"] == 0
+        assert found[f"{regime}_peak_gb"] < 2
+    assert found["proof_slowest_s"] < 10
