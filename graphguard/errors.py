@@ -197,6 +197,29 @@ class WorkspaceBusy(TransientError):
         super().__init__(f"{path} is locked by {holder}; wait for it or try again later")
 
 
+class ErasureOpen(TransientError):
+    """An erasure was interrupted; until it is done nothing else may touch the workspace."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(
+            f"{path}: this erasure was interrupted; give the same `graphguard erase` command "
+            f"again, it goes on where it stopped"
+        )
+
+
+class TracesFound(DataError):
+    """Files still hold a trace of entities that were to be erased."""
+
+    def __init__(self, traces: Sequence[str], files: int, shown: int = 20) -> None:
+        self.traces, self.files = list(traces), files
+        more = f"; and {len(traces) - shown} more" if len(traces) > shown else ""
+        super().__init__(
+            f"{len(traces)} of {files} files hold a trace: {'; '.join(traces[:shown])}{more}. "
+            f"Run `graphguard erase` with the same users; remove by hand what it does not own"
+        )
+
+
 class NotCommitted(GraphGuardError):
     """A stage's output is asked for before the stage has committed it."""
 

@@ -147,7 +147,9 @@ def units_in(job: Job, since_us: int, until_us: int) -> dict[str, list[str]]:
         for name, folder in job.run.partitions("ingest", f"events/{log}").items():
             facts = read_manifest(folder)
             if facts["rows"] and facts["first_us"] < until_us and facts["last_us"] >= since_us:
-                units[log].append(f"{name}/{folder.name}")
+                # An erasure rewrites a unit under its name; what was made of it is made anew.
+                marks = [folder.name, *sorted(facts.get("erasures", {}))]
+                units[log].append(f"{name}/{'+'.join(marks)}")
     return units
 
 

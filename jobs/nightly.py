@@ -18,6 +18,7 @@ from graphguard.tables.commit import committing, is_committed, peak_memory_mb, r
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import fingerprint, read_json, replace_json
 from graphguard.tables.sources import DigestCache, find_units
+from graphguard.tables.tombstones import refuse_half_erased
 from graphguard.tables.workspace import RUN_FILE, Run, Workspace
 
 PACKAGES = (
@@ -58,6 +59,7 @@ def run_night(night: Night) -> Run:
 
     Raises:
         WorkspaceBusy: Another run holds the workspace.
+        ErasureOpen: An erasure was interrupted.
         GateError: A gate is red; scores are written, nothing is exported.
         GraphGuardError: Whatever a stage raises, with its exit code.
     """
@@ -65,6 +67,7 @@ def run_night(night: Night) -> Run:
     stages = _chosen(night)
     workspace = Workspace(night.config.workspace_folder)
     with workspace.locked():
+        refuse_half_erased(workspace.root)
         run = workspace.run(night.run_id or _run_id(workspace, night.config, as_of))
         _freeze(run, night.config, as_of)
         job = Job(night.config, as_of, run, workspace.previous_run(as_of), night.reporter)

@@ -15,6 +15,7 @@ from graphguard.tables.files import fingerprint, read_parquet, write_parquet
 from graphguard.tables.ids import IdStore
 from graphguard.tables.intake import SKEW_US, TIME, RowContract, fixed_point, read_rows
 from graphguard.tables.sources import DigestCache, SourceUnit
+from graphguard.tables.tombstones import without_erased
 
 FORMAT = 1
 """Raised when stored units of an older program may no longer be used."""
@@ -82,6 +83,7 @@ def write_unit(
     contract = replace(log_contract(config, unit.source), cutoff_us=cutoff)
     end = None if unit.day is None else day_us(unit.day) + DAY_US
     intake = read_rows(unit.files, contract, config.root, end)
+    intake = without_erased(intake, config.entity_columns(unit.source), ids)
     events = intake.accepted.sort(TIME, maintain_order=True)
     events = _encoded(events, config.entity_columns(unit.source), ids)
     words = [EVENT_TEXT] if contract.text else []
