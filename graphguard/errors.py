@@ -6,6 +6,7 @@ Exit codes are those a scheduler reads: 65 the data breaks its contract, 70 a bu
 
 import difflib
 from collections.abc import Iterable, Sequence
+from datetime import date
 from enum import IntEnum
 from pathlib import Path
 
@@ -205,6 +206,17 @@ class ErasureOpen(TransientError):
         super().__init__(
             f"{path}: this erasure was interrupted; give the same `graphguard erase` command "
             f"again, it goes on where it stopped"
+        )
+
+
+class BackfillStopped(GraphGuardError):
+    """A night of a back-fill failed; the nights before it are done."""
+
+    def __init__(self, day: date, reason: str, code: Exit) -> None:
+        self.day, self.reason, self.exit_code = day, reason, code
+        super().__init__(
+            f"back-fill stopped at {day}: {reason}; give the same command again when that is "
+            f"mended, it goes on where it stopped"
         )
 
 

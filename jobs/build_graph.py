@@ -28,7 +28,8 @@ def run(job: Job, out: Path) -> Facts:
     partitions: dict[str, dict[str, str]] = {}
     edges = job.config.graph.edges
     for number, edge in enumerate(edges, 1):
-        partitions[edge_table(edge)] = _store_days(job, edge)
+        with job.claim("edges"):
+            partitions[edge_table(edge)] = _store_days(job, edge)
         job.reporter.step(number, len(edges) + 1, edge_table(edge))
     since = first_needed_day(job)
     nodes = _nodes(job, partitions, since)

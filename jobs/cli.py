@@ -15,6 +15,7 @@ from graphguard.config.sections import Config
 from graphguard.errors import Exit, GraphGuardError
 from graphguard.jobs import commands
 from graphguard.jobs import erase as erasing
+from graphguard.jobs.backfill import Backfill, run_backfill
 from graphguard.jobs.nightly import Night, run_night, stop_on_terminate
 from graphguard.jobs.pipeline import STAGE_NAMES
 from graphguard.jobs.progress import reporting
@@ -111,6 +112,22 @@ def nightly(
     if dry_run:
         print_line(commands.dry_run_text(run, settings))
     print_line(str(run.folder / "run.json"))
+
+
+@app.command()
+def backfill(
+    since: Annotated[str, typer.Option(help="First cutoff day, UTC.")],
+    until: Annotated[str, typer.Option(help="Last cutoff day, UTC.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    jobs: Annotated[int, typer.Option(min=1, help="Nights prepared at the same time.")] = 1,
+    json_logs: JsonLogs = False,
+) -> None:
+    """Run the nights of many days: what nightly does day by day, with what can be in parallel."""
+    first, last = parse_day(since, "--since"), parse_day(until, "--until")
+    with reporting(json_logs=json_logs) as reporter:
+        done = run_backfill(Backfill(load_config(config), first, last, jobs, reporter))
+    for run in done:
+        print_line(str(run.folder / "run.json"))
 
 
 def _stage_command(name: str) -> None:

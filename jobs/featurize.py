@@ -34,10 +34,11 @@ def run(job: Job, out: Path) -> Facts:
     for number, (name, anchor) in enumerate(anchors.items(), 1):
         marks[name] = fingerprint(_inputs(job, name, anchor))
         folder = job.workspace.partition(f"features/{target}", name, marks[name])
-        if not is_committed(folder):
-            table = make_features(job, graph, name, anchor)
-            with committing(folder, {"rows": table.height}) as scratch:
-                write_parquet(scratch / "features.parquet", table, FEATURES)
+        with job.claim(f"features.{name}"):
+            if not is_committed(folder):
+                table = make_features(job, graph, name, anchor)
+                with committing(folder, {"rows": table.height}) as scratch:
+                    write_parquet(scratch / "features.parquet", table, FEATURES)
         rows += int(read_manifest(folder)["rows"])
         job.reporter.step(number, len(anchors), name)
     return {"rows": rows, "partitions": {f"features/{target}": marks}}

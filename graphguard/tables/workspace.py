@@ -26,6 +26,8 @@ from graphguard.tables.files import read_json, replace_json
 from graphguard.tables.ids import IdStore
 
 RUN_FILE = "run.json"
+CLAIMS = "claims"
+"""Folder of the locks that processes of one back-fill hold against each other."""
 
 
 class Workspace:
@@ -52,6 +54,17 @@ class Workspace:
             yield
         finally:
             lock.release()
+
+    @contextmanager
+    def claimed(self, name: str) -> Iterator[None]:
+        """Wait for, then hold, one named part of the workspace: for processes of one owner.
+
+        The owner of the workspace's lock starts them; a process that dies lets go of its claims.
+        """
+        folder = self.root / CLAIMS
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / f"{name.replace('/', '.')}.lock"):
+            yield
 
     def ids(self, entity_type: str) -> IdStore:
         """Load the id dictionary of one entity type."""
