@@ -14,6 +14,7 @@ from graphguard.schema import ENTITIES, INTAKE, LABELS, REJECTS
 from graphguard.tables.commit import CommitBatch, is_committed, read_manifest
 from graphguard.tables.files import write_parquet
 from graphguard.tables.ids import IdStore
+from graphguard.tables.late import LATE
 from graphguard.tables.people import Known, read_entities, read_labels
 from graphguard.tables.sources import DigestCache, SourceUnit, find_units
 from graphguard.tables.tombstones import ERASED
@@ -45,6 +46,7 @@ def run(job: Job, out: Path) -> Facts:
     return {
         "partitions": partitions,
         "rows": int(counts.get_column("accepted").sum()),
+        "late": sum(read_manifest(folder).get("late", 0) for folder in folders),
         "gates": _volume_gates(job, partitions),
         "warnings": [text for one in known for text in one.warnings],
     }
@@ -185,8 +187,9 @@ def _check_rejects(job: Job, counts: pl.DataFrame, rejects: pl.DataFrame) -> Non
     totals = counts.group_by("source").agg(pl.col("read", "rejected").sum(), pl.col("file"))
     for source, read, rejected, files in totals.sort("source").iter_rows():
         mine = rejects.filter(pl.col("file").is_in(files))
-        # Rows of erased users are no fault of the log.
-        if rejected - mine.filter(pl.col("reason") == ERASED).height > limit * read:
+        # Rows of erased users, and rows that came too late, are no fault of the log.
+        excused = mine.filter(pl.col("reason").is_in([ERASED, LATE])).height
+        if rejected - excused > limit * read:
             reasons = dict(
                 mine.group_by(pl.format("{} in '{}'", "reason", "column"))
                 .len()

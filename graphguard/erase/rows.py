@@ -11,6 +11,7 @@ from graphguard.erase.doomed import Doomed
 from graphguard.erase.swap import Rewrite, Write
 from graphguard.schema import EVENTS, TABLES, TableSchema
 from graphguard.tables.files import read_parquet, write_parquet
+from graphguard.tables.late import LATE
 from graphguard.tables.tombstones import ERASED, erased_rows
 
 LISTS = ("reasons", "ties")
@@ -74,6 +75,10 @@ def unit_change(
     rejects = read_parquet(folder / "rejects.parquet")
     after = without_doomed(_without_values(rejects, doomed), place / "rejects.parquet",
                            columns, doomed)  # fmt: skip
+    late = _late_change(folder, place, columns, doomed)
+    if late is not None:
+        change.writes["late.parquet"] = table_write(late[0], EVENTS.name)
+        after = _without_late(after, late[1])
     change.rows = events.height - kept.height
     if change.rows:
         intake, more = _counted(read_parquet(folder / "intake.parquet"), after, change.rows)
@@ -89,13 +94,37 @@ def unit_change(
             "first_us": int(times[0]) if kept.height else 0,
             "last_us": int(times[-1]) if kept.height else 0,
         }
-    for path in sorted(folder.glob("*.parquet")):
-        if path.name not in ("events.parquet", "rejects.parquet", "intake.parquet"):
-            found = table_change(path, place / path.name, columns, doomed)
-            if found is not None:
-                change.writes[path.name] = table_write(found[0], path.stem)
-                change.rows += found[1]
+    if late is not None:
+        change.facts["late"] = late[0].height
+        change.rows += sum(late[1].values())
     return (change if change.writes else None), kept
+
+
+def _late_change(
+    folder: Path, place: PurePath, columns: EntityColumns, doomed: Doomed
+) -> tuple[pl.DataFrame, dict[int, int]] | None:
+    """The late rows that stay, and how many of each time go; None where all stay."""
+    path = folder / "late.parquet"
+    if not path.is_file():
+        return None
+    late = read_parquet(path)
+    kept = without_doomed(late, place / path.name, columns, doomed)
+    if kept is late:
+        return None
+    before, after = (dict(one.group_by("time_us").len().iter_rows()) for one in (late, kept))
+    return kept, {time: number - after.get(time, 0) for time, number in before.items()}
+
+
+def _without_late(rejects: pl.DataFrame, gone: dict[int, int]) -> pl.DataFrame:
+    """REJECTS in which late rows of these times, so many of each, are told as erased."""
+    number = pl.int_range(pl.len()).over("time_us", "reason")
+    lost = pl.col("time_us").replace_strict(gone, default=0, return_dtype=pl.Int64)
+    mine = (pl.col("reason") == LATE) & (number < lost)
+    erased = rejects.filter(pl.col("reason") == ERASED)
+    before = dict(erased.group_by("file").len().iter_rows())
+    moved = rejects.filter(mine).group_by("file").len().sort("file")
+    more = [erased_rows(file, before.get(file, 0), rows) for file, rows in moved.iter_rows()]
+    return pl.concat([rejects.filter(~mine), *more])
 
 
 def rejects_change(

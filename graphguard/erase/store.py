@@ -53,8 +53,12 @@ def erase_events(
     named = Named.none_of(workspace)
     for folder in partitions(workspace, "events"):
         place = _place(workspace, folder)
+        kinds = columns.indices(place)
         change, kept = unit_change(folder, place, columns, doomed)
-        named.add(kept, columns.indices(place))
+        named.add(kept, kinds)
+        for path in folder.glob("late.parquet"):
+            late = read_parquet(path)
+            named.add(late.filter(~doomed.rows(late, kinds, {})), kinds)
         if change is not None:
             rewriter.rewrite(folder, change)
     rewriter.flush()

@@ -7,6 +7,7 @@ A killed rewrite leaves `.tmp-` folders with old or new content; `sweep` removes
 import ctypes
 import errno
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -109,13 +110,18 @@ def sweep(root: Path) -> int:
             shutil.rmtree(path)
         else:
             os.rename(path, home)
-    asides = [path for path in root.rglob(".tmp-*") if path.exists()]
+    asides = [path for path in root.rglob(".*") if _is_left(path.name) and path.exists()]
     for path in asides:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
     return len(left) + len(asides)
+
+
+def _is_left(name: str) -> bool:
+    """A folder or file written aside, or a JSON file that `replace_json` did not move."""
+    return name.startswith(".tmp-") or re.fullmatch(r"\..+\.\d+", name) is not None
 
 
 def json_writer(value: Mapping[str, Any]) -> Write:

@@ -1,5 +1,6 @@
 """Take rows out of every version that a Parquet sink holds, those kept for a rollback too."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
@@ -33,10 +34,12 @@ def erase_from_sink(sink: ParquetSink, change: Change, erasure: str) -> dict[str
     Raises:
         WorkspaceBusy: Another process exports to this sink.
     """
-    if not (sink.root / "_commits").is_dir():
+    if not sink.root.is_dir():
         return {}
     replaced: dict[str, Receipt] = {}
     with sink._writing():
+        # What a killed export left is nobody's version.
+        shutil.rmtree(sink.root / "_staging", ignore_errors=True)
         for record in sink._records():
             new = _rewritten(sink, record, change)
             if new is not None:

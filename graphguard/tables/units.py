@@ -14,6 +14,7 @@ from graphguard.schema import EVENT_TEXT, EVENTS, INTAKE, REJECTS
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
 from graphguard.tables.ids import IdStore
 from graphguard.tables.intake import SKEW_US, TIME, RowContract, fixed_point, read_rows
+from graphguard.tables.late import set_aside_late
 from graphguard.tables.sources import DigestCache, SourceUnit
 from graphguard.tables.tombstones import without_erased
 
@@ -54,6 +55,7 @@ def unit_fingerprint(config: Config, unit: SourceUnit, digests: DigestCache, as_
         "entities": config.entity_columns(unit.source),
         "required": log_contract(config, unit.source).keys,
         "earliest": config.limits.earliest,
+        "lookback": config.limits.lookback.us if unit.day is not None else None,
         "cutoff": None if is_closed(unit, as_of) else as_of,
     }
     return fingerprint(facts)
@@ -67,25 +69,46 @@ def is_closed(unit: SourceUnit, as_of: date) -> bool:
 def write_unit(
     folder: Path, config: Config, unit: SourceUnit, ids: dict[str, IdStore], as_of: date
 ) -> dict[str, Any]:
-    """Write events.parquet, rejects.parquet and intake.parquet of one unit into `folder`.
+    """Write events, rejects, intake and, where there are any, late rows of one unit.
 
     Args:
-        folder: Scratch folder of the partition.
+        folder: Scratch folder of the partition; gets events.parquet and the others.
         config: The run's config.
         unit: Files to read.
         ids: Id dictionaries by entity type; new keys are added, and saved by the caller.
         as_of: The cutoff.
 
     Returns:
-        Facts for the manifest: rows, first_us, last_us.
+        Facts for the manifest: rows, late (rows set aside), first_us, last_us.
     """
     cutoff = 2**62 if is_closed(unit, as_of) else day_us(as_of)
     contract = replace(log_contract(config, unit.source), cutoff_us=cutoff)
     end = None if unit.day is None else day_us(unit.day) + DAY_US
     intake = read_rows(unit.files, contract, config.root, end)
     intake = without_erased(intake, config.entity_columns(unit.source), ids)
-    events = intake.accepted.sort(TIME, maintain_order=True)
-    events = _encoded(events, config.entity_columns(unit.source), ids)
+    intake, late = set_aside_late(intake, unit, contract.time, config.limits.lookback)
+    events = _event_table(intake.accepted, config, contract, ids)
+    write_parquet(folder / "events.parquet", events, EVENTS)
+    if late.height:
+        write_parquet(folder / "late.parquet", _event_table(late, config, contract, ids), EVENTS)
+    write_parquet(folder / "rejects.parquet", intake.rejects, REJECTS)
+    counts = pl.DataFrame(intake.counts, schema=INTAKE.empty().schema)
+    write_parquet(folder / "intake.parquet", counts, INTAKE)
+    times = events.get_column("time_us")
+    return {
+        "rows": events.height,
+        "late": late.height,
+        "first_us": int(times[0]) if events.height else 0,
+        "last_us": int(times[-1]) if events.height else 0,
+    }
+
+
+def _event_table(
+    rows: pl.DataFrame, config: Config, contract: RowContract, ids: dict[str, IdStore]
+) -> pl.DataFrame:
+    """EVENTS of accepted rows, encoded and in order of time."""
+    events = rows.sort(TIME, maintain_order=True)
+    events = _encoded(events, config.entity_columns(contract.source), ids)
     words = [EVENT_TEXT] if contract.text else []
     names = [
         *contract.keys,
@@ -95,18 +118,7 @@ def write_unit(
         *words,
     ]
     events = events.with_columns(fixed_point(name) for name in contract.numeric)
-    write_parquet(
-        folder / "events.parquet", events.select(pl.col(TIME).alias("time_us"), *names), EVENTS
-    )
-    write_parquet(folder / "rejects.parquet", intake.rejects, REJECTS)
-    counts = pl.DataFrame(intake.counts, schema=INTAKE.empty().schema)
-    write_parquet(folder / "intake.parquet", counts, INTAKE)
-    times = events.get_column(TIME)
-    return {
-        "rows": events.height,
-        "first_us": int(times[0]) if events.height else 0,
-        "last_us": int(times[-1]) if events.height else 0,
-    }
+    return events.select(pl.col(TIME).alias("time_us"), *names)
 
 
 def unit_intake(folders: Sequence[Path], as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -11,7 +11,7 @@ from graphguard.erase.columns import EntityColumns
 from graphguard.erase.doomed import Doomed, Mentions
 from graphguard.erase.graph import doomed_nodes, embedding_write, graph_writes
 from graphguard.erase.rings import rings_without, without_rings
-from graphguard.erase.rows import without_doomed
+from graphguard.erase.rows import unit_change, without_doomed
 from graphguard.erase.swap import Rewrite, Rewriter, exchange, json_writer, sweep
 from graphguard.errors import ArtefactInvalid, GraphInvalid
 from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
@@ -20,6 +20,7 @@ from graphguard.tables.commit import committing, read_manifest, verify
 from graphguard.tables.files import read_json
 from graphguard.tables.ids import IdStore
 from graphguard.tables.intake import Intake
+from graphguard.tables.late import LATE
 from graphguard.tables.tombstones import Tombstones, without_erased
 
 DAY = 86_400_000_000
@@ -193,11 +194,14 @@ def test_a_sweep_puts_back_what_stood_and_removes_leftovers(tmp_path):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "file").write_text(name)
 
-    assert sweep(tmp_path) == 3
+    (tmp_path / "b" / ".run.json.4711").write_text("half")
+    (tmp_path / "b" / ".hidden").write_text("somebody else's")
+
+    assert sweep(tmp_path) == 4
 
     assert (tmp_path / "a/part/file").read_text() == "a/.was-part"
     assert (tmp_path / "b/part/file").read_text() == "b/part"
-    assert not list(tmp_path.rglob(".*-part"))
+    assert [path.name for path in tmp_path.rglob(".*")] == [".hidden"]
 
 
 def intake_of(users, values=()):
@@ -260,3 +264,38 @@ def test_an_index_whose_key_was_erased_is_never_given_again(tmp_path):
     again.add(pl.Series(["c", "b"]))
 
     assert again.frame.rows() == [("a", 0), (None, 1), ("b", 2), ("c", 3)]
+
+
+def test_late_rows_of_the_doomed_are_told_as_erased(tmp_path):
+    # a unit: events of users 7 and 8; late rows of 7 at times 5, 5 and of 8 at 5
+    schema = REJECTS.empty().schema
+    late = [{"file": "f", "row": n, "column": "ts", "reason": LATE, "value": "then", "time_us": 5}
+            for n in range(3)]  # fmt: skip
+    pl.DataFrame({"time_us": [10, 11], "user_id": [7, 8]}).write_parquet(
+        tmp_path / "events.parquet"
+    )
+    pl.DataFrame({"time_us": [5, 5, 5], "user_id": [7, 7, 8]}).write_parquet(
+        tmp_path / "late.parquet"
+    )
+    pl.DataFrame(late, schema=schema).write_parquet(tmp_path / "rejects.parquet")
+    counts = {"source": "likes", "file": "f", "read": 5, "accepted": 2, "rejected": 3,
+              "not_yet": 0, "identical": 0}  # fmt: skip
+    pl.DataFrame([counts]).write_parquet(tmp_path / "intake.parquet")
+    columns = EntityColumns({"likes": {"user_id": "user"}}, "user", "user")
+
+    change, kept = unit_change(tmp_path, PurePath("store/events/likes/dt/x"), columns,
+                               Doomed({}, {"user": np.array([7])}))  # fmt: skip
+
+    assert kept.rows() == [(11, 8)]
+    assert change.facts == {"rows": 1, "first_us": 11, "last_us": 11, "late": 1}
+    assert change.rows == 3
+    for name, write in change.writes.items():
+        write(tmp_path / name)
+    rejects = pl.read_parquet(tmp_path / "rejects.parquet")
+    assert rejects.select("row", "reason").rows() == [
+        (2, LATE),
+        *((-n, "erased") for n in (1, 2, 3)),
+    ]
+    assert pl.read_parquet(tmp_path / "late.parquet").rows() == [(5, 8)]
+    intake = pl.read_parquet(tmp_path / "intake.parquet").row(0, named=True)
+    assert (intake["accepted"], intake["rejected"]) == (1, 4)
