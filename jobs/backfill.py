@@ -129,7 +129,7 @@ def _prepare_all(backfill: Backfill, jobs: Sequence[Job]) -> None:
         return
     context = multiprocessing.get_context("spawn")
     left = list(jobs)
-    running: dict[int, tuple[SpawnProcess, Job]] = {}
+    running: dict[Any, tuple[SpawnProcess, Job]] = {}
     try:
         while left or running:
             while left and len(running) < backfill.jobs:
@@ -139,7 +139,7 @@ def _prepare_all(backfill: Backfill, jobs: Sequence[Job]) -> None:
                     child.start()
                 running[child.sentinel] = (child, job)
             for ended in wait(list(running)):
-                child, job = running.pop(int(ended))  # type: ignore[call-overload]
+                child, job = running.pop(ended)
                 child.join()
                 if child.exitcode:
                     raise _stopped(job, child.exitcode)

@@ -168,8 +168,8 @@ def _without_values(rejects: pl.DataFrame, doomed: Doomed) -> pl.DataFrame:
 def _without_mentions(frame: pl.DataFrame, column: str, doomed: Doomed) -> pl.DataFrame:
     texts = frame.get_column(column)
     if column == "ties":
-        values = [_without_ties(text, doomed) for text in texts]
-        changed = pl.Series(column, values, dtype=pl.String)
+        ties = [_without_ties(text, doomed) for text in texts]
+        changed = pl.Series(column, ties, dtype=pl.String)
         return frame if changed.equals(texts) else frame.with_columns(changed)
     found = doomed.mentions.blanked(texts)
     if not found:

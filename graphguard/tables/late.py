@@ -44,7 +44,7 @@ def set_aside_late(
         pl.lit(LATE).alias("reason"),
         pl.from_epoch(TIME, time_unit="us").dt.to_string("iso").alias("value"),
         pl.col(TIME).alias("time_us"),
-    ).cast(dict(REJECTS.empty().schema))
+    ).cast(REJECTS.empty().schema)
     moved = dict(late.group_by("__file").len().iter_rows())
     counts = [dict(one) for one in intake.counts]
     for one in counts:

@@ -54,7 +54,7 @@ class Tombstones:
         self._make_secret()
         marks = sorted({self.mark(entity_type, key) for key in keys})
         new = pl.DataFrame({"entity_type": [entity_type] * len(marks), "mark": marks})
-        every = pl.concat([self._frame, new.cast(dict(self._frame.schema))])
+        every = pl.concat([self._frame, new.cast(self._frame.schema)])
         every = every.unique().sort("entity_type", "mark")
         if every.height == self._frame.height:
             return
@@ -178,7 +178,7 @@ def erased_rows(file: str, before: int, number: int) -> pl.DataFrame:
         pl.lit(ERASED).alias("reason"),
         pl.lit(None, dtype=pl.String).alias("value"),
         pl.lit(None, dtype=pl.Int64).alias("time_us"),
-    ).cast(dict(REJECTS.empty().schema))
+    ).cast(REJECTS.empty().schema)
 
 
 def _without_values(rejects: pl.DataFrame, stones: Tombstones, types: list[str]) -> pl.DataFrame:
