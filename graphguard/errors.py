@@ -6,6 +6,7 @@ Exit codes are those a scheduler reads: 65 the data breaks its contract, 70 a bu
 
 import difflib
 from collections.abc import Iterable, Sequence
+from datetime import date
 from enum import IntEnum
 from pathlib import Path
 
@@ -282,6 +283,40 @@ class LeaseLost(TransientError):
             f"{path}: token {token} is no longer the newest, {holder} took over; nothing was "
             f"committed since. The same command goes on when that one has ended; if this process "
             f"was only slow, raise limits.lease"
+        )
+
+
+class ErasureOpen(TransientError):
+    """An erasure was interrupted; until it is done nothing else may touch the workspace."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(
+            f"{path}: this erasure was interrupted; give the same `graphguard erase` command "
+            f"again, it goes on where it stopped"
+        )
+
+
+class BackfillStopped(GraphGuardError):
+    """A night of a back-fill failed; the nights before it are done."""
+
+    def __init__(self, day: date, reason: str, code: Exit) -> None:
+        self.day, self.reason, self.exit_code = day, reason, code
+        super().__init__(
+            f"back-fill stopped at {day}: {reason}; give the same command again when that is "
+            f"mended, it goes on where it stopped"
+        )
+
+
+class TracesFound(DataError):
+    """Files still hold a trace of entities that were to be erased."""
+
+    def __init__(self, traces: Sequence[str], files: int, shown: int = 20) -> None:
+        self.traces, self.files = list(traces), files
+        more = f"; and {len(traces) - shown} more" if len(traces) > shown else ""
+        super().__init__(
+            f"{len(traces)} of {files} files hold a trace: {'; '.join(traces[:shown])}{more}. "
+            f"Run `graphguard erase` with the same users; remove by hand what it does not own"
         )
 
 

@@ -67,8 +67,19 @@ FLAG = pa.bool_()
 
 IDS = TableSchema(
     name="ids",
-    columns={"key": TEXT, "index": INT},  # key as in the log; storage index
-    key=("key",),
+    # Key as in the log, null once it was erased (its index is never given again); storage index.
+    columns={"key": TEXT, "index": INT},
+    key=("index",),
+    nullable=("key",),
+)
+
+TOMBSTONES = TableSchema(
+    name="tombstones",
+    columns={
+        "entity_type": TEXT,
+        "mark": TEXT,  # keyed hash of an erased key, 32 hexadecimal digits
+    },
+    key=("entity_type", "mark"),
 )
 
 EVENTS = TableSchema(
@@ -84,7 +95,7 @@ REJECTS = TableSchema(
     name="rejects",
     columns={
         "file": TEXT,  # relative to the config's folder
-        "row": INT,  # number of the row in its file, from 0
+        "row": INT,  # number of the row in its file, from 0; of erased rows -1, -2, ...
         "column": TEXT,
         "reason": TEXT,
         "value": TEXT,  # as found; null where the cell was null
@@ -326,6 +337,7 @@ TABLES = {
     table.name: table
     for table in (
         IDS,
+        TOMBSTONES,
         EVENTS,
         REJECTS,
         INTAKE,

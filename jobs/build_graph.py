@@ -31,8 +31,9 @@ FORMAT = 2
 def run(job: Job, out: Path) -> Facts:
     """Store the missing days of every edge type, then the run's graph."""
     started = time.monotonic()
-    partitions, missing = _wanted(job)
-    _store_missing(job, missing)
+    with job.claim("edges"):
+        partitions, missing = _wanted(job)
+        _store_missing(job, missing)
     daily_seconds = round(time.monotonic() - started, 3)
     edges = {edge.name: _read_edges(job, edge, partitions) for edge in job.config.graph.edges}
     nodes = _nodes(job, edges)

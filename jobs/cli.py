@@ -14,6 +14,8 @@ from graphguard.config.load import load_config, parse_day
 from graphguard.config.sections import Config
 from graphguard.errors import Exit, GraphGuardError
 from graphguard.jobs import commands
+from graphguard.jobs import erase as erasing
+from graphguard.jobs.backfill import Backfill, run_backfill
 from graphguard.jobs.nightly import Night, run_night, stop_on_terminate
 from graphguard.jobs.pipeline import STAGE_NAMES
 from graphguard.jobs.progress import reporting
@@ -37,6 +39,13 @@ AsOfOption = Annotated[
 ]
 JsonLogs = Annotated[bool, typer.Option("--json-logs", help="Progress as JSON lines on stderr.")]
 JsonOut = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+UsersOption = Annotated[
+    list[Path] | None, typer.Option("--users", help="File of ids: one a line, or Parquet.")
+]
+UserOption = Annotated[list[str] | None, typer.Option("--user", help="An id; may be repeated.")]
+TypeOption = Annotated[
+    str | None, typer.Option("--type", help="Entity type of the ids; the training target if none.")
+]
 DEFAULT_CONFIG = Path("graphguard.yaml")
 
 
@@ -103,6 +112,22 @@ def nightly(
     if dry_run:
         print_line(commands.dry_run_text(run, settings))
     print_line(str(run.folder / "run.json"))
+
+
+@app.command()
+def backfill(
+    since: Annotated[str, typer.Option(help="First cutoff day, UTC.")],
+    until: Annotated[str, typer.Option(help="Last cutoff day, UTC.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    jobs: Annotated[int, typer.Option(min=1, help="Nights prepared at the same time.")] = 1,
+    json_logs: JsonLogs = False,
+) -> None:
+    """Run the nights of many days: what nightly does day by day, with what can be in parallel."""
+    first, last = parse_day(since, "--since"), parse_day(until, "--until")
+    with reporting(json_logs=json_logs) as reporter:
+        done = run_backfill(Backfill(load_config(config), first, last, jobs, reporter))
+    for run in done:
+        print_line(str(run.folder / "run.json"))
 
 
 def _stage_command(name: str) -> None:
@@ -222,6 +247,19 @@ def check_incremental(
     print_line(commands.check_incremental(_dated(config, as_of), nights))
 
 
+@check_app.command("erasure")
+def check_erasure(
+    config: ConfigOption = DEFAULT_CONFIG,
+    users: UsersOption = None,
+    user: UserOption = None,
+    kind: TypeOption = None,
+) -> None:
+    """Decode every file of workspace and sinks, and look for traces of erased users."""
+    settings = load_config(config)
+    request = erasing.read_request(settings, kind, users or [], user or [])
+    print_line(erasing.run_check(settings, request))
+
+
 @runs_app.command("list")
 def runs_list(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOut = False) -> None:
     """List the workspace's runs."""
@@ -243,6 +281,22 @@ def runs_diff(
 def runs_report(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Print the path of the newest run's report."""
     print_line(commands.report_path(load_config(config)))
+
+
+@app.command()
+def erase(
+    config: ConfigOption = DEFAULT_CONFIG,
+    users: UsersOption = None,
+    user: UserOption = None,
+    kind: TypeOption = None,
+    json_logs: JsonLogs = False,
+) -> None:
+    """Erase users from all days, all runs and the sinks, and keep them from coming back."""
+    settings = load_config(config)
+    request = erasing.read_request(settings, kind, users or [], user or [])
+    with reporting(json_logs=json_logs) as reporter:
+        text = erasing.run_erase(settings, request, reporter)
+    print_line(text)
 
 
 @app.command()

@@ -217,6 +217,8 @@ def show_explanation(explanation: Any, *, as_json: bool) -> None:
 
 def _run_row(facts: dict[str, Any], *, stale: bool) -> dict[str, Any]:
     state = f"{facts['state']}, stale" if stale else facts["state"]
+    if facts["stages"].get("train", {}).get("erasures"):
+        state += ", model saw users since erased"
     return {
         "run_id": facts["run_id"],
         "as_of": facts["as_of"],

@@ -1,5 +1,6 @@
 """What every stage is given: the config, its run, the night before, and where to tell progress."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
@@ -47,6 +48,12 @@ class Job:
     previous: Run | None = None
     """Newest committed run with a smaller as_of."""
     reporter: Reporter = field(default_factory=Silent)
+    beside: bool = False
+    """Whether other processes of the same back-fill make shared partitions at the same time."""
+
+    def claim(self, name: str) -> AbstractContextManager[None]:
+        """Hold what is named against other processes of the same back-fill; else do nothing."""
+        return self.workspace.claimed(name) if self.beside else nullcontext()
 
     @property
     def workspace(self) -> Workspace:

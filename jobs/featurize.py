@@ -34,10 +34,11 @@ def run(job: Job, out: Path) -> Facts:
     for number, (name, anchor) in enumerate(anchors.items(), 1):
         marks[name] = fingerprint(_inputs(job, name, anchor))
         folder = job.workspace.partition(f"features/{target}", name, marks[name])
-        if not is_committed(folder):
-            table = make_features(job, graph, name, anchor)
-            with committing(folder, {"rows": table.height}) as scratch:
-                write_parquet(scratch / "features.parquet", table, FEATURES)
+        with job.claim(f"features.{name}"):
+            if not is_committed(folder):
+                table = make_features(job, graph, name, anchor)
+                with committing(folder, {"rows": table.height}) as scratch:
+                    write_parquet(scratch / "features.parquet", table, FEATURES)
         rows += int(read_manifest(folder)["rows"])
         job.reporter.step(number, len(anchors), name)
     return {"rows": rows, "partitions": {f"features/{target}": marks}}
@@ -147,7 +148,9 @@ def units_in(job: Job, since_us: int, until_us: int) -> dict[str, list[str]]:
         for name, folder in job.run.partitions("ingest", f"events/{log}").items():
             facts = read_manifest(folder)
             if facts["rows"] and facts["first_us"] < until_us and facts["last_us"] >= since_us:
-                units[log].append(f"{name}/{folder.name}")
+                # An erasure rewrites a unit under its name; what was made of it is made anew.
+                marks = [folder.name, *sorted(facts.get("erasures", {}))]
+                units[log].append(f"{name}/{'+'.join(marks)}")
     return units
 
 

@@ -37,10 +37,11 @@ def run(job: Job, out: Path) -> Facts:
         name = f"anchor={anchor.isoformat()}"
         marks[name] = fingerprint(_inputs(job, anchor))
         folder = job.workspace.partition("pairs", name, marks[name])
-        if not is_committed(folder):
-            table = make_pairs(job, graph, anchor, hashes)
-            with committing(folder, {"rows": table.height}) as scratch:
-                write_parquet(scratch / "pairs.parquet", table, PAIRS)
+        with job.claim(f"pairs.{name}"):
+            if not is_committed(folder):
+                table = make_pairs(job, graph, anchor, hashes)
+                with committing(folder, {"rows": table.height}) as scratch:
+                    write_parquet(scratch / "pairs.parquet", table, PAIRS)
         rows += int(read_manifest(folder)["rows"])
         job.reporter.step(number, len(anchors), name)
     return {"rows": rows, "partitions": {"pairs": marks}}

@@ -5,7 +5,7 @@ import importlib.metadata
 import platform
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ from graphguard.tables.files import fingerprint, read_json, replace_json
 from graphguard.tables.lease import fenced
 from graphguard.tables.manifests import manifest_of
 from graphguard.tables.sources import DigestCache, find_units
+from graphguard.tables.tombstones import refuse_half_erased
 from graphguard.tables.workspace import RUN_FILE, Run, Workspace
 
 PACKAGES = (
@@ -69,31 +70,44 @@ def run_night(night: Night) -> Run:
     Raises:
         WorkspaceBusy: Another run holds the workspace.
         LeaseLost: Another run took the workspace over.
+        ErasureOpen: An erasure was interrupted.
         GateError: A gate is red; scores are written, nothing is exported.
         GraphGuardError: Whatever a stage raises, with its exit code.
     """
-    as_of = require_as_of(night.config)
     stages = _chosen(night)
     workspace = Workspace(night.config.workspace_folder)
+    require_as_of(night.config)
     with workspace.locked(ttl_s=night.config.limits.lease.us / 1e6):
-        run = workspace.run(night.run_id or _run_id(workspace, night.config, as_of))
-        _freeze(run, night.config, as_of)
-        job = Job(night.config, as_of, run, workspace.previous_run(as_of), night.reporter)
-        try:
-            for number, stage in enumerate(stages, 1):
-                night.reporter.stage(stage.name, number, len(stages))
-                if night.dry_run and stage.name == "export":
-                    job.reporter.note("dry run: nothing is exported")
-                    break
-                _run_stage(job, stage)
-        except BaseException as error:
-            with contextlib.suppress(LeaseLost):
-                _finish(job, _exit_code(error), f"{type(error).__name__}: {error}")
-            raise
+        refuse_half_erased(workspace.root)
+        job = open_job(night, workspace)
+        run_stages(job, stages, dry_run=night.dry_run)
         if stages[-1].name == STAGE_NAMES[-1] and not night.dry_run:
-            return _commit(job)
+            return commit_run(job)
         _finish(job, Exit.DONE, f"stopped after {stages[-1].name}, as asked")
-    return run
+    return job.run
+
+
+def open_job(night: Night, workspace: Workspace) -> Job:
+    """The run of a night, with its config frozen; who calls it holds the workspace's lock."""
+    as_of = require_as_of(night.config)
+    run = workspace.run(night.run_id or _run_id(workspace, night.config, as_of))
+    _freeze(run, night.config, as_of)
+    return Job(night.config, as_of, run, workspace.previous_run(as_of), night.reporter)
+
+
+def run_stages(job: Job, stages: Sequence[Stage], *, dry_run: bool = False) -> None:
+    """Run the stages that are not committed yet; an error is kept in run.json and raised."""
+    try:
+        for number, stage in enumerate(stages, 1):
+            job.reporter.stage(stage.name, number, len(stages))
+            if dry_run and stage.name == "export":
+                job.reporter.note("dry run: nothing is exported")
+                break
+            _run_stage(job, stage)
+    except BaseException as error:
+        with contextlib.suppress(LeaseLost):
+            _finish(job, exit_code_of(error), f"{type(error).__name__}: {error}")
+        raise
 
 
 def require_as_of(config: Config) -> date:
@@ -193,7 +207,7 @@ def _stage_memory() -> Iterator[Any]:
     yield peak
 
 
-def _commit(job: Job) -> Run:
+def commit_run(job: Job) -> Run:
     """Write run.json and make the run current; a red gate ends with its error after that."""
     gates = red_gates(job.run)
     code = Exit.GATE if gates else Exit.DONE
@@ -262,7 +276,8 @@ def _metrics(run: Run) -> dict[str, Any]:
     return metrics
 
 
-def _exit_code(error: BaseException) -> Exit:
+def exit_code_of(error: BaseException) -> Exit:
+    """What the command line ends with after an error."""
     if isinstance(error, GraphGuardError):
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):

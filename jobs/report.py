@@ -45,6 +45,7 @@ def gather(job: Job) -> ReportContents:
         gates=[gate for stage in BEFORE for gate in job.run.manifest(stage).get("gates", [])],
         warnings=[
             *job.run.manifest("ingest").get("warnings", []),
+            *_erasures(job),
             *(f"no automatic action: {one}" for one in job.run.manifest("decide")["held_back_by"]),
         ],
         metrics=_json(job, "train", "metrics"),
@@ -63,6 +64,17 @@ def gather(job: Job) -> ReportContents:
         index=_json(job, "find_rings", "index"),
         stages=[_stage(job, stage) for stage in BEFORE],
     )
+
+
+def _erasures(job: Job) -> list[str]:
+    """What the model learned from that is no more."""
+    erasures = job.run.manifest("train").get("erasures", {})
+    if not erasures:
+        return []
+    return [
+        f"the model of this night had learned from users who were erased since "
+        f"({', '.join(sorted(erasures))}); the next night trains without them"
+    ]
 
 
 def _table(job: Job, stage: str, name: str) -> pl.DataFrame:

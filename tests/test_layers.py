@@ -13,6 +13,7 @@ import graphguard.jobs
 LAYERS = (
     ("jobs",),
     ("checks",),
+    ("erase",),
     ("investigate", "report"),
     ("policy", "sinks"),
     ("scores",),

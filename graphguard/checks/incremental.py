@@ -10,6 +10,7 @@ from pathlib import Path
 from graphguard.checks.compare import Comparison, compare_runs
 from graphguard.checks.leakage import CheckFailed
 from graphguard.config.sections import Config
+from graphguard.tables.tombstones import Tombstones
 from graphguard.tables.workspace import Run, Workspace
 
 RunNight = Callable[[Config], Run]
@@ -62,4 +63,5 @@ def check_incremental(
 
 
 def _in(config: Config, workspace: Path) -> Config:
+    Tombstones(config.workspace_folder).copy_to(workspace)
     return config.model_copy(update={"workspace": workspace, "export": ()})

@@ -11,6 +11,7 @@ from graphguard.checks.compare import Comparison, compare_runs
 from graphguard.checks.mirror import mirror
 from graphguard.config.sections import Config
 from graphguard.errors import DataError
+from graphguard.tables.tombstones import Tombstones
 from graphguard.tables.workspace import Run
 
 LEAST_LATER_SHARE = 0.01
@@ -73,6 +74,8 @@ def check_leakage(config: Config, as_of: date, run_night: RunNight) -> LeakagePr
         if first.later_rows < LEAST_LATER_SHARE * first.rows:
             raise CheckVacuous(first.later_rows, first.rows)
         second = mirror(config, as_of, folder / "second", rewrite=True)
+        for one in (first, second):
+            Tombstones(config.workspace_folder).copy_to(one.config.workspace_folder)
         runs = [run_night(one.config) for one in (first, second)]
         comparison = compare_runs(runs[0], runs[1], config)
     finally:

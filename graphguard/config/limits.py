@@ -15,6 +15,8 @@ class LimitConfig(Section):
     """Largest share of a log's rows that may be rejected."""
     min_day_ratio: float = Field(0.4, ge=0, le=1)
     """Smallest size of a day against the median of the 14 days before it."""
+    lookback: DurationSetting = Duration("3d", 3 * 86_400_000_000)
+    """How much older than its file's `{date}` a row may be; older ones go to the late table."""
     earliest: AsOf = date(2000, 1, 1)
     """Event times before this day are impossible."""
     memory_gb: float = Field(16.0, gt=0)

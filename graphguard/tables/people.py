@@ -11,6 +11,7 @@ from graphguard.schema import ENTITIES, INTAKE
 from graphguard.tables.ids import IdStore
 from graphguard.tables.intake import ROW, TIME, RowContract, fixed_point, read_rows
 from graphguard.tables.sources import find_units
+from graphguard.tables.tombstones import without_erased
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def read_entities(config: Config, entity_type: str, as_of: date, ids: IdStore) -
     contract = replace(entity_contract(config, entity_type), cutoff_us=day_us(as_of))
     files = find_units(entity_type, settings.path, config.root)[0].files
     intake = read_rows(files, contract, config.root)
+    intake = without_erased(intake, {settings.key: entity_type}, {entity_type: ids})
     rows = intake.accepted
     codes = ids.codes(rows.get_column(settings.key))
     ids.save()
@@ -92,6 +94,7 @@ def read_labels(config: Config, as_of: date, ids: IdStore, seen: pl.Series) -> K
     contract = replace(label_contract(config), cutoff_us=day_us(as_of))
     files = find_units("labels", settings.path, config.root)[0].files
     intake = read_rows(files, contract, config.root)
+    intake = without_erased(intake, {settings.key: settings.entity}, {settings.entity: ids})
     # A row without a time or a decision says nothing about anybody.
     rows = intake.accepted.filter(pl.col(TIME).is_not_null() & pl.col(settings.value).is_not_null())
     coded = ids.encode(rows, settings.key)

@@ -10,13 +10,15 @@ import numpy as np
 import polars as pl
 
 from graphguard.config.sections import Config
-from graphguard.config.values import DAY_US, day_us
+from graphguard.config.values import DAY_US, Duration, day_us
 from graphguard.schema import EVENT_TEXT, EVENTS, INTAKE, REJECTS
 from graphguard.tables.commit import read_manifest
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
 from graphguard.tables.ids import IdStores
 from graphguard.tables.intake import SKEW_US, TIME, Intake, RowContract, fixed_point, read_rows
+from graphguard.tables.late import set_aside_late
 from graphguard.tables.sources import DigestCache, SourceUnit
+from graphguard.tables.tombstones import without_erased
 
 FORMAT = 2
 """Raised when stored units of an older program may no longer be used."""
@@ -61,6 +63,7 @@ def unit_fingerprint(
         "entities": config.entity_columns(unit.source),
         "required": log_contract(config, unit.source).keys,
         "earliest": config.limits.earliest,
+        "lookback": config.limits.lookback.us if unit.day is not None else None,
         "cutoff": as_of,
     }
     return fingerprint(facts)
@@ -88,6 +91,8 @@ class UnitRows:
     contract: RowContract
     intake: Intake
     """Accepted rows by time; entity columns are codes until `encode_units`, then indices."""
+    lookback: Duration
+    """How much older than the unit's day a row may be."""
 
     @property
     def whole(self) -> bool:
@@ -104,11 +109,13 @@ def read_unit(config: Config, unit: SourceUnit, as_of: date) -> UnitRows:
     intake = read_rows(unit.files, contract, config.root, end)
     if not intake.accepted.get_column(TIME).is_sorted():
         intake.accepted = intake.accepted.sort(TIME, maintain_order=True)
-    return UnitRows(unit, contract, intake)
+    return UnitRows(unit, contract, intake, config.limits.lookback)
 
 
 def encode_units(config: Config, rows: Sequence[UnitRows], ids: IdStores) -> None:
     """Replace the codes of entity columns by storage indices, in place, for many units at once.
+
+    Rows that name an erased entity are rejected before that.
 
     Args:
         config: Names the entity columns.
@@ -117,7 +124,9 @@ def encode_units(config: Config, rows: Sequence[UnitRows], ids: IdStores) -> Non
     """
     parts: dict[str, list[tuple[UnitRows, str, pl.Series]]] = {}
     for one in rows:
-        for name, entity_type in config.entity_columns(one.unit.source).items():
+        kinds = config.entity_columns(one.unit.source)
+        one.intake = without_erased(one.intake, kinds, ids)
+        for name, entity_type in kinds.items():
             # Keys that stand in rejected rows alone get no index.
             used = _used(one.intake.accepted.get_column(name), len(one.intake.words[name]))
             parts.setdefault(entity_type, []).append((one, name, used))
@@ -136,13 +145,35 @@ def encode_units(config: Config, rows: Sequence[UnitRows], ids: IdStores) -> Non
 
 
 def write_unit(folder: Path, rows: UnitRows) -> dict[str, Any]:
-    """Write events.parquet, and rejects.parquet where there are some, of one unit into `folder`.
+    """Write events.parquet of one unit into `folder`; late.parquet, rejects.parquet if need be.
 
     Returns:
-        Facts for the manifest: rows, first_us, last_us; latest_us, of rejected rows too; and
-        `intake`, what became of each file.
+        Facts for the manifest: rows, late (rows set aside), first_us, last_us; latest_us, of
+        rejected rows too; and `intake`, what became of each file.
     """
-    contract, events = rows.contract, rows.intake.accepted
+    contract = rows.contract
+    intake, late = set_aside_late(rows.intake, rows.unit, contract.time, rows.lookback)
+    events = _event_table(intake.accepted, contract)
+    write_parquet(folder / "events.parquet", events, EVENTS)
+    if late.height:
+        write_parquet(folder / "late.parquet", _event_table(late, contract), EVENTS)
+    if intake.rejects.height:
+        write_parquet(folder / "rejects.parquet", intake.rejects, REJECTS)
+    times = events.get_column("time_us")
+    last = int(times[-1]) if events.height else 0
+    rejected = intake.rejects.get_column("time_us").max()
+    return {
+        "rows": events.height,
+        "late": late.height,
+        "intake": intake.counts,
+        "first_us": int(times[0]) if events.height else 0,
+        "last_us": last,
+        "latest_us": last if rejected is None else max(last, int(str(rejected))),
+    }
+
+
+def _event_table(rows: pl.DataFrame, contract: RowContract) -> pl.DataFrame:
+    """EVENTS of encoded rows."""
     words = [EVENT_TEXT] if contract.text else []
     names = [
         *contract.keys,
@@ -151,22 +182,8 @@ def write_unit(folder: Path, rows: UnitRows) -> dict[str, Any]:
         *contract.categorical,
         *words,
     ]
-    events = events.with_columns(fixed_point(name) for name in contract.numeric)
-    write_parquet(
-        folder / "events.parquet", events.select(pl.col(TIME).alias("time_us"), *names), EVENTS
-    )
-    if rows.intake.rejects.height:
-        write_parquet(folder / "rejects.parquet", rows.intake.rejects, REJECTS)
-    times = events.get_column(TIME)
-    late = rows.intake.rejects.get_column("time_us").max()
-    last = int(times[-1]) if events.height else 0
-    return {
-        "rows": events.height,
-        "intake": rows.intake.counts,
-        "first_us": int(times[0]) if events.height else 0,
-        "last_us": last,
-        "latest_us": last if late is None else max(last, int(str(late))),
-    }
+    rows = rows.with_columns(fixed_point(name) for name in contract.numeric)
+    return rows.select(pl.col(TIME).alias("time_us"), *names)
 
 
 def unit_intake(folders: Sequence[Path], as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -19,6 +19,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from graphguard.errors import NoRun, NotCommitted
 from graphguard.tables.commit import is_committed, read_manifest
 from graphguard.tables.files import read_json, replace_json
@@ -26,6 +28,8 @@ from graphguard.tables.ids import IdStore
 from graphguard.tables.lease import Lease, fenced
 
 RUN_FILE = "run.json"
+CLAIMS = "claims"
+"""Folder of the locks that processes of one back-fill hold against each other."""
 
 
 class Workspace:
@@ -52,6 +56,17 @@ class Workspace:
             yield
         finally:
             lease.release()
+
+    @contextmanager
+    def claimed(self, name: str) -> Iterator[None]:
+        """Wait for, then hold, one named part of the workspace: for processes of one owner.
+
+        The owner of the workspace's lock starts them; a process that dies lets go of its claims.
+        """
+        folder = self.root / CLAIMS
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / f"{name.replace('/', '.')}.lock"):
+            yield
 
     def ids(self, entity_type: str) -> IdStore:
         """Load the id dictionary of one entity type."""

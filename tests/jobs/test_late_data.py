@@ -1,0 +1,75 @@
+"""What a late row, or a file that is delivered anew, changes of what earlier nights stored."""
+
+import shutil
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+
+from graphguard.jobs.nightly import Night, run_night
+from graphguard.tables.files import file_digest, read_parquet
+
+
+@pytest.fixture
+def platform(world, make_config, tmp_path):
+    """Own copy of the likes, and a config that reads them."""
+    logs = tmp_path / "logs"
+    shutil.copytree(world / "logs" / "likes", logs / "likes")
+    likes = {"path": str(logs / "likes" / "dt={date}" / "*.parquet"), "time": "ts"}
+
+    def config(as_of):
+        made = make_config(as_of=as_of)
+        log = made.logs["likes"].model_copy(update=likes)
+        return made.model_copy(update={"logs": {**made.logs, "likes": log}})
+
+    return logs / "likes", config
+
+
+def stored(run):
+    """Digest of every day of likes' edges that the run settled on."""
+    days = run.partitions("build_graph", "edges/user__likes__content")
+    return {name: file_digest(folder / "edges.parquet") for name, folder in days.items()}
+
+
+def add_like(path, moment):
+    frame = pl.read_parquet(path)
+    late = frame.head(1).with_columns(pl.lit(moment).cast(frame.schema["ts"]).alias("ts"))
+    pl.concat([frame, late]).write_parquet(path)
+
+
+def test_late_rows_change_the_edges_of_their_own_day_and_no_other(platform):
+    likes, config = platform
+    first = run_night(Night(config("2026-01-21"), last="build_graph"))
+    before = stored(first)
+    # In the file of 21 January: one row of the 19th, inside the look-back, one of the 2nd.
+    newest = likes / "dt=2026-01-21" / "part-0.parquet"
+    add_like(newest, datetime(2026, 1, 19, 12, tzinfo=UTC))
+    add_like(newest, datetime(2026, 1, 2, 12, tzinfo=UTC))
+
+    second = run_night(Night(config("2026-01-22"), last="build_graph"))
+
+    after = stored(second)
+    changed = [name for name in before.keys() & after.keys() if before[name] != after[name]]
+    assert changed == ["dt=2026-01-19"]
+    assert len(before) > 60
+    assert second.manifest("ingest")["late"] == 1
+    rejects = read_parquet(second.file("ingest", "rejects.parquet"))
+    late = rejects.filter(pl.col("reason") == "older than the look-back")
+    assert late.select("column", "value").rows() == [("ts", "2026-01-02 12:00:00.000000")]
+    # What the earlier night settled on stays as it was.
+    assert stored(first) == before
+
+
+def test_a_file_that_is_delivered_anew_changes_its_day_and_no_other(platform):
+    likes, config = platform
+    first = run_night(Night(config("2026-01-21"), last="build_graph"))
+    units = first.partitions("ingest", "events/likes")
+    add_like(likes / "dt=2026-01-15" / "part-0.parquet", datetime(2026, 1, 15, 6, tzinfo=UTC))
+
+    again = run_night(Night(config("2026-01-21"), last="build_graph"))
+
+    after = again.partitions("ingest", "events/likes")
+    assert [name for name in units if after[name] != units[name]] == ["dt=2026-01-15"]
+    edges = stored(first), stored(again)
+    assert [name for name in edges[0] if edges[0][name] != edges[1][name]] == ["dt=2026-01-15"]
+    assert again.run_id != first.run_id
