@@ -12,6 +12,7 @@ from graphguard.errors import InputMissing, NothingToDo, TooManyRejects
 from graphguard.jobs.context import Facts, Job
 from graphguard.schema import DELIVERIES, ENTITIES, INTAKE, LABELS, REJECTS
 from graphguard.tables.commit import CommitBatch, is_committed, read_manifest
+from graphguard.tables.days import compare_newest_day
 from graphguard.tables.deliveries import take_deliveries
 from graphguard.tables.files import write_parquet
 from graphguard.tables.ids import IdStore
@@ -35,7 +36,12 @@ def run(job: Job, out: Path) -> Facts:
     known = [labels, *_entities(job, out)]
     counts = pl.concat([counts, *(one.counts for one in known)]).sort("source", "file")
     rejects = pl.concat([rejects, *(one.rejects for one in known)]).sort("file", "row")
-    warnings = [*delivered.warnings, *(text for one in known for text in one.warnings)]
+    newest = compare_newest_day(job.config, job.workspace, partitions, job.as_of)
+    warnings = [
+        *delivered.warnings,
+        *newest.warnings,
+        *(text for one in known for text in one.warnings),
+    ]
     for text in warnings:
         job.reporter.note(text)
     write_parquet(out / "deliveries.parquet", delivered.table, DELIVERIES)
@@ -46,7 +52,7 @@ def run(job: Job, out: Path) -> Facts:
     return {
         "partitions": partitions,
         "rows": int(counts.get_column("accepted").sum()),
-        "gates": [*delivered.gates, *_volume_gates(job, partitions)],
+        "gates": [*delivered.gates, *newest.gates, *_volume_gates(job, partitions)],
         "warnings": warnings,
     }
 
