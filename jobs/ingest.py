@@ -15,6 +15,7 @@ from graphguard.errors import InputMissing, NothingToDo, TooManyRejects
 from graphguard.jobs.context import Facts, Job
 from graphguard.schema import DELIVERIES, ENTITIES, INTAKE, LABELS, REJECTS
 from graphguard.tables.commit import CommitBatch, is_committed, read_manifest
+from graphguard.tables.days import compare_newest_day
 from graphguard.tables.deliveries import take_deliveries
 from graphguard.tables.files import read_parquet, write_parquet
 from graphguard.tables.ids import IdStores
@@ -54,7 +55,12 @@ def run(job: Job, out: Path) -> Facts:
     known = [labels, *_entities(job, out, ids)]
     counts = pl.concat([counts, *(one.counts for one in known)]).sort("source", "file")
     rejects = pl.concat([rejects, *(one.rejects for one in known)]).sort("file", "row")
-    warnings = [*delivered.warnings, *(text for one in known for text in one.warnings)]
+    newest = compare_newest_day(job.config, job.workspace, partitions, job.as_of)
+    warnings = [
+        *delivered.warnings,
+        *newest.warnings,
+        *(text for one in known for text in one.warnings),
+    ]
     for text in warnings:
         job.reporter.note(text)
     write_parquet(out / "deliveries.parquet", delivered.table, DELIVERIES)
@@ -66,7 +72,7 @@ def run(job: Job, out: Path) -> Facts:
         "partitions": partitions,
         "rows": int(counts.get_column("accepted").sum()),
         "late": sum(read_manifest(folder).get("late", 0) for folder in folders),
-        "gates": [*delivered.gates, *_volume_gates(job, partitions)],
+        "gates": [*delivered.gates, *newest.gates, *_volume_gates(job, partitions)],
         "warnings": warnings,
     }
 

@@ -3,7 +3,7 @@
 from datetime import date
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from graphguard.config.values import AsOf, Duration, DurationSetting, Section
 
@@ -17,8 +17,11 @@ class LimitConfig(Section):
     """Smallest size of a day against the median of the 14 days before it."""
     lookback: DurationSetting = Duration("3d", 3 * 86_400_000_000)
     """How much older than its file's `{date}` a row may be; older ones go to the late table."""
+    max_number_jump: float = Field(100.0, gt=1)
+    """Largest factor, up or down, by which the newest day's median of a number column may differ
+    from the usual one; beyond it the gate is red."""
     earliest: AsOf = date(2000, 1, 1)
-    """Event times before this day are impossible."""
+    """Times of events and labels before this day are impossible."""
     memory_gb: float = Field(16.0, gt=0)
     """Memory a run may plan for; `graphguard plan` refuses what will not fit."""
     bad_files: Literal["stop", "quarantine"] = "stop"
@@ -44,3 +47,11 @@ class LimitConfig(Section):
     """Memory of the process that looks at files first, beyond what it starts with."""
     lease: DurationSetting = Duration("120s", 120_000_000)
     """How long a run that shows no sign of life keeps its workspace from others."""
+
+    @field_validator("lease")
+    @classmethod
+    def _a_second(cls, value: Duration) -> Duration:
+        if value.us < 1_000_000:
+            message = f"must be 1s or more, got {value}"
+            raise ValueError(message)
+        return value

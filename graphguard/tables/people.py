@@ -49,7 +49,7 @@ def label_contract(config: Config) -> RowContract:
         time=settings.known_at,
         numeric=(settings.value,),
         categorical=(settings.source,) if settings.source else (),
-        earliest_us=-(2**62),
+        earliest_us=day_us(config.limits.earliest),
         null_time_allowed=True,
     )
 
@@ -78,7 +78,14 @@ def read_entities(config: Config, entity_type: str, as_of: date, ids: IdStore) -
     table = table.unique(["entity", "time_us"], keep="last", maintain_order=True)
     named = table.sort("__key", "time_us").drop("__key")
     ENTITIES.validate(named.to_arrow())
-    return Known(named, _counts(intake.counts), intake.rejects)
+    early = (rows.get_column(TIME) < day_us(config.limits.earliest)).sum()
+    warnings = []
+    if settings.time and early > rows.height / 2:
+        warnings.append(
+            f"entities.{entity_type}: {early} of {rows.height} rows have a '{settings.time}' "
+            f"before {config.limits.earliest}; has its unit changed?"
+        )
+    return Known(named, _counts(intake.counts), intake.rejects, warnings)
 
 
 def read_labels(config: Config, as_of: date, ids: IdStore, seen: pl.Series) -> Known:
