@@ -5,6 +5,7 @@ from datetime import date
 from typing import Any, Protocol
 
 from graphguard.config.sections import Config
+from graphguard.tables.engine import Engine, PolarsEngine
 from graphguard.tables.workspace import Run, Workspace
 
 Facts = dict[str, Any]
@@ -47,6 +48,8 @@ class Job:
     previous: Run | None = None
     """Newest committed run with a smaller as_of."""
     reporter: Reporter = field(default_factory=Silent)
+    engine: Engine = field(default_factory=PolarsEngine)
+    """Runs the relational steps."""
 
     @property
     def workspace(self) -> Workspace:

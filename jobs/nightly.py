@@ -15,6 +15,7 @@ from graphguard.errors import BadSetting, Exit, GateError, GraphGuardError, NotC
 from graphguard.jobs.context import Facts, Job, Reporter, Silent
 from graphguard.jobs.pipeline import PIPELINE, STAGE_NAMES, Stage
 from graphguard.tables.commit import committing, is_committed, peak_memory_mb, read_manifest
+from graphguard.tables.engine import open_engine
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import fingerprint, read_json, replace_json
 from graphguard.tables.sources import DigestCache, find_units
@@ -64,10 +65,11 @@ def run_night(night: Night) -> Run:
     as_of = require_as_of(night.config)
     stages = _chosen(night)
     workspace = Workspace(night.config.workspace_folder)
-    with workspace.locked():
+    with workspace.locked(), contextlib.closing(open_engine(night.config)) as engine:
         run = workspace.run(night.run_id or _run_id(workspace, night.config, as_of))
         _freeze(run, night.config, as_of)
-        job = Job(night.config, as_of, run, workspace.previous_run(as_of), night.reporter)
+        previous = workspace.previous_run(as_of)
+        job = Job(night.config, as_of, run, previous, night.reporter, engine)
         try:
             for number, stage in enumerate(stages, 1):
                 night.reporter.stage(stage.name, number, len(stages))
