@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from multiprocessing.connection import wait
@@ -34,6 +34,7 @@ from graphguard.jobs.nightly import (
     run_stages,
 )
 from graphguard.jobs.pipeline import PIPELINE, STAGE_NAMES
+from graphguard.tables.engine import open_engine
 from graphguard.tables.tombstones import refuse_half_erased
 from graphguard.tables.workspace import CLAIMS, RUN_FILE, Run, Workspace
 
@@ -154,9 +155,10 @@ def _prepare(config: Config, run_id: str) -> None:
     """One night's part that needs no other night; runs in a process of its own."""
     _die_with_parent()
     workspace = Workspace(config.workspace_folder)
-    job = Job(config, require_as_of(config), workspace.run(run_id), beside=True)
     # A process that outlived a killed back-fill may still be at it.
-    with workspace.claimed(f"run.{run_id}"):
+    with workspace.claimed(f"run.{run_id}"), closing(open_engine(config)) as engine:
+        run = workspace.run(run_id)
+        job = Job(config, require_as_of(config), run, engine=engine, beside=True)
         try:
             run_stages(job, BESIDE)
         except Exception as error:  # noqa: BLE001 - told in run.json, and by the exit code

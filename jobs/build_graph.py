@@ -20,6 +20,7 @@ from graphguard.jobs.ingest import first_needed_day
 from graphguard.schema import DAILY_EDGES
 from graphguard.tables.commit import CommitBatch, is_committed
 from graphguard.tables.edges import daily_edges, edge_table
+from graphguard.tables.engine import PolarsEngine
 from graphguard.tables.events import EventLog
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
 from graphguard.tables.threads import threads
@@ -90,9 +91,10 @@ def _wanted(job: Job) -> tuple[dict[str, dict[str, str]], list[_Stretch]]:
             if not is_committed(folder):
                 absent[day] = folder
         partitions[edge_table(edge)] = marks
-        # Days of a log in daily files are small units of work; of any other log, one pass reads all
-        # of it.
-        for first, last in _stretches(list(absent), 1 if log.dated else 31):
+        # Here, days of a log in daily files are small units of work. On a cluster a task is not
+        # worth a day, and of any other log one pass reads all of it.
+        daily = log.dated and isinstance(job.engine, PolarsEngine)
+        for first, last in _stretches(list(absent), 1 if daily else 31):
             days = {day: folder for day, folder in absent.items() if first <= day <= last}
             missing.append(_Stretch(edge, events, days))
     return partitions, missing
@@ -110,11 +112,11 @@ def _store_missing(job: Job, missing: list[_Stretch], together: int = 32) -> Non
 
 def _store(job: Job, batch: CommitBatch, stretch: _Stretch) -> None:
     first, last = min(stretch.days), max(stretch.days)
-    events = stretch.events.scan(day_us(first), day_us(last) + DAY_US)
+    events = stretch.events.open(job.engine, day_us(first), day_us(last) + DAY_US)
     if events is None:
         return
     only = first if first == last else None
-    every = daily_edges(events, stretch.edge, job.config.logs[stretch.edge.log], only)
+    every = daily_edges(events, stretch.edge, job.config.logs[stretch.edge.log], only, job.engine)
     by_day = {(first,): every}
     if only is None:
         by_day = every.partition_by("day", as_dict=True, maintain_order=True)

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any, Protocol
 
 from graphguard.config.sections import Config
+from graphguard.tables.engine import Engine, PolarsEngine
 from graphguard.tables.workspace import Run, Workspace
 
 Facts = dict[str, Any]
@@ -48,6 +49,8 @@ class Job:
     previous: Run | None = None
     """Newest committed run with a smaller as_of."""
     reporter: Reporter = field(default_factory=Silent)
+    engine: Engine = field(default_factory=PolarsEngine)
+    """Runs the relational steps."""
     beside: bool = False
     """Whether other processes of the same back-fill make shared partitions at the same time."""
 

@@ -6,7 +6,7 @@ import platform
 import resource
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from graphguard.errors import (
 from graphguard.jobs.context import Facts, Job, Reporter, Silent
 from graphguard.jobs.pipeline import PIPELINE, STAGE_NAMES, Stage
 from graphguard.tables.commit import committing, is_committed, peak_memory_mb, read_manifest
+from graphguard.tables.engine import open_engine
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import fingerprint, read_json, replace_json
 from graphguard.tables.lease import fenced
@@ -77,9 +78,12 @@ def run_night(night: Night) -> Run:
     stages = _chosen(night)
     workspace = Workspace(night.config.workspace_folder)
     require_as_of(night.config)
-    with workspace.locked(ttl_s=night.config.limits.lease.us / 1e6):
+    with (
+        workspace.locked(ttl_s=night.config.limits.lease.us / 1e6),
+        contextlib.closing(open_engine(night.config)) as engine,
+    ):
         refuse_half_erased(workspace.root)
-        job = open_job(night, workspace)
+        job = replace(open_job(night, workspace), engine=engine)
         run_stages(job, stages, dry_run=night.dry_run)
         if stages[-1].name == STAGE_NAMES[-1] and not night.dry_run:
             return commit_run(job)

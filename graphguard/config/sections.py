@@ -188,7 +188,7 @@ class ExportConfig(Section):
 class SparkConfig(Section):
     """The cluster that `engine: spark` runs on; unused otherwise."""
 
-    master: str = "local[*]"
+    master: str = Field("local[*]", pattern=r"^(local(\[.+\])?|yarn|(spark|k8s)://.+)$")
     """Address of the master, as Spark writes it: `spark://host:7077`, `yarn`, `k8s://...`."""
     partitions: int = Field(64, ge=1)
     """Parts that a join or a group-by is cut into; about three for each core of the cluster."""

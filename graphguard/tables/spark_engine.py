@@ -69,7 +69,7 @@ class SparkEngine:
             self._session = builder.getOrCreate()
         except Exception as error:  # noqa: BLE001 - py4j raises its own kinds
             shutil.rmtree(self._scratch, ignore_errors=True)
-            raise EngineUnreachable(settings.master, str(error).splitlines()[0]) from error
+            raise EngineUnreachable(settings.master, _cause(error)) from error
 
     def scan(self, files: Sequence[Path]) -> Frame:
         """Open Parquet files as one table; the executors read them."""
@@ -138,6 +138,13 @@ def _on_rows(kernel: Kernel, schema: pa.Schema) -> Callable[[pa.Table], pa.Table
         return kernel(rows.drop_columns(["__bucket"])).cast(schema)
 
     return call
+
+
+def _cause(error: Exception) -> str:
+    """What the JVM said, where it said something; else what Python did."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    said = [line.removeprefix(": ") for line in lines if line.startswith(": ")]
+    return (said or lines)[0]
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

@@ -1,6 +1,7 @@
 """A real standalone cluster on loopback, and both engines for one test."""
 
 import importlib.util
+from pathlib import Path
 
 import pytest
 
@@ -8,13 +9,14 @@ from graphguard.config.sections import SparkConfig
 from graphguard.tables.engine import PolarsEngine
 
 NEEDED = "pyspark"
+HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items):
     """Everything in this folder is marked, and skipped with a reason where Spark is not there."""
     missing = importlib.util.find_spec(NEEDED) is None
     for item in items:
-        if "/spark/" in item.path.as_posix():
+        if HERE in item.path.parents:
             item.add_marker(pytest.mark.spark)
             if missing:
                 reason = "pyspark is not installed: pip install 'graphguard[spark]'"
