@@ -103,9 +103,8 @@ def main() -> int:
         figures["peak_gb"][name] = round(peak["hub"], 3)
         figures["time_ratio"][name] = round(seconds["hub"] / seconds["none"], 3)
         figures["memory_ratio"][name] = round(peak["hub"] / peak["none"], 3)
-        ratios = (figures["time_ratio"][name], figures["memory_ratio"][name])
-        took = f"{seconds['hub']:.1f} | {seconds['none']:.1f}"
-        say(f"| {users:,} | {took} | {ratios[0]} | {ratios[1]} |")
+        names = ("seconds", "seconds_without", "time_ratio", "memory_ratio")
+        say(f"| {users:,} | " + " | ".join(str(figures[one][name]) for one in names) + " |")
     shutil.rmtree(base)
     worst = {
         f"worst_{name}": max(figures[name].values()) for name in ("time_ratio", "memory_ratio")

@@ -18,6 +18,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,14 @@ from result import print_result, say, timed, work_folder
 PATH_HOPS = 2
 DAY_US = 86_400_000_000
 DAYS = 14
+
+
+@dataclass(frozen=True)
+class Took:
+    """Wall time and time on processors of a call."""
+
+    seconds: float
+    processor: float
 
 
 def make_graph(folder: Path, edges: int, seed: int) -> None:
@@ -80,7 +89,7 @@ def one_product(name: str, folder: Path) -> dict[str, float]:
         preparing = time.perf_counter() - start
         wide = values.astype(np.float64)
         limits = Limits(256 << 20, torch.get_num_threads())
-        seconds, found = repeat(lambda: product(edges, wide, limits))
+        took, found = repeat(lambda: product(edges, wide, limits))
     else:
         start = time.perf_counter()
         indptr, neighbor = np.array(side.indptr), np.array(side.neighbor)
@@ -100,10 +109,10 @@ def one_product(name: str, folder: Path) -> dict[str, float]:
             other = torch.from_numpy(neighbor.astype(np.int64))
             call = lambda: scatter(table[other], rows, 0, shape[0]).numpy()  # noqa: E731
         preparing = time.perf_counter() - start
-        seconds, found = repeat(call)
+        took, found = repeat(call)
     total = float(np.abs(found.astype(np.float64)).sum())
     grown = peak_gb() - before
-    return {"seconds": seconds, "preparing": preparing, "peak_gb": grown, "sum": total}
+    return {**asdict(took), "preparing": preparing, "peak_gb": grown, "sum": total}
 
 
 def two_hops(name: str, folder: Path, budget: int) -> dict[str, float]:
@@ -117,7 +126,7 @@ def two_hops(name: str, folder: Path, budget: int) -> dict[str, float]:
     graph = HeteroGraph.open(folder / "graph")
     values = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
     before = peak_gb(anew=True)
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), time.process_time()
     if name == "mean":
         path = metapaths(graph.edge_types, "user", PATH_HOPS)[-1]
         held = NodeValues(tuple(map(str, range(values.shape[1]))), values)
@@ -139,17 +148,19 @@ def two_hops(name: str, folder: Path, budget: int) -> dict[str, float]:
         table = torch.from_numpy(np.ascontiguousarray(values))
         found = (out @ (liking * (back @ table) / degree.clamp(min=1))) / (out @ liking)
         np.save(folder / "torch.npy", np.asfortranarray(found.numpy()))
-    return {"seconds": time.perf_counter() - start, "peak_gb": peak_gb() - before}
+    took = Took(time.perf_counter() - start, time.process_time() - busy)
+    return {**asdict(took), "peak_gb": peak_gb() - before}
 
 
-def repeat(call: Callable[[], np.ndarray], times: int = 3) -> tuple[float, np.ndarray]:
+def repeat(call: Callable[[], np.ndarray], times: int = 3) -> tuple["Took", np.ndarray]:
     """Median seconds of a call, and its result."""
-    seconds = []
+    seconds, processor = [], []
     for _ in range(times):
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         found = call()
         seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds), found
+        processor.append(time.process_time() - busy)
+    return Took(statistics.median(seconds), statistics.median(processor)), found
 
 
 def peak_gb(*, anew: bool = False) -> float:
@@ -194,12 +205,13 @@ def main() -> int:
     users = options.edges // 10
     make_values(folder / "values.npy", users, options.columns)
     say(f"{options.edges:,} edges, {users:,} users, {options.columns} columns")
-    say("| one product | seconds | making the matrix | memory beside graph and values (GB) |")
-    say("|---|---|---|---|")
+    say("| one product | seconds | of processors | making the matrix | memory besides (GB) |")
+    say("|---|---|---|---|---|")
     products = {}
     for name in ("ours", "torch", "scipy", "scatter"):
         one = products[name] = child("product", name, folder, 0)
-        say(f"| {name} | {one['seconds']:.2f} | {one['preparing']:.2f} | {one['peak_gb']:.2f} |")
+        figures = (one["seconds"], one["processor"], one["preparing"], one["peak_gb"])
+        say(f"| {name} | " + " | ".join(f"{figure:.2f}" for figure in figures) + " |")
     sums = [one["sum"] for one in products.values()]
     if max(sums) > min(sums) * (1 + 1e-4):
         message = f"the products differ: {sums}"
@@ -210,18 +222,20 @@ def main() -> int:
     wide = max(4 * budget // (4 * users), options.columns)
     make_values(big / "values.npy", users, wide)
     means["large"] = child("mean", "mean", big, budget)
-    say("| mean over user-device-user | columns | seconds | seconds a column | memory (GB) |")
+    say("| mean over user-device-user | columns | seconds | of processors | memory (GB) |")
     say("|---|---|---|---|---|")
     for name, columns in (("mean", options.columns), ("torch", options.columns), ("large", wide)):
         one = means[name]
-        each = one["seconds"] / columns
-        say(f"| {name} | {columns} | {one['seconds']:.1f} | {each:.3f} | {one['peak_gb']:.2f} |")
+        figures = (one["seconds"], one["processor"], one["peak_gb"])
+        say(f"| {name} | {columns} | " + " | ".join(f"{figure:.2f}" for figure in figures) + " |")
     shutil.rmtree(big)
     print_result(
         {
             "edges": options.edges,
             "columns": options.columns,
             "product_s": {name: round(one["seconds"], 3) for name, one in products.items()},
+            "product_cpu_s": {name: round(one["processor"], 3) for name, one in products.items()},
+            "mean_cpu_s": {name: round(one["processor"], 2) for name, one in means.items()},
             "torch_ratio": round(products["ours"]["seconds"] / products["torch"]["seconds"], 2),
             "scipy_ratio": round(products["ours"]["seconds"] / products["scipy"]["seconds"], 2),
             "scatter_ratio": round(products["ours"]["seconds"] / products["scatter"]["seconds"], 2),

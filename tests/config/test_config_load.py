@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from graphguard.config.load import load_config
-from graphguard.config.values import parse_as_of, parse_duration
+from graphguard.config.values import parse_as_of, parse_duration, parse_size
 from graphguard.errors import BadSetting, ConfigError, UnknownSetting
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -61,6 +61,7 @@ MISTAKES = {
     "value_below_its_bound": {"rings__min_members": 1},
     "word_of_another_kind": {"index__engine": "annoy"},
     "no_duration": {"graph__window": "30 days"},
+    "no_size": {"graph__memory_budget": "2 gigabytes"},
     "edge_names_no_log": {"graph__edges": [{**SMALL["graph"]["edges"][0], "log": "like"}]},
     "log_without_time": {"logs__likes": {"path": "x"}},
     "two_rules_in_one_action": {
@@ -130,3 +131,11 @@ def test_durations_are_equal_by_length():
     assert parse_duration("60s") == parse_duration("1m")
     assert str(parse_duration("60s")) == "60s"
     assert parse_duration("25h").days == 2
+
+
+def test_sizes_are_equal_by_bytes():
+    assert parse_size("1GB") == parse_size("1024 MB")
+    assert str(parse_size("512MB")) == "512MB"
+    for wrong in ("0GB", "2G", 2, "2.5GB"):
+        with pytest.raises(ValueError, match="must be a size like 512MB or 2GB"):
+            parse_size(wrong)
