@@ -82,14 +82,17 @@ def sources(config: Config) -> list[Source]:
 
 
 def _config_of(config: Config, folder: Path) -> Config:
-    """The config with its sources at their places in the mirror."""
+    """The config with its sources at their places in the mirror; no manifest lists these files."""
     paths = {source.name: _pattern(source) for source in sources(config)}
-    logs = {name: log.model_copy(update={"path": paths[name]}) for name, log in config.logs.items()}
+    logs = {
+        name: log.model_copy(update={"path": paths[name], "manifest": None})
+        for name, log in config.logs.items()
+    }
     entities = {
-        name: table.model_copy(update={"path": paths[name]})
+        name: table.model_copy(update={"path": paths[name], "manifest": None})
         for name, table in config.entities.items()
     }
-    labels = config.labels.model_copy(update={"path": paths["labels"]})
+    labels = config.labels.model_copy(update={"path": paths["labels"], "manifest": None})
     changes = {
         "logs": logs,
         "entities": entities,

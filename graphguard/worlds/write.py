@@ -1,5 +1,6 @@
 """Write a world day by day: memory follows users and the last days' posts, never all events."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -60,6 +61,8 @@ def write_world(
         for name, columns in _day_tables(spec, people, (clubs, rings), memory, acted).items():
             folder = out / "logs" / name / f"dt={(spec.start + timedelta(days=day)).isoformat()}"
             summary.events[name] += _write(folder / "part-0.parquet", columns)
+            digest = hashlib.sha256((folder / "part-0.parquet").read_bytes()).hexdigest()
+            (folder / "SHA256SUMS").write_text(f"{digest}  part-0.parquet\n", encoding="ascii")
         if progress is not None:
             progress(day + 1, spec.days)
     _write(out / "tables" / "users.parquet", _users(spec, people))
