@@ -240,6 +240,6 @@ def without_own(sums: Floats, closed: Floats, own: NDArray[Any]) -> Floats:
         Shape [n, columns]; exactly 0 where no more is left than rounding leaves.
     """
     taken = closed[:, None] * own
-    left = sums - taken
+    left: Floats = sums - taken
     left[np.abs(left) <= NOTHING * np.abs(taken)] = 0.0
     return left
