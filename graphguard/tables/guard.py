@@ -124,7 +124,12 @@ class Guard:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._child is None:
             # Arenas of a pool would reserve addresses that the cap on memory counts.
-            settings = {"ARROW_DEFAULT_MEMORY_POOL": "system", "MALLOC_ARENA_MAX": "1"}
+            settings = {
+                "ARROW_DEFAULT_MEMORY_POOL": "system",
+                "MALLOC_ARENA_MAX": "1",
+                "OMP_NUM_THREADS": "1",
+                "POLARS_MAX_THREADS": "1",
+            }
             self._child = subprocess.Popen(
                 [
                     sys.executable,
@@ -135,7 +140,7 @@ class Guard:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, **settings, "OMP_NUM_THREADS": "1"},
+                env={**os.environ, **settings},
             )
             self._pending = b""
             self.started += 1

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -67,6 +68,7 @@ def prove(request: Request, alive: Callable[[], None]) -> dict[str, Any]:
         _check_shape(file, request.limits)
         wanted = _wanted(file, request.columns)
         _check_sizes(file.metadata, wanted, request.limits)
+        _check_words(file.schema_arrow, request.columns)
         checked = bool(wanted) and _has_checksums(Path(request.path), file.metadata, wanted)
         if request.decode:
             _decode(file, request, alive)
@@ -128,6 +130,19 @@ def _wanted(file: pq.ParquetFile, columns: Sequence[str]) -> dict[int, pa.DataTy
             if path == name or path.startswith(f"{name}."):
                 found[number] = kind
     return found
+
+
+def _check_words(schema: pa.Schema, columns: Sequence[str]) -> None:
+    """Hand the columns' names, types and notes to Polars, as the night will.
+
+    A footer has no checksum. Where damage made a note no Unicode, Polars panics, and no `except
+    Exception` catches that: this process dies of it instead, or finds it first.
+    """
+    fields = [schema.field(name) for name in columns if name in schema.names]
+    for one in fields:
+        for word in (part for pair in (one.metadata or {}).items() for part in pair):
+            word.decode("utf-8")
+    pl.from_arrow(pa.schema(fields).empty_table())
 
 
 def _check_sizes(
@@ -241,7 +256,10 @@ def answer(line: str, say: Callable[[dict[str, Any]], None]) -> None:
         say({"refused": str(error), "limit": error.limit})
     except MemoryError:
         say({"refused": "more memory than it may have", "limit": "reader_memory_mb"})
-    except (OSError, ValueError, TypeError, OverflowError, KeyError) as error:
+    except (
+        *(OSError, ValueError, TypeError, OverflowError, KeyError),
+        pl.exceptions.PolarsError,
+    ) as error:
         # pyarrow's own errors are all one of these.
         say({"refused": " ".join(str(error).split())[:300], "limit": None})
 

@@ -5,6 +5,7 @@ import shutil
 from datetime import timedelta
 
 import polars as pl
+import pyarrow as pa
 import pytest
 from hostile_platform import FIRST, ingested, likes_table
 
@@ -221,6 +222,31 @@ def test_a_text_that_is_no_unicode_is_refused(platform):
     path.write_bytes(data.replace(b"\x02\x00\x00\x00u1", b"\x02\x00\x00\x00u\xff"))
 
     with pytest.raises(FileUnreadable, match="UTF8"):
+        platform.night()
+
+
+def with_note(table, note):
+    field = table.schema.field("user_id").with_metadata({"note": note})
+    return table.cast(table.schema.set(0, field))
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_a_footer_whose_notes_are_no_unicode_is_refused(platform, signed):
+    platform.put(platform.part(FIRST), with_note(likes_table(FIRST, 3), b"\xff"))
+    if signed:
+        platform.sign(FIRST)
+
+    with pytest.raises(FileUnreadable, match="can't decode byte 0xff"):
+        platform.night()
+
+
+def test_a_file_that_makes_the_reader_panic_ends_the_reader_and_not_the_night(platform):
+    # Polars panics at a time zone that it does not know.
+    table = likes_table(FIRST, 3)
+    odd = table.column("ts").cast(pa.timestamp("us", tz="Mars/Olympus"))
+    platform.put(platform.part(FIRST), table.set_column(2, "ts", odd))
+
+    with pytest.raises(FileUnreadable, match="its reader died, exit 1"):
         platform.night()
 
 
