@@ -54,7 +54,7 @@ def read_request(
 def run_erase(config: Config, request: Request, reporter: Reporter) -> str:
     """Erase; returns what was done, in words and without a key."""
     reporter.stage("erase", 1, 1)
-    record = erase(config, request, _Redrawn(config), reporter.step)
+    record = erase(config, request, ReportRedrawer(config), reporter.step)
     for sink in record["sinks_left"]:
         reporter.note(f"{sink} is no folder: erase these users there by hand")
     return _told(record)
@@ -65,13 +65,14 @@ def run_check(config: Config, request: Request) -> str:
     return str(check_erasure(config, request.entity_type, request.keys))
 
 
-class _Redrawn:
-    """Draws reports from what runs hold now."""
+class ReportRedrawer:
+    """Draws a run's report from what the run holds now; given to `erase`."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
 
     def __call__(self, run: Run) -> Mapping[str, Write]:
+        """How to write each file of the run's report stage."""
         facts = run.facts()
         previous = run.workspace.run(facts["previous"]) if facts["previous"] else None
         job = Job(self._config, date.fromisoformat(facts["as_of"]), run, previous)

@@ -7,6 +7,7 @@ runs/<run_id>/<stage>/                          immutable, one folder a stage
 runs/<run_id>/run.json                          how the run ended
 CURRENT                                         name of the newest committed run
 LEASE, LOCK                                     who may write, and the moment in which it is decided
+erasure/                                        who was erased: see `graphguard.tables.tombstones`
 ```
 A partition's fingerprint names all that went into it, so a night computes just the partitions
 that are missing, and late or changed input makes a new partition beside the old one.

@@ -22,7 +22,7 @@ from graphguard.config.load import load_config
 from graphguard.erase.erase import Request, erase
 from graphguard.erase.scan import check_erasure
 from graphguard.errors import ErasureOpen, TracesFound, UnknownEntity
-from graphguard.jobs.erase import _Redrawn
+from graphguard.jobs.erase import ReportRedrawer
 from graphguard.jobs.nightly import Night, run_night
 from graphguard.tables.commit import verify
 from graphguard.tables.files import read_json, read_parquet, replace_json
@@ -45,7 +45,7 @@ USER_COLUMNS = {
 
 def erased(nights, tell=lambda *_: None):
     request = Request("user", frozenset(nights.users))
-    return erase(nights.config, request, _Redrawn(nights.config), tell)
+    return erase(nights.config, request, ReportRedrawer(nights.config), tell)
 
 
 def indices_of(nights):
@@ -340,11 +340,11 @@ def test_a_day_apart_two_erasures_leave_what_one_leaves(nights, tmp_path):
     once = tmp_path / "once"
     shutil.copytree(nights.config.root, once, symlinks=True)
     config = nights.config
-    redraw = _Redrawn(config)
+    redraw = ReportRedrawer(config)
     for part in (nights.users[::2], nights.users[1::2]):
         erase(config, Request("user", frozenset(part)), redraw, lambda *_: None)
     other = load_config(once / "config.yaml", as_of="2026-01-22")
-    erase(other, Request("user", frozenset(nights.users)), _Redrawn(other), lambda *_: None)
+    erase(other, Request("user", frozenset(nights.users)), ReportRedrawer(other), lambda *_: None)
 
     days = [date(2026, 1, 22) - timedelta(days=n) for n in (0, 1)]
     for day in days:
