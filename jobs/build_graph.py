@@ -16,7 +16,7 @@ from graphguard.jobs.ingest import first_needed_day
 from graphguard.schema import DAILY_EDGES
 from graphguard.tables.commit import CommitBatch, is_committed, read_manifest
 from graphguard.tables.edges import daily_edges, edge_table
-from graphguard.tables.events import scan_events
+from graphguard.tables.events import open_events
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
 
 FORMAT = 1
@@ -90,10 +90,13 @@ def _daily(
 ) -> Iterator[tuple[date, pl.DataFrame]]:
     """Aggregate a stretch of days in one pass; each day with its edges."""
     first, last = days
-    events = scan_events(job.run, edge.log, day_us(first), day_us(last) + DAY_US)
+    span = (day_us(first), day_us(last) + DAY_US)
+    events = open_events(job.engine, job.run, edge.log, *span)
     if events is None:
         return
-    every = daily_edges(events, edge, job.config.logs[edge.log])
+    ends = (edge.name[0], edge.name[2])
+    sizes = (len(job.workspace.ids(ends[0])), len(job.workspace.ids(ends[1])))
+    every = daily_edges(events, edge, job.config.logs[edge.log], sizes, job.engine)
     by_day = every.partition_by("day", as_dict=True, maintain_order=True)
     for number in range((last - first).days + 1):
         day = first + timedelta(days=number)
