@@ -20,7 +20,7 @@ from graphguard.tables.events import read_pairs, scan_events
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
 from graphguard.tables.people import bad_spans
 
-FORMAT = 1
+FORMAT = 2
 """Raised when stored features of an older program may no longer be used."""
 
 

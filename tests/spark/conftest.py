@@ -18,6 +18,7 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.spark)
+            item.add_marker(pytest.mark.slow)
             if missing:
                 reason = "pyspark is not installed: pip install 'graphguard[spark]'"
                 item.add_marker(pytest.mark.skip(reason=reason))
