@@ -32,6 +32,8 @@ class NodeArrays:
 class EdgeArrays:
     """Daily edges of one type, shape [num_edges] each; any order will do, that of time is fastest.
 
+    Whoever writes a graph of them may put them in another order.
+
     Attributes:
         source: Dense index of the source.
         target: Dense index of the target.
@@ -146,7 +148,7 @@ def _capped(
 
 
 def in_order(edges: EdgeArrays) -> EdgeArrays:
-    """Edges by time, ties by source and target."""
+    """Edges by time, ties by source and target; ties are put in order in place."""
     time_us = edges.time_us
     if not _ascending(time_us):
         edges = edges[np.argsort(time_us)]
@@ -155,11 +157,10 @@ def in_order(edges: EdgeArrays) -> EdgeArrays:
     if not same.any():
         return edges
     tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
-    order = np.lexsort((edges.target[tied], edges.source[tied], time_us[tied]))
-    ends = edges.source.copy(), edges.target.copy(), edges.count.copy()
-    for values, before in zip(ends, (edges.source, edges.target, edges.count), strict=True):
-        values[tied] = before[tied[order]]
-    return EdgeArrays(ends[0], ends[1], time_us, ends[2])
+    order = tied[np.lexsort((edges.target[tied], edges.source[tied], time_us[tied]))]
+    for values in (edges.source, edges.target, edges.count):
+        values[tied] = values[order]
+    return edges
 
 
 def _ascending(values: NDArray[Any]) -> bool:

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from graphguard.config.limits import LimitConfig
 from graphguard.errors import DataError, FileBeyondLimit, FileUnreadable, ReaderMissing
+from graphguard.tables.prover import answer
 
 SILENCE_S = 10.0
 """A reader that says nothing for so long hangs; it speaks after every batch of rows."""
@@ -76,8 +77,17 @@ class Guard:
         """End the process."""
         self._stop()
 
-    def prove(self, path: Path, columns: Sequence[str], *, decode: bool) -> Proof:
+    def prove(
+        self, path: Path, columns: Sequence[str], *, decode: bool, vouched: bool = False
+    ) -> Proof:
         """Look at a file's footer, and decode `columns` if `decode`.
+
+        Args:
+            path: The file.
+            columns: Those that will be read.
+            decode: Whether to decode them all.
+            vouched: Whether a manifest vouches for the bytes: such a footer is opened here, since
+                nothing damaged it on its way.
 
         Raises:
             FileBeyondLimit: It is larger than the limits allow.
@@ -90,7 +100,8 @@ class Guard:
             "decode": decode,
             "limits": asdict(self.limits),
         }
-        found = self._answer(path, json.dumps(request))
+        asked = json.dumps(request)
+        found = _answer_here(asked) if vouched else self._answer(path, asked)
         if "refused" in found:
             raise _refusal(path, found)
         return Proof(**found["done"])
@@ -178,6 +189,12 @@ class Guard:
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
         return child.wait()
+
+
+def _answer_here(request: str) -> dict[str, Any]:
+    said: list[dict[str, Any]] = []
+    answer(request, said.append)
+    return said[-1]
 
 
 def _refusal(path: Path, found: dict[str, Any]) -> DataError:
