@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from graphguard.config.sections import LimitConfig
+from graphguard.config.limits import LimitConfig
 from graphguard.errors import DataError, FileBeyondLimit, FileUnreadable, ReaderMissing
 
 SILENCE_S = 10.0
