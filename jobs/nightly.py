@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from graphguard.config.sections import Config
+from graphguard.config.sections import Config, EntityConfig, LabelConfig, LogConfig
 from graphguard.errors import (
     BadSetting,
     Exit,
@@ -124,7 +124,12 @@ def _run_id(workspace: Workspace, config: Config, as_of: date) -> str:
     """`2026-01-31-1a2b3c4d`: the day, and what config and input files say."""
     digests = DigestCache(workspace.root / "cache" / "digests.json")
     inputs: dict[str, Any] = {}
-    for name, settings in {**config.logs, **config.entities, "labels": config.labels}.items():
+    sources: dict[str, LogConfig | EntityConfig | LabelConfig] = {
+        **config.logs,
+        **config.entities,
+        "labels": config.labels,
+    }
+    for name, settings in sources.items():
         units = find_units(name, settings.path, config.root)
         # Files about days from the cutoff on are never opened, so they make no other run.
         used = [unit for unit in units if unit.day is None or unit.day < as_of]
