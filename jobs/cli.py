@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from polars.exceptions import PanicException
 from rich.console import Console
 
 from graphguard.config.load import load_config, parse_day
@@ -69,7 +70,8 @@ def main() -> None:
     except OSError as error:
         console.print(f"error: {error}; try again", style="red", markup=False, soft_wrap=True)
         sys.exit(int(Exit.TRANSIENT))
-    except Exception:  # noqa: BLE001 - the last line of defence: a bug gets its traceback and code
+    # The last line of defence: a bug gets its traceback and code. A panic is no Exception.
+    except (Exception, PanicException):  # noqa: BLE001
         console.print_exception()
         sys.exit(int(Exit.BUG))
 

@@ -139,10 +139,11 @@ def _check_words(schema: pa.Schema, columns: Sequence[str]) -> None:
     Exception` catches that: this process dies of it instead, or finds it first.
     """
     fields = [schema.field(name) for name in columns if name in schema.names]
-    for one in fields:
-        for word in (part for pair in (one.metadata or {}).items() for part in pair):
+    for notes in (schema.metadata, *(one.metadata for one in fields)):
+        for word in (part for pair in (notes or {}).items() for part in pair):
             word.decode("utf-8")
-    pl.from_arrow(pa.table([pa.nulls(0, one.type) for one in fields], schema=pa.schema(fields)))
+    whole = pa.schema(fields, schema.metadata)
+    pl.from_arrow(pa.table([pa.nulls(0, one.type) for one in fields], schema=whole))
 
 
 def _check_sizes(

@@ -225,14 +225,17 @@ def test_a_text_that_is_no_unicode_is_refused(platform):
         platform.night()
 
 
-def with_note(table, note):
+def with_note(table, whole, note):
+    if whole:
+        return table.replace_schema_metadata({"note": note})
     field = table.schema.field("user_id").with_metadata({"note": note})
     return table.cast(table.schema.set(0, field))
 
 
+@pytest.mark.parametrize("whole", [False, True], ids=["column", "file"])
 @pytest.mark.parametrize("signed", [False, True])
-def test_a_footer_whose_notes_are_no_unicode_is_refused(platform, signed):
-    platform.put(platform.part(FIRST), with_note(likes_table(FIRST, 3), b"\xff"))
+def test_a_footer_whose_notes_are_no_unicode_is_refused(platform, whole, signed):
+    platform.put(platform.part(FIRST), with_note(likes_table(FIRST, 3), whole, b"\xff"))
     if signed:
         platform.sign(FIRST)
 
