@@ -17,6 +17,7 @@ from typing import Any
 from graphguard.tables.commit import MANIFEST, read_manifest
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import file_digest, sync_filesystem, write_json
+from graphguard.tables.lease import fenced
 
 EXCHANGE = 2
 AT_FDCWD = -100
@@ -73,11 +74,13 @@ class Rewriter:
             return
         root = self._waiting[0][1].parent
         sync_filesystem(root)
-        for aside, folder in self._waiting:
-            exchange(aside, folder)
-            failpoint("erase:swapped")
-            shutil.rmtree(aside)
-        sync_filesystem(root)
+        # Who lost the workspace to another exchanges nothing any more.
+        with fenced(root):
+            for aside, folder in self._waiting:
+                exchange(aside, folder)
+                failpoint("erase:swapped")
+                shutil.rmtree(aside)
+            sync_filesystem(root)
         self._waiting = []
 
 
