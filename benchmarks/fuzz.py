@@ -154,7 +154,13 @@ def deliver(trial: Trial) -> Path:
         "labels": {"path": "labels.parquet"},
         "training": {"anchor": {"event": 1}},
         # Rejected rows are counted here, and do not stop the night.
-        "limits": {"bad_files": "quarantine", "max_reject_ratio": 1.0, "earliest": "1990-01-01"},
+        "limits": {
+            "bad_files": "quarantine",
+            "max_reject_ratio": 1.0,
+            "earliest": "1990-01-01",
+            # All files hold the rows of one day.
+            "lookback": "20000d",
+        },
     }
     path = trial.root / "config.yaml"
     path.write_text(json.dumps(raw), encoding="utf-8")

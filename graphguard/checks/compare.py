@@ -22,7 +22,7 @@ STAGES_WITH_TABLES = (
     "score",
     "decide",
 )
-IGNORED = ("manifest.json", "storage", "intake.parquet")
+IGNORED = ("manifest.json", "storage", "intake.parquet", "deliveries.parquet")
 """Files that say how a result was stored or counted, not what it is."""
 VOLATILE_NAMES = (*VOLATILE, "stage_peak_memory_mb", "versions")
 

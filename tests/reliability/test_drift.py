@@ -303,7 +303,8 @@ MOMENTS = {
 def test_a_moment_is_taken_or_rejected_with_its_reason(platform, moment, typed):
     value, *reasons = MOMENTS[moment]
     reason = reasons[typed]
-    platform.raw["limits"] = {"max_reject_ratio": 1}
+    # Rows of any age are taken: what is too old for its file is tested with the late table.
+    platform.raw["limits"] = {"max_reject_ratio": 1, "lookback": "20000d"}
     kind = pa.timestamp("us", tz="UTC") if typed else pa.int64()
     table = pa.table({"user_id": ["a", "b"], "content_id": ["c", "c"]})
     times = pa.array([us(NEWEST), value], pa.int64()).cast(kind)
