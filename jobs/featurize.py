@@ -60,7 +60,10 @@ def make_features(job: Job, graph: HeteroGraph, name: str, anchor: date | None) 
     """FEATURES of one partition, sorted by key."""
     config, target = job.config, job.config.training.target
     there = _events_there(job, anchor)
-    rows = _rows(job, anchor, there)
+    if there is None or anchor is None:
+        rows = _rows(job, anchor)
+    else:
+        rows = _rows_there(job, anchor, there)
     ids = job.workspace.ids(target)
     rows = ids.decode(rows, "entity", "key").sort("key")
     labels = read_parquet(job.run.file("ingest", "labels.parquet"))
@@ -87,18 +90,10 @@ def make_features(job: Job, graph: HeteroGraph, name: str, anchor: date | None) 
     )
 
 
-def _rows(job: Job, anchor: date | None, there: EngineEvents | None) -> pl.DataFrame:
+def _rows(job: Job, anchor: date | None) -> pl.DataFrame:
     """Users to make features for, with their anchors."""
     window = job.config.graph.window.us
     since, until = _span(job, anchor)
-    if anchor is not None and there is not None:
-        acts = [
-            events.select(nw.col(column).alias("entity"), "time_us")
-            for log, events in there.logs.items()
-            if (column := job.config.actor_column(log)) is not None
-        ]
-        latest = latest_acts(nw.concat(acts), until, window)
-        return calendar_rows(job.engine.collect(latest), until, window)
     acts = [
         events.select(pl.col(column).alias("entity"), "time_us")
         for log in sorted(job.config.logs)
@@ -111,6 +106,18 @@ def _rows(job: Job, anchor: date | None, there: EngineEvents | None) -> pl.DataF
         rows = event_rows(every, event or 1)
         return rows.filter(pl.col("anchor_us") <= until)
     return calendar_rows(every.collect(), until, window)
+
+
+def _rows_there(job: Job, anchor: date, there: EngineEvents) -> pl.DataFrame:
+    """The same on the job's engine: one act a user comes from there."""
+    acts = [
+        events.select(nw.col(column).alias("entity"), "time_us")
+        for log, events in there.logs.items()
+        if (column := job.config.actor_column(log)) is not None
+    ]
+    window = job.config.graph.window.us
+    latest = latest_acts(nw.concat(acts), day_us(anchor), window)
+    return calendar_rows(job.engine.collect(latest), day_us(anchor), window)
 
 
 def _span(job: Job, anchor: date | None) -> tuple[int, int]:

@@ -59,8 +59,8 @@ def jobs_by_stage(log: Path, run: Run) -> Counter[str]:
     """Jobs that began while each stage of the run was at work, by Spark's own event log."""
     ends = [(run.stage(name) / "manifest.json").stat().st_mtime * 1000 for name in STAGES]
     counted: Counter[str] = Counter()
-    for path in log.rglob("*"):
-        for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+    for path in log.rglob("events_*"):
+        for line in path.read_text(encoding="utf-8").splitlines():
             event = json.loads(line)
             if event["Event"] == "SparkListenerJobStart":
                 begun = event["Submission Time"]
