@@ -187,9 +187,8 @@ def tables(engine: Engine, config: Config, largest: threading.Event | None = Non
     edges: dict[str, pl.DataFrame] = {}
     for edge in config.graph.edges:
         name = edge_table(edge)
-        sizes = (ids[edge.name[0]].height, ids[edge.name[2]].height)
         log = config.logs[edge.log]
-        edges[name] = daily_edges(events[edge.log], edge, log, sizes, engine)
+        edges[name] = daily_edges(events[edge.log], edge, log, engine=engine)
         yield name, edges[name]
     yield from around_users(engine, config, ids["user"], events["likes"])
     yield "neighbours/likes", neighbours(engine, config, edges["edges/user__likes__content"])

@@ -148,23 +148,30 @@ def tick_us(window_us: int) -> int:
     return tick
 
 
-def acts_of_rows(events: Frame, actor: str, rows: Frame, window_us: int) -> Frame:
+def acts_of_rows(
+    events: Frame, actor: str, rows: Frame, window_us: int | None, value: str | None = None
+) -> Frame:
     """The relational form of `Acts.frame`, for events that no one process holds.
 
     Args:
-        events: EVENTS of one log with times.
+        events: EVENTS of one log.
         actor: Column of the log that holds the rows' entity.
         rows: `entity`, `anchor_us` and `row`, one row per entity.
-        window_us: Length of the window.
+        window_us: Length of the window; None for a log without times, where every event counts.
+        value: Column to keep as `value`; events without one are left out.
 
     Returns:
-        Columns `row`, `time_us`, `age_us` of the events that rows count, in no order.
+        Columns `row`, `time_us`, `age_us` (and `value`) of the events that rows count, in no order.
     """
-    acts = events.select(nw.col(actor).alias("entity"), "time_us")
+    kept = [] if value is None else [nw.col(value).alias("value")]
+    acts = events.select(nw.col(actor).alias("entity"), "time_us", *kept)
+    if value is not None:
+        acts = acts.drop_nulls("value")
     age = nw.col("anchor_us") - nw.col("time_us")
     seen = acts.join(rows, on="entity", how="inner").with_columns(age_us=age)
-    inside = (nw.col("age_us") > 0) & (nw.col("age_us") <= window_us)
-    return seen.filter(inside).select("row", "time_us", "age_us")
+    if window_us is not None:
+        seen = seen.filter((nw.col("age_us") > 0) & (nw.col("age_us") <= window_us))
+    return seen.select("row", "time_us", "age_us", *(["value"] if kept else []))
 
 
 def event_rows(lazy: Frame, window_us: int) -> Frame:
@@ -244,7 +251,11 @@ def numeric_rows(acts: Acts, column: str) -> Frame:
     """The values of a numeric column: `row`, `value`, `value_tally`, `is_last`; no nulls."""
     acts = acts.with_known(column)
     value = acts.events.get_column(column).gather(acts.asked)
-    lazy: Frame = nw.from_native(acts.frame().with_columns(value.alias("value")).lazy())
+    return value_rows(nw.from_native(acts.frame().with_columns(value.alias("value")).lazy()))
+
+
+def value_rows(lazy: Frame) -> Frame:
+    """Add `value_tally` and `is_last` to `row`, `age_us` and `value`."""
     return lazy.with_columns(
         value_tally=tally("row", "value"),
         is_last=nw.col("age_us") == nw.col("age_us").min().over("row"),

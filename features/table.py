@@ -18,6 +18,7 @@ from graphguard.features import profiles, rows
 from graphguard.features.catalogue import COUNTS, Block, Source, blocks
 from graphguard.features.catalogue import FeatureColumn as FeatureColumn
 from graphguard.features.catalogue import column_catalogue as column_catalogue
+from graphguard.features.engine_rows import RELATIONAL, EngineEvents, engine_frames
 from graphguard.features.rows import Acts, Frame, RowWindows
 from graphguard.schema import EVENT_TEXT
 
@@ -36,6 +37,8 @@ class FeatureInputs:
     """ENTITIES of the target type."""
     pairs: pl.DataFrame | None = None
     """PAIRS of the rows' anchor."""
+    there: EngineEvents | None = None
+    """The same events on an engine, which then makes of them what is relational."""
 
 
 def feature_table(inputs: FeatureInputs, config: Config) -> pl.DataFrame:
@@ -63,11 +66,15 @@ def feature_table(inputs: FeatureInputs, config: Config) -> pl.DataFrame:
         # A log without an event in the window still counts zero.
         known = block.source.kind != "pairs" or inputs.pairs is not None
         made |= _empty(block, windows.anchor_us.size, known=known)
-    for source, frame in _frames(inputs, config, windows, wanted):
+    here = wanted
+    if inputs.there is not None:
+        here = [block for block in wanted if block.source.kind not in RELATIONAL]
+        _aggregate_there(inputs, config, wanted, made)
+    for source, frame in _frames(inputs, config, windows, here):
         native = frame.collect().lazy()
-        for block in wanted:
+        for block in here:
             if block.source == source:
-                _aggregate(native, block, made)
+                _fill(block_columns(native, block).collect().to_native(), block, made)
     series = [
         pl.Series(f"{block.scope}.{feature.__name__}", made[f"{block.scope}.{feature.__name__}"])
         for block in wanted
@@ -108,9 +115,21 @@ def block_columns(frame: Frame, block: Block) -> Frame:
     return frame.group_by("row").agg(*columns)
 
 
-def _aggregate(frame: Frame, block: Block, made: Columns) -> None:
-    """Put a block's columns into the arrays of `made`."""
-    grouped = block_columns(frame, block).collect().to_native()
+def _aggregate_there(
+    inputs: FeatureInputs, config: Config, wanted: list[Block], made: Columns
+) -> None:
+    """Put the columns of relational sources into `made`; one row a user comes from the engine."""
+    if inputs.there is None:
+        return
+    sources = list(dict.fromkeys(block.source for block in wanted))
+    for source, frame in engine_frames(inputs.there, config, inputs.rows, sources):
+        for block in wanted:
+            if block.source == source:
+                _fill(inputs.there.engine.collect(block_columns(frame, block)), block, made)
+
+
+def _fill(grouped: pl.DataFrame, block: Block, made: Columns) -> None:
+    """Put a block's columns, one row a user, into the arrays of `made`."""
     row = grouped.get_column("row").to_numpy()
     for feature in block.features:
         values = grouped.get_column(feature.__name__).cast(pl.Float64).to_numpy()
@@ -122,6 +141,7 @@ def _frames(
 ) -> Iterator[tuple[Source, Frame]]:
     """The rows of every source that has any, one at a time, log by log."""
     sources = list(dict.fromkeys(block.source for block in wanted))
+    joint = Source("events") in sources
     together: list[pl.DataFrame] = []
     for log in config.logs:
         if log not in inputs.events:
@@ -132,9 +152,9 @@ def _frames(
             for source in of_log:
                 if source.actor == actor:
                     yield source, _log_frame(acts, source)
-            if actor == config.actor_column(log) and not acts.timeless:
+            if joint and actor == config.actor_column(log) and not acts.timeless:
                 together.append(acts.frame())
-    if Source("events") in sources and together:
+    if together:
         yield Source("events"), _event_rows(pl.concat(together), windows.window_us)
     for source in sources:
         frame = _profile_frame(inputs, windows, source)

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import narwhals as nw
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -9,9 +10,11 @@ from numpy.typing import NDArray
 from graphguard.config.sections import TraceConfig
 from graphguard.config.values import day_us
 from graphguard.graph.hetero import HeteroGraph
+from graphguard.graph.keyed import key_hash
 from graphguard.jobs.context import Job
 from graphguard.rings.coaction import Acts
-from graphguard.tables.events import scan_events
+from graphguard.tables.engine import Frame
+from graphguard.tables.events import open_events, scan_events
 
 
 def window_span(job: Job, anchor: date) -> tuple[int, int]:
@@ -35,23 +38,48 @@ def trace_acts(
     user = graph.dense(job.config.training.target, frame.get_column(actor).to_numpy())
     acts = Acts(user, place.astype(np.int64), frame.get_column("time_us").to_numpy())
     kind = job.config.entity_columns(trace.log)[trace.object]
-    return acts, _first_sight(job, kind, objects, anchor)
+    return acts, first_sight(job, kind, objects, anchor)
 
 
-def _first_sight(
+def trace_frame(job: Job, graph: HeteroGraph, trace: TraceConfig, anchor: date) -> Frame | None:
+    """The acts of `trace_acts` as a table of the job's engine, computed when it is used.
+
+    Columns `user` (dense), `object` (storage index), `time_us` and `user_hash`; None as there.
+    """
+    actor = job.config.actor_column(trace.log)
+    events = open_events(job.engine, job.run, trace.log, *window_span(job, anchor))
+    if actor is None or events is None:
+        return None
+    target = job.config.training.target
+    storage = graph.storage(target)
+    users = pl.DataFrame(
+        {
+            "storage": storage.astype(np.int64),
+            "user": np.arange(len(storage)),
+            "user_hash": key_hash(graph.keys(target)).view(np.int64),
+        }
+    )
+    acts = events.select(
+        nw.col(actor).alias("storage"), nw.col(trace.object).alias("object"), "time_us"
+    )
+    known = acts.drop_nulls().join(job.engine.table(users), on="storage", how="inner")
+    return known.select("user", "object", "time_us", "user_hash")
+
+
+def first_sight(
     job: Job, entity_type: str, objects: NDArray[np.int64], anchor: date
 ) -> NDArray[np.int64]:
-    """When each object was first seen in any log within the window."""
+    """When each object was first seen in any log within the window; made on the job's engine."""
     frames = []
     for log in sorted(job.config.logs):
-        events = scan_events(job.run, log, *window_span(job, anchor))
+        events = open_events(job.engine, job.run, log, *window_span(job, anchor))
         if events is None:
             continue
         columns = [n for n, kind in job.config.entity_columns(log).items() if kind == entity_type]
         for column in columns:
-            seen = events.select(pl.col(column).alias("object"), "time_us")
-            frames.append(seen.group_by("object").agg(pl.col("time_us").min()))
-    first = pl.concat(frames).group_by("object").agg(pl.col("time_us").min()).collect()
+            seen = events.select(nw.col(column).alias("object"), "time_us")
+            frames.append(seen.group_by("object").agg(nw.col("time_us").min()))
+    first = nw.concat(frames).group_by("object").agg(nw.col("time_us").min())
     wanted = pl.DataFrame({"object": objects})
-    joined = wanted.join(first, on="object", how="left", maintain_order="left")
+    joined = wanted.join(job.engine.collect(first), on="object", how="left", maintain_order="left")
     return joined.get_column("time_us").fill_null(0).to_numpy()

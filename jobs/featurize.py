@@ -4,19 +4,22 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import polars as pl
 
 from graphguard.config.anchors import calendar_anchors
 from graphguard.config.values import day_us
+from graphguard.features.engine_rows import EngineEvents
 from graphguard.features.neighbours import NeighbourInputs, neighbour_table
 from graphguard.features.table import FeatureInputs, feature_table
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Facts, Job
 from graphguard.schema import FEATURES
-from graphguard.tables.anchor_rows import calendar_rows, event_rows, held_bad
+from graphguard.tables.anchor_rows import calendar_rows, event_rows, held_bad, latest_acts
 from graphguard.tables.commit import committing, is_committed, read_manifest
-from graphguard.tables.events import read_pairs, scan_events
+from graphguard.tables.engine import PolarsEngine
+from graphguard.tables.events import open_events, read_pairs, scan_events
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
 from graphguard.tables.people import bad_spans
 
@@ -56,7 +59,11 @@ def anchor_names(job: Job) -> dict[str, date | None]:
 def make_features(job: Job, graph: HeteroGraph, name: str, anchor: date | None) -> pl.DataFrame:
     """FEATURES of one partition, sorted by key."""
     config, target = job.config, job.config.training.target
-    rows = _rows(job, anchor)
+    there = _events_there(job, anchor)
+    if there is None or anchor is None:
+        rows = _rows(job, anchor)
+    else:
+        rows = _rows_there(job, anchor, there)
     ids = job.workspace.ids(target)
     rows = ids.decode(rows, "entity", "key").sort("key")
     labels = read_parquet(job.run.file("ingest", "labels.parquet"))
@@ -66,6 +73,7 @@ def make_features(job: Job, graph: HeteroGraph, name: str, anchor: date | None) 
         events=_events(job, anchor),
         entities=_entities(job),
         pairs=read_pairs(job.run, name) if anchor is not None else None,
+        there=there,
     )
     own = feature_table(inputs, config)
     neighbours = neighbour_table(
@@ -85,8 +93,7 @@ def make_features(job: Job, graph: HeteroGraph, name: str, anchor: date | None) 
 def _rows(job: Job, anchor: date | None) -> pl.DataFrame:
     """Users to make features for, with their anchors."""
     window = job.config.graph.window.us
-    until = day_us(anchor or job.as_of)
-    since = until - window if anchor is not None else 0
+    since, until = _span(job, anchor)
     acts = [
         events.select(pl.col(column).alias("entity"), "time_us")
         for log in sorted(job.config.logs)
@@ -101,11 +108,41 @@ def _rows(job: Job, anchor: date | None) -> pl.DataFrame:
     return calendar_rows(every.collect(), until, window)
 
 
-def _events(job: Job, anchor: date | None) -> dict[str, pl.LazyFrame]:
+def _rows_there(job: Job, anchor: date, there: EngineEvents) -> pl.DataFrame:
+    """The same on the job's engine: one act a user comes from there."""
+    acts = [
+        events.select(nw.col(column).alias("entity"), "time_us")
+        for log, events in there.logs.items()
+        if (column := job.config.actor_column(log)) is not None
+    ]
+    window = job.config.graph.window.us
+    latest = latest_acts(nw.concat(acts), day_us(anchor), window)
+    return calendar_rows(job.engine.collect(latest), day_us(anchor), window)
+
+
+def _span(job: Job, anchor: date | None) -> tuple[int, int]:
+    """Time that the events of an anchor's rows come from."""
     until = day_us(anchor or job.as_of)
-    since = until - job.config.graph.window.us if anchor is not None else 0
+    return until - job.config.graph.window.us if anchor is not None else 0, until
+
+
+def _events(job: Job, anchor: date | None) -> dict[str, pl.LazyFrame]:
+    since, until = _span(job, anchor)
     found = {log: scan_events(job.run, log, since, until) for log in sorted(job.config.logs)}
     return {log: events for log, events in found.items() if events is not None}
+
+
+def _events_there(job: Job, anchor: date | None) -> EngineEvents | None:
+    """The same events on the job's engine; None where that is this process."""
+    if isinstance(job.engine, PolarsEngine):
+        return None
+    since, until = _span(job, anchor)
+    found = {
+        log: open_events(job.engine, job.run, log, since, until) for log in sorted(job.config.logs)
+    }
+    return EngineEvents(
+        job.engine, {log: events for log, events in found.items() if events is not None}
+    )
 
 
 def _entities(job: Job) -> pl.DataFrame | None:
@@ -122,8 +159,7 @@ def _inputs(job: Job, name: str, anchor: date | None) -> dict[str, Any]:
     learned later about users leaves old anchors as they are.
     """
     config = job.config
-    until = day_us(anchor or job.as_of)
-    since = until - config.graph.window.us if anchor is not None else 0
+    since, until = _span(job, anchor)
     pairs = job.run.partitions("link", "pairs").get(name)
     return {
         "format": FORMAT,

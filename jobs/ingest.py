@@ -17,10 +17,12 @@ from graphguard.schema import DELIVERIES, ENTITIES, INTAKE, LABELS, REJECTS
 from graphguard.tables.commit import CommitBatch, is_committed, read_manifest
 from graphguard.tables.days import compare_newest_day
 from graphguard.tables.deliveries import take_deliveries
+from graphguard.tables.engine import PolarsEngine
 from graphguard.tables.files import read_parquet, write_parquet
 from graphguard.tables.ids import IdStores
 from graphguard.tables.late import LATE
 from graphguard.tables.people import Known, read_entities, read_labels
+from graphguard.tables.remote_units import read_units
 from graphguard.tables.sources import DigestCache, SourceUnit, find_units
 from graphguard.tables.threads import threads
 from graphguard.tables.tombstones import ERASED
@@ -37,6 +39,8 @@ from graphguard.tables.units import (
 
 GROUP_BYTES = 64 << 20
 """Files read together: some millions of rows, for one pass over the ids."""
+CLUSTER_GROUP_BYTES = 512 << 20
+"""The same on a cluster, whose machines each read some of them; their rows must fit the driver."""
 
 
 def run(job: Job, out: Path) -> Facts:
@@ -195,9 +199,13 @@ def _store_missing(
         later night would store.
     """
     marks: dict[SourceUnit, str] = {}
+    here = isinstance(job.engine, PolarsEngine)
     with CommitBatch(ids.save) as batch, threads() as pool:
-        for group in _groups(list(missing)):
-            rows = pool.each(partial(read_unit, job.config, as_of=job.as_of), group)
+        for group in _groups(list(missing), GROUP_BYTES if here else CLUSTER_GROUP_BYTES):
+            if here:
+                rows = pool.each(partial(read_unit, job.config, as_of=job.as_of), group)
+            else:
+                rows = read_units(job.engine, job.config, group, job.as_of)
             encode_units(job.config, rows, ids)
             for one in rows:
                 whole, cut = missing[one.unit]

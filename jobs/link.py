@@ -8,17 +8,20 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from graphguard.config.sections import TraceConfig
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.interop import ranges
 from graphguard.graph.keyed import key_hash
-from graphguard.jobs.acts import trace_acts, window_span
+from graphguard.jobs.acts import first_sight, trace_acts, trace_frame, window_span
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.featurize import anchor_names, units_in
 from graphguard.rings.fusion import pair_table
-from graphguard.rings.link import LinkRules, coaction_links, sharing_links
+from graphguard.rings.link import LinkRules, coaction_links, linked, sharing_links
 from graphguard.rings.significance import all_pairs
+from graphguard.rings.trace_coactions import trace_coactions
 from graphguard.schema import PAIRS
 from graphguard.tables.commit import committing, is_committed, read_manifest
+from graphguard.tables.engine import PolarsEngine
 from graphguard.tables.files import fingerprint, write_parquet
 
 FORMAT = 2
@@ -60,9 +63,9 @@ def make_pairs(
     )
     channels: dict[str, pl.DataFrame] = {}
     for trace in settings.traces:
-        found = trace_acts(job, graph, trace, anchor)
-        if found is not None:
-            channels[f"{trace.log}.{trace.object}"] = coaction_links(*found, rules)
+        links = _trace_links(job, graph, trace, (anchor, rules))
+        if links is not None:
+            channels[f"{trace.log}.{trace.object}"] = links
     for shared in settings.shared:
         user, objects = _shared(job, graph, shared, anchor)
         channels[f"shared.{shared}"] = sharing_links(user, objects, rules)
@@ -75,6 +78,23 @@ def make_pairs(
     return pairs.with_columns(**{name: pl.Series(values) for name, values in ends.items()}).select(
         list(PAIRS.columns)
     )
+
+
+def _trace_links(
+    job: Job, graph: HeteroGraph, trace: TraceConfig, search: tuple[date, LinkRules]
+) -> pl.DataFrame | None:
+    """Links of one trace before an anchor; None where it has no act."""
+    anchor, rules = search
+    if isinstance(job.engine, PolarsEngine):
+        here = trace_acts(job, graph, trace, anchor)
+        return None if here is None else coaction_links(*here, rules)
+    acts = trace_frame(job, graph, trace, anchor)
+    if acts is None:
+        return None
+    made = trace_coactions(job.engine, acts, rules, job.config.spark.partitions)
+    kind = job.config.entity_columns(trace.log)[trace.object]
+    born_us = first_sight(job, kind, made.objects, anchor)
+    return linked(made.touched, made.found, born_us, rules)
 
 
 def _shared(

@@ -18,12 +18,13 @@ from graphguard.tables.engine import Bucketed, Engine, Frame
 
 TOUCH, SAMPLED, LOUD, SLOTS, SLOT_PAIRS = range(5)
 """Kinds of rows that the kernel returns."""
+PAIR = ("user_a", "user_b")
 FOUND = pa.schema(
-    [(name, pa.int64()) for name in ("kind", "user_a", "user_b", "object", "value", "lead_us")]
+    [(name, pa.int64()) for name in ("kind", *PAIR, "object", "value", "lead_us", "first_us")]
 )
 """`value` is the gap of a pair, the time of a loud act, the number of slots; where a row has no
 second user `user_b` is the number of the window."""
-PAIR = ("user_a", "user_b")
+TOUCHED = (*PAIR, "object", "gap_us", "lead_us", "first_us")
 
 
 @dataclass(frozen=True)
@@ -32,15 +33,17 @@ class CoactionTables:
 
     Attributes:
         pairs: `user_a`, `user_b`, and `weight_i`, `a_first_i` of each window.
-        touches: `user_a`, `user_b`, `object`, `gap_us`, `lead_us`.
+        touches: `user_a`, `user_b`, `object`, `gap_us`, `lead_us`, `first_us`.
         slots: `window`, `user`, `slots`; users without any are left out.
         slot_pairs: `window`, `slot_pairs`.
+        burst_objects: `object`.
     """
 
     pairs: Frame
     touches: Frame
     slots: Frame
     slot_pairs: Frame
+    burst_objects: Frame
 
 
 def coaction_tables(
@@ -58,14 +61,13 @@ def coaction_tables(
     """
     kernel = partial(_found_on_objects, windows_us=list(windows_us), max_burst=max_burst)
     found = engine.hold(engine.map_buckets(acts, kernel, Bucketed("object", buckets, FOUND)))
-    calm = _of_kind(found, TOUCH).select(*PAIR, "object", "lead_us", gap_us="value")
+    calm = _of_kind(found, TOUCH).select(*PAIR, "object", "lead_us", "first_us", gap_us="value")
     candidates = nw.concat([calm.select(*PAIR), _of_kind(found, SAMPLED).select(*PAIR)])
     counted = candidates.group_by(*PAIR).agg(nw.len().alias("objects"))
     nominated = counted.filter(nw.col("objects") >= 2).select(*PAIR)
     loud = _of_kind(found, LOUD).select("object", user="user_a", time_us="value")
     verified = _verified(loud, nominated, windows_us[-1])
-    columns = (*PAIR, "object", "gap_us", "lead_us")
-    touches = engine.hold(nw.concat([calm.select(*columns), verified.select(*columns)]))
+    touches = engine.hold(nw.concat([calm.select(*TOUCHED), verified.select(*TOUCHED)]))
     slots = _of_kind(found, SLOTS).group_by("user_b", "user_a")
     slot_pairs = _of_kind(found, SLOT_PAIRS).group_by("user_b")
     return CoactionTables(
@@ -73,6 +75,7 @@ def coaction_tables(
         touches,
         slots.agg(slots=nw.col("value").sum()).rename({"user_b": "window", "user_a": "user"}),
         slot_pairs.agg(slot_pairs=nw.col("value").sum()).rename({"user_b": "window"}),
+        loud.select("object").unique(),
     )
 
 
@@ -95,7 +98,7 @@ def _verified(loud: Frame, nominated: Frame, window_us: int) -> Frame:
     for column in ("gap_us", "first_us", "lead_us"):
         least = nw.col(column).min().over(*PAIR, "object")
         near = near.with_columns(least=least).filter(nw.col(column) == nw.col("least"))
-    return near.select(*PAIR, "object", "gap_us", "lead_us").unique()
+    return near.select(*TOUCHED).unique()
 
 
 def _pairs(touches: Frame, windows_us: Sequence[int]) -> Frame:
@@ -124,22 +127,25 @@ def _found_on_objects(rows: pa.Table, windows_us: list[int], max_burst: int) -> 
 def _pair_rows(found: ObjectPairs, users: NDArray[np.int64]) -> list[pa.Table]:
     parts = []
     for kind, frame in ((TOUCH, found.touches), (SAMPLED, found.sampled)):
-        names = (*PAIR, "object", "gap_us", "lead_us")
-        a, b, item, gap, lead = (frame.get_column(name).to_numpy() for name in names)
-        parts.append(_rows(kind, users[a], users[b], item, gap, lead))
+        a, b, item, gap, lead, first = (frame.get_column(name).to_numpy() for name in TOUCHED)
+        parts.append(_rows(kind, users[a], users[b], item, gap, lead, first))
     loud = found.loud
     nothing = np.zeros_like(loud.user)
-    parts.append(_rows(LOUD, users[loud.user], nothing, loud.object, loud.time_us, nothing))
+    parts.append(
+        _rows(LOUD, users[loud.user], nothing, loud.object, loud.time_us, nothing, nothing)
+    )
     return parts
 
 
 def _total_rows(found: ObjectPairs, users: NDArray[np.int64]) -> list[pa.Table]:
     window, user = np.nonzero(found.slots)
     nothing = np.zeros_like(window)
-    slots = _rows(SLOTS, users[user], window, nothing, found.slots[window, user], nothing)
+    counts = found.slots[window, user]
+    slots = _rows(SLOTS, users[user], window, nothing, counts, nothing, nothing)
     window = np.arange(len(found.slot_pairs))
     nothing = np.zeros_like(window)
-    return [slots, _rows(SLOT_PAIRS, nothing, window, nothing, found.slot_pairs, nothing)]
+    pairs = _rows(SLOT_PAIRS, nothing, window, nothing, found.slot_pairs, nothing, nothing)
+    return [slots, pairs]
 
 
 def _rows(kind: int, *columns: NDArray[np.int64]) -> pa.Table:

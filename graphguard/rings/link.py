@@ -63,6 +63,20 @@ def coaction_links(acts: Acts, born_us: NDArray[np.int64], rules: LinkRules) -> 
         LINK_SCHEMA, sorted by pair.
     """
     found = find_coactions(acts, rules.windows_us, rules.user_hash, rules.max_burst)
+    return linked(acts, found, born_us, rules)
+
+
+def linked(
+    acts: Acts, found: Coactions, born_us: NDArray[np.int64], rules: LinkRules
+) -> pl.DataFrame:
+    """The part of `coaction_links` that follows the pairing.
+
+    Args:
+        acts: Events of the trace; of a user's acts on an object the first is enough.
+        found: Pairs of these acts.
+        born_us: First sight of each object.
+        rules: Windows and bounds.
+    """
     if not found.pairs.height:
         return pl.DataFrame(schema=LINK_SCHEMA)
     number = len(rules.windows_us)

@@ -1,14 +1,18 @@
 """Feature aggregates on both engines: integers exactly, reals to 1e-9."""
 
+from dataclasses import replace
+
 import narwhals as nw
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from graphguard.config.sections import Config
 from graphguard.features.catalogue import blocks
+from graphguard.features.engine_rows import EngineEvents
 from graphguard.features.rows import acts_of_rows, event_rows
-from graphguard.features.table import FeatureInputs, block_columns, source_frames
+from graphguard.features.table import FeatureInputs, block_columns, feature_table, source_frames
 from graphguard.schema import ENTITIES, EVENT_TEXT, FIXED_POINT, PAIRS
 
 DAY = 86_400_000_000
@@ -96,6 +100,11 @@ def a_platforms_inputs() -> FeatureInputs:
     )
 
 
+def on_an_engine(inputs: FeatureInputs, engine) -> FeatureInputs:
+    logs = {log: engine.table(events.collect()) for log, events in inputs.events.items()}
+    return replace(inputs, there=EngineEvents(engine, logs))
+
+
 def assert_agree(found: pl.DataFrame, expected: pl.DataFrame) -> None:
     """Row by row: integers exactly; reals to 1e-9, or 1e-12 where they are a small difference."""
     assert found.columns == expected.columns
@@ -158,3 +167,15 @@ def test_event_features_from_raw_events_are_the_same(spark, polars):
     for found, expected in zip(tables["spark"], tables["polars"], strict=True):
         assert expected.height == USERS
         assert_agree(found, expected)
+
+
+def test_the_feature_table_of_a_night_is_the_same(spark):
+    inputs = a_platforms_inputs()
+    expected = feature_table(inputs, CONFIG)
+
+    found = feature_table(on_an_engine(inputs, spark), CONFIG)
+
+    assert found.columns == expected.columns
+    assert (expected.null_count().row(0).count(USERS)) < expected.width // 10
+    # Reals to 1e-9 may round to neighbouring numbers of 32 bits.
+    assert_frame_equal(found, expected, rel_tol=1.2e-7, abs_tol=0.0)

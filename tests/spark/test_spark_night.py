@@ -1,55 +1,99 @@
-"""A night up to its daily edges, on Spark and on Polars, from the command line."""
+"""A night up to its features, on a Spark cluster and on Polars, from the command line."""
 
+import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
-import polars as pl
+import pytest
 import yaml
 
+from graphguard.checks.compare import compare_runs
+from graphguard.config.load import load_config
+from graphguard.tables.workspace import Run, find_run
+from graphguard.worlds import WorldSpec, write_world
+
+TOP = Path(__file__).parents[2]
 MAIN = "from graphguard.jobs.cli import main; main()"
-SPARK = {
-    "master": "local[2]",
-    "partitions": 4,
-    "options": {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"},
-}
+STAGES = ("ingest", "build_graph", "link", "featurize")
+HOST = "127.0.0.1"
 
 
-def edges_of_a_night(folder: Path, settings: dict) -> dict[str, pl.DataFrame]:
-    """Run a night up to build_graph; its daily edges by relation and day."""
-    raw = settings | {"workspace": str(folder / "workspace")}
+@pytest.fixture(scope="module")
+def own_cluster(tmp_path_factory):
+    """A cluster of its own: the session of the other tests holds every core of theirs."""
+    from graphguard.tables.spark_cluster import SparkCluster
+
+    with SparkCluster(tmp_path_factory.mktemp("night-cluster"), workers=2) as started:
+        yield started
+
+
+@pytest.fixture
+def settings(tmp_path) -> dict:
+    """The demo's config for 500 users over 24 days: three anchors of three days, and the cutoff."""
+    world = tmp_path / "world"
+    write_world(WorldSpec(users=500, days=24, seed=7, ring_share=0.14, solo_share=0.08), world)
+    text = (TOP / "configs" / "demo.yaml").read_text(encoding="utf-8")
+    raw = yaml.safe_load(text.replace("../demo/world", str(world)))
+    raw["as_of"] = "2026-01-28"
+    raw["graph"] |= {"window": "6d"}
+    raw["training"] |= {"anchors": 3, "anchor_every": "4d", "horizon": "4d"}
+    return raw
+
+
+def a_night(folder: Path, settings: dict) -> Run:
+    """Run a night up to its features in a process of its own."""
     folder.mkdir()
-    (folder / "config.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
-    night = ("nightly", "--config", str(folder / "config.yaml"), "--to", "build_graph")
-    # A process of its own: a night closes its session, and there is one in each process.
-    command = [sys.executable, "-c", MAIN, *night]
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(settings | {"workspace": str(folder / "workspace")}), "utf-8")
+    # A night closes its session, and there is one session in each process.
+    command = [sys.executable, "-c", MAIN, "nightly", "--config", str(path), "--to", STAGES[-1]]
     ended = subprocess.run(command, check=False, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
-    store = folder / "workspace" / "store" / "edges"
-    return {
-        path.parts[-4] + "/" + path.parts[-3]: pl.read_parquet(path)
-        for path in store.rglob("edges.parquet")
-    }
+    (found,) = (folder / "workspace" / "runs").glob("2026-*")
+    return find_run(found)
 
 
-def test_a_night_on_spark_stores_the_edges_of_a_night_on_polars(make_config, tmp_path):
-    make_config()
-    settings = yaml.safe_load((tmp_path / "config.yaml").read_text(encoding="utf-8"))
-    settings["as_of"] = "2026-01-22"
-    expected = edges_of_a_night(tmp_path / "polars", settings)
+def jobs_by_stage(log: Path, run: Run) -> Counter[str]:
+    """Jobs that began while each stage of the run was at work, by Spark's own event log."""
+    ends = [(run.stage(name) / "manifest.json").stat().st_mtime * 1000 for name in STAGES]
+    counted: Counter[str] = Counter()
+    for path in log.rglob("events_*"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            event = json.loads(line)
+            if event["Event"] == "SparkListenerJobStart":
+                begun = event["Submission Time"]
+                counted[
+                    next(name for name, end in zip(STAGES, ends, strict=True) if begun < end)
+                ] += 1
+    return counted
 
+
+def test_a_night_on_spark_is_the_night_on_polars_and_every_stage_ran_there(
+    own_cluster, settings, tmp_path
+):
     log = tmp_path / "log"
     log.mkdir()
-    told = {"spark.eventLog.enabled": "true", "spark.eventLog.dir": log.as_uri()}
-    plain = {"spark.eventLog.compress": "false"}
-    spark = SPARK | {"options": SPARK["options"] | told | plain}
-    found = edges_of_a_night(tmp_path / "spark", settings | {"engine": "spark", "spark": spark})
+    options = {"spark.driver.host": HOST, "spark.driver.bindAddress": HOST}
+    options |= {"spark.eventLog.enabled": "true", "spark.eventLog.dir": log.as_uri()}
+    options |= {"spark.eventLog.compress": "false"}
+    spark = {"master": own_cluster.master, "partitions": 4, "options": options}
+    spark |= {"executor_memory_mb": 768, "driver_memory_mb": 768}
+    here = a_night(tmp_path / "polars", settings)
 
-    assert len(expected) > 100
-    assert found.keys() == expected.keys()
-    for name, table in expected.items():
-        assert found[name].equals(table), name
-    written = [path.read_text(encoding="utf-8") for path in log.rglob("*") if path.is_file()]
-    jobs = sum(text.count('"SparkListenerJobStart"') for text in written)
-    assert jobs >= len(settings["graph"]["edges"]), "the edges were not made by Spark"
+    there = a_night(tmp_path / "spark", settings | {"engine": "spark", "spark": spark})
+
+    found = compare_runs(here, there, load_config(tmp_path / "polars" / "config.yaml"))
+    assert found.differences == []
+    assert found.tables > 100
+    for name in STAGES:
+        assert there.manifest(name)["rows"] > 50, name
+        assert there.manifest(name)["rows"] == here.manifest(name)["rows"]
+    jobs = jobs_by_stage(log, there)
+    # A job for each log, edge type, trace and anchor, and source and anchor at the least.
+    assert jobs["ingest"] >= 4
+    assert jobs["build_graph"] >= 5
+    assert jobs["link"] >= 2 * 4
+    assert jobs["featurize"] >= 5 * 4
     assert list((tmp_path / "spark" / "workspace" / "scratch").iterdir()) == []
