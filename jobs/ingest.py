@@ -217,13 +217,13 @@ def _store_missing(
     return marks
 
 
-def _groups(units: Sequence[SourceUnit]) -> Iterator[list[SourceUnit]]:
+def _groups(units: Sequence[SourceUnit], size: int) -> Iterator[list[SourceUnit]]:
     """Units in order, together as long as their files are not too large; one at least."""
     group: list[SourceUnit] = []
     held = 0
     for unit in units:
         own = sum(path.stat().st_size for path in unit.files)
-        if group and held + own > GROUP_BYTES:
+        if group and held + own > size:
             yield group
             group, held = [], 0
         group.append(unit)
