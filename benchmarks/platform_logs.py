@@ -58,8 +58,8 @@ def write_config(folder: Path, world: Path, models: list[str]) -> Path:
     raw["workspace"] = str(folder / "workspace")
     raw["export"] = [{"sink": "parquet", "path": str(folder / "sink")}]
     raw["training"]["models"] = models
-    for log in raw["logs"].values():
-        log["manifest"] = log["path"].replace("*.parquet", "SHA256SUMS")
+    for source in (*raw["logs"].values(), *raw["entities"].values(), raw["labels"]):
+        source["manifest"] = source["path"].rpartition("/")[0] + "/SHA256SUMS"
     # At a small size the review queue is a large share of the users.
     raw["policy"]["max_action_rate"] = 0.5
     path = folder / "config.yaml"

@@ -61,12 +61,13 @@ def write_world(
         for name, columns in _day_tables(spec, people, (clubs, rings), memory, acted).items():
             folder = out / "logs" / name / f"dt={(spec.start + timedelta(days=day)).isoformat()}"
             summary.events[name] += _write(folder / "part-0.parquet", columns)
-            digest = hashlib.sha256((folder / "part-0.parquet").read_bytes()).hexdigest()
-            (folder / "SHA256SUMS").write_text(f"{digest}  part-0.parquet\n", encoding="ascii")
+            _write_sums(folder / "part-0.parquet")
         if progress is not None:
             progress(day + 1, spec.days)
     _write(out / "tables" / "users.parquet", _users(spec, people))
     _write(out / "labels" / "decisions.parquet", _labels(spec, decisions))
+    _write_sums(out / "tables" / "users.parquet")
+    _write_sums(out / "labels" / "decisions.parquet")
     summary.abusive = int((people.ring != NORMAL).sum())
     summary.rings, summary.decided = len(rings), int(decisions.bad.sum())
     _write_truth(spec, people, (clubs, rings), out / "truth", summary)
@@ -202,6 +203,12 @@ def _write(path: Path, columns: dict[str, Any]) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path, compression="zstd", write_page_checksum=True)
     return int(table.num_rows)
+
+
+def _write_sums(path: Path) -> None:
+    """The manifest of a delivery of one file, as `sha256sum` writes it."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.with_name("SHA256SUMS").write_text(f"{digest}  {path.name}\n", encoding="ascii")
 
 
 def _users(spec: WorldSpec, people: People) -> dict[str, Any]:
