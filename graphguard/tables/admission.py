@@ -7,7 +7,7 @@ but pyarrow verifies page checksums. What spans units, the ids, is relational.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -73,6 +73,8 @@ def admit(
         },
         schema={"unit": pl.Int64, "files": pl.String, "day_end_us": pl.Int64},
     )
+    # Codes of one unit mean nothing in another.
+    contract = replace(contract, coded=False)
     kernel = partial(_judged, contract=contract, root=root)
     how = Bucketed("unit", len(units), _row_schema(contract))
     # Held: counts, rejects and accepted rows must be of one reading of the files.

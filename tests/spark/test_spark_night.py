@@ -55,19 +55,24 @@ def a_night(folder: Path, settings: dict) -> Run:
     return find_run(found)
 
 
-def jobs_by_stage(log: Path, run: Run) -> Counter[str]:
-    """Jobs that began while each stage of the run was at work, by Spark's own event log."""
+def work_by_stage(log: Path, run: Run) -> tuple[Counter[str], Counter[str]]:
+    """What began while each stage of the run was at work, by Spark's own event log.
+
+    Jobs, and plans that call a kernel in the Python workers.
+    """
     ends = [(run.stage(name) / "manifest.json").stat().st_mtime * 1000 for name in STAGES]
-    counted: Counter[str] = Counter()
+    jobs: Counter[str] = Counter()
+    kernels: Counter[str] = Counter()
     for path in log.rglob("events_*"):
         for line in path.read_text(encoding="utf-8").splitlines():
             event = json.loads(line)
-            if event["Event"] == "SparkListenerJobStart":
-                begun = event["Submission Time"]
-                counted[
-                    next(name for name, end in zip(STAGES, ends, strict=True) if begun < end)
-                ] += 1
-    return counted
+            begun = event.get("Submission Time", event.get("time", 0))
+            stage = next((name for name, end in zip(STAGES, ends, strict=True) if begun < end), "")
+            jobs[stage] += event["Event"] == "SparkListenerJobStart"
+            plan = event.get("physicalPlanDescription", "")
+            starts = event["Event"].endswith("SparkListenerSQLExecutionStart")
+            kernels[stage] += starts and "FlatMapGroupsInArrow" in plan
+    return jobs, kernels
 
 
 def test_a_night_on_spark_is_the_night_on_polars_and_every_stage_ran_there(
@@ -90,10 +95,11 @@ def test_a_night_on_spark_is_the_night_on_polars_and_every_stage_ran_there(
     for name in STAGES:
         assert there.manifest(name)["rows"] > 50, name
         assert there.manifest(name)["rows"] == here.manifest(name)["rows"]
-    jobs = jobs_by_stage(log, there)
-    # A job for each log, edge type, trace and anchor, and source and anchor at the least.
-    assert jobs["ingest"] >= 4
+    jobs, kernels = work_by_stage(log, there)
+    # Files of every log are judged, and every trace is paired at every anchor, by kernels.
+    assert kernels["ingest"] == 4
+    assert kernels["link"] == 2 * 4
+    # Four logs and all together, two blocks each, at every anchor; every edge type.
+    assert jobs["featurize"] >= 10 * 4
     assert jobs["build_graph"] >= 5
-    assert jobs["link"] >= 2 * 4
-    assert jobs["featurize"] >= 5 * 4
     assert list((tmp_path / "spark" / "workspace" / "scratch").iterdir()) == []

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
@@ -41,6 +43,15 @@ def units(tmp_path):
         pl.DataFrame(columns, schema_overrides=schema).write_parquet(path)
         paths.append(path)
     return [UnitFiles((paths[0],), 2 * DAY), UnitFiles((paths[1], paths[2]))]
+
+
+def test_keys_are_strings_whatever_the_contract_says_of_codes(units, tmp_path):
+    engine = PolarsEngine()
+
+    made = admit(engine, units, replace(CONTRACT, coded=True), tmp_path)
+
+    users = engine.collect(made.accepted).get_column("user").sort()
+    assert users.to_list() == ["a", "c"]
 
 
 def test_every_row_of_every_unit_is_accounted_for(units, tmp_path):
