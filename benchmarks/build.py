@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--without", action="append", default=[], choices=list(PEERS))
     parser.add_argument("--keep", action="store_true", help="keep the logs of an earlier run")
     options = parser.parse_args()
     folder = work_folder("build")
@@ -46,6 +47,7 @@ def main() -> int:
         **{
             name: [sys.executable, str(HERE / "build_peers.py"), name, str(config)]
             for name in PEERS
+            if name not in options.without
         },
     }
     seconds: dict[str, list[float]] = {name: [] for name in peers}
@@ -71,8 +73,11 @@ def main() -> int:
             "peak_gb": round(peak["ours"], 2),
             "peaks_gb": {name: round(value, 2) for name, value in peak.items()},
             "scan_ratio": round(median["ours"] / median["scan"], 2),
-            "duckdb_speedup": round(median["duckdb"] / median["ours"], 3),
-            "pandas_speedup": round(median["pandas"] / median["ours"], 3),
+            **{
+                f"{name}_speedup": round(median[name] / median["ours"], 3)
+                for name in PEERS
+                if name in median
+            },
         }
     )
     return 0
