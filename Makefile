@@ -56,6 +56,7 @@ real: $(READY) ## run the real log (folder in GRAPHGUARD_DATA)
 
 bench: $(READY) ## run the benchmarks that need no data, at a small size
 	$(BIN)/python benchmarks/build.py --events 1000000 --rounds 1
+	$(BIN)/python benchmarks/incremental.py --events 1000000 --rounds 1
 	$(BIN)/python benchmarks/nightly.py --events 1000000
 	$(BIN)/python benchmarks/world.py --seeds 7
 

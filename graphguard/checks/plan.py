@@ -20,8 +20,8 @@ from graphguard.errors import ConfigError, FileUnreadable
 from graphguard.tables.sources import find_units
 
 SECONDS_PER_MILLION = {
-    "ingest": 2.0,
-    "build_graph": 2.0,
+    "ingest": 0.8,
+    "build_graph": 0.7,
     "link": 16.0,
     "featurize": 7.0,
     "train": 55.0,
@@ -32,8 +32,9 @@ SECONDS_PER_MILLION = {
 """Seconds per million events read by a stage; training with both models."""
 PER_ANCHOR = ("link", "featurize")
 """Stages that read a window per anchor that is not stored yet."""
-PER_LOG = ("ingest", "build_graph")
-"""Stages that read each row once, and on later nights those of a day and the day before."""
+PER_LOG = {"ingest": 0.1, "build_graph": 0.4}
+"""Stages that read each row once, and on later nights those of a day; besides, each night, such a
+share of the whole: tables that are read every night, and the sorting of all daily edges."""
 PER_RUN = ("train",)
 """Stages that read the rows of all anchors every night; the others read those of the cutoff."""
 BYTES_PER_EVENT = 900.0
@@ -131,7 +132,7 @@ def plan(config: Config) -> Plan:
         if stage in PER_ANCHOR:
             first, later = window * number, window
         elif stage in PER_LOG:
-            first, later = float(rows), 2 * rows / days
+            first, later = float(rows), rows * max(1 / days, PER_LOG[stage])
         else:
             first = later = window * (number if stage in PER_RUN else 1)
         seconds[stage] = (cost * first / 1e6 + 0.5, cost * later / 1e6 + 0.5)
