@@ -39,7 +39,8 @@ class Doomed:
         self, frame: pl.DataFrame, indices: Mapping[str, str], keys: Mapping[str, str]
     ) -> pl.Expr:
         """Whether a row names a doomed entity in one of the named columns; never null."""
-        found = pl.lit(value=False)
+        # As long as the frame: a filter that runs in threads would take one literal from each.
+        found = pl.repeat(value=False, n=pl.len())
         for column, kind in indices.items():
             values = self.indices.get(kind)
             if column in frame.columns and values is not None and values.size:

@@ -299,3 +299,13 @@ def test_late_rows_of_the_doomed_are_told_as_erased(tmp_path):
         *((-n, "erased") for n in (1, 2, 3)),
     ]
     assert pl.read_parquet(tmp_path / "late.parquet").rows() == [(5, 8)]
+
+
+def test_a_long_table_that_can_name_nobody_names_nobody():
+    # Longer than what one thread filters at a time.
+    frame = pl.DataFrame({"weight": np.arange(200_000)})
+    doomed = Doomed({"user": frozenset({"u1"})}, {"user": np.array([7])})
+
+    assert frame.filter(doomed.rows(frame, {}, {})).height == 0
+    assert frame.filter(~doomed.rows(frame, {}, {})).height == 200_000
+    assert frame.select(doomed.rows(frame, {"weight": "user"}, {})).to_series().sum() == 1
