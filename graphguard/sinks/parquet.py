@@ -37,6 +37,7 @@ from graphguard.sinks.base import SINK_TABLES, RollbackRefused
 from graphguard.sinks.difference import SinkDifference, compare
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import (
+    drop_asides,
     file_digest,
     fingerprint,
     read_json,
@@ -188,6 +189,7 @@ class ParquetSink:
             lock.release()
 
     def _repair(self) -> None:
+        drop_asides(self.root)
         pending = self.root / "_pending.json"
         if pending.is_file():
             as_of = date.fromisoformat(read_json(pending)["as_of"])

@@ -277,7 +277,10 @@ def test_a_writer_killed_at_any_point_is_repaired_by_the_next_export(tmp_path_fa
         assert len(versions) == 3, point
 
 
-@pytest.mark.parametrize("point", ["sink:rename:rings", "sink:shown:scores", "sink:committed"])
+@pytest.mark.parametrize(
+    "point",
+    ["pointer:_pending.json", "sink:rename:rings", "sink:shown:scores", "sink:committed"],
+)
 def test_a_killed_process_leaves_a_sink_that_the_next_export_repairs(tmp_path, point):
     sink(tmp_path).export(night("run1", 0.5), DAY, "run1")
     for name, frame in night("run2", 0.75).items():
@@ -301,6 +304,7 @@ def test_a_killed_process_leaves_a_sink_that_the_next_export_repairs(tmp_path, p
     assert ended.returncode == -signal.SIGKILL
     stands = "run2" if point == "sink:committed" else "run1"
     assert runs_shown(tmp_path) == [stands, stands]
+    assert list((tmp_path / "sink").rglob(".*")) == []
     sink(tmp_path).export(night("run2", 0.75), DAY, "run2")
     assert runs_shown(tmp_path) == ["run2", "run2"]
 
