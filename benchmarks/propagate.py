@@ -179,6 +179,38 @@ def child(what: str, name: str, folder: Path, budget: int) -> dict[str, float]:
     return measured
 
 
+def all_products(folder: Path) -> dict[str, dict[str, float]]:
+    """One product by each peer, printed; they must agree."""
+    say("| one product | seconds | of processors | making the matrix | memory besides (GB) |")
+    say("|---|---|---|---|---|")
+    products = {}
+    for name in ("ours", "torch", "scipy", "scatter"):
+        one = products[name] = child("product", name, folder, 0)
+        figures = (one["seconds"], one["processor"], one["preparing"], one["peak_gb"])
+        say(f"| {name} | " + " | ".join(f"{figure:.2f}" for figure in figures) + " |")
+    sums = [one["sum"] for one in products.values()]
+    if max(sums) > min(sums) * (1 + 1e-4):
+        message = f"the products differ: {sums}"
+        raise SystemExit(message)
+    return products
+
+
+def all_means(
+    folder: Path, big: Path, columns: tuple[int, int], budget: int
+) -> dict[str, dict[str, float]]:
+    """Two hops: ours and torch on the values of `folder`, ours on the wide ones of `big`."""
+    means = {name: child("mean", name, folder, 2 << 30) for name in ("mean", "torch")}
+    (big / "graph").symlink_to((folder / "graph").resolve())
+    means["large"] = child("mean", "mean", big, budget)
+    say("| mean over user-device-user | columns | seconds | of processors | memory (GB) |")
+    say("|---|---|---|---|---|")
+    for name, number in zip(means, (columns[0], *columns), strict=True):
+        one = means[name]
+        figures = (one["seconds"], one["processor"], one["peak_gb"])
+        say(f"| {name} | {number} | " + " | ".join(f"{figure:.2f}" for figure in figures) + " |")
+    return means
+
+
 def main() -> int:
     """Make graph and values, measure, print the tables and the RESULT line."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -205,29 +237,11 @@ def main() -> int:
     users = options.edges // 10
     make_values(folder / "values.npy", users, options.columns)
     say(f"{options.edges:,} edges, {users:,} users, {options.columns} columns")
-    say("| one product | seconds | of processors | making the matrix | memory besides (GB) |")
-    say("|---|---|---|---|---|")
-    products = {}
-    for name in ("ours", "torch", "scipy", "scatter"):
-        one = products[name] = child("product", name, folder, 0)
-        figures = (one["seconds"], one["processor"], one["preparing"], one["peak_gb"])
-        say(f"| {name} | " + " | ".join(f"{figure:.2f}" for figure in figures) + " |")
-    sums = [one["sum"] for one in products.values()]
-    if max(sums) > min(sums) * (1 + 1e-4):
-        message = f"the products differ: {sums}"
-        raise SystemExit(message)
+    products = all_products(folder)
     budget = options.budget_mb << 20
-    means = {name: child("mean", name, folder, 2 << 30) for name in ("mean", "torch")}
-    (big / "graph").symlink_to((folder / "graph").resolve())
     wide = max(4 * budget // (4 * users), options.columns)
     make_values(big / "values.npy", users, wide)
-    means["large"] = child("mean", "mean", big, budget)
-    say("| mean over user-device-user | columns | seconds | of processors | memory (GB) |")
-    say("|---|---|---|---|---|")
-    for name, columns in (("mean", options.columns), ("torch", options.columns), ("large", wide)):
-        one = means[name]
-        figures = (one["seconds"], one["processor"], one["peak_gb"])
-        say(f"| {name} | {columns} | " + " | ".join(f"{figure:.2f}" for figure in figures) + " |")
+    means = all_means(folder, big, (options.columns, wide), budget)
     shutil.rmtree(big)
     print_result(
         {

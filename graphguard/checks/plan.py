@@ -6,18 +6,17 @@ has the table they come from.
 
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from graphguard.config.anchors import calendar_anchors
 from graphguard.config.sections import Config
-from graphguard.errors import ConfigError, FileUnreadable
+from graphguard.errors import ConfigError
+from graphguard.tables.guard import FileLimits, Guard
 from graphguard.tables.sources import find_units
+from graphguard.tables.units import log_contract
 
 SECONDS_PER_MILLION = {
     "ingest": 0.8,
@@ -40,8 +39,6 @@ PER_RUN = ("train",)
 BYTES_PER_EVENT = 900.0
 """Peak memory per event of the span: features of all anchors, graph and one stage's arrays."""
 BASE_BYTES = 700e6
-MOST_ROW_BYTES = 64e9
-"""A file whose rows times declared widths exceed this is refused before it is read."""
 
 
 class DoesNotFit(ConfigError):
@@ -113,7 +110,8 @@ def plan(config: Config) -> Plan:
 
     Raises:
         InputMissing: A log has no file.
-        FileUnreadable: A file has no readable footer, or declares absurdly many rows.
+        FileUnreadable: A file has no readable footer.
+        FileBeyondLimit: A file declares more than `limits` allows.
         BadSetting: The config names no cutoff.
     """
     as_of = config.as_of or date.max
@@ -151,33 +149,11 @@ def _log(config: Config, name: str, span: tuple[date, date]) -> LogPlan:
     units = find_units(name, config.logs[name].path, config.root)
     used = [unit for unit in units if unit.day is None or span[0] <= unit.day < span[1]]
     files = [path for unit in used for path in unit.files]
-    rows = sum(_rows(path) for path in files)
+    # Footers alone, opened in a process of their own and held against `limits`.
+    columns = log_contract(config, name).columns
+    with Guard(FileLimits.of(config.limits)) as guard:
+        rows = sum(guard.prove(path, columns, decode=False).rows for path in files)
     days = sorted(unit.day for unit in used if unit.day is not None)
     size = sum(path.stat().st_size for path in files)
     ends = (days[0], days[-1]) if days else (None, None)
     return LogPlan(name, len(files), rows, size, *ends)
-
-
-def _rows(path: Path) -> int:
-    """Rows that a footer declares.
-
-    A small file can declare a billion rows (runs of one value pack well), so what counts is rows
-    times the widths of their columns once decoded.
-    """
-    try:
-        footer = pq.read_metadata(path)
-        schema = footer.schema.to_arrow_schema()
-    except (OSError, pa.ArrowException) as error:
-        raise FileUnreadable(path, " ".join(str(error).split())[:200]) from error
-    width = sum(_width(one.type) for one in schema)
-    if footer.num_rows * width > MOST_ROW_BYTES:
-        reason = f"it declares {footer.num_rows:,} rows of {width} bytes; split it into days"
-        raise FileUnreadable(path, reason)
-    return int(footer.num_rows)
-
-
-def _width(kind: pa.DataType) -> int:
-    try:
-        return max(1, int(kind.bit_width) // 8)
-    except ValueError:
-        return 16

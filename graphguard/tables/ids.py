@@ -64,7 +64,7 @@ class IdStore:
         """
         asked = pl.DataFrame({"key": keys, "mark": keys.hash()})
         index, new = self._matched(asked, "mark")
-        # Joined by hash, at a third of the price; where two keys share one, by the keys themselves.
+        # Joined by hash, at half the price; where two keys share one, by the keys themselves.
         if not self._stand_for(index, new, asked.get_column("key")):
             index, new = self._matched(asked, "key")
         if new.height:

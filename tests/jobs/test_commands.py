@@ -12,7 +12,7 @@ import graphguard
 from graphguard.checks.plan import DoesNotFit, plan
 from graphguard.config.load import load_config
 from graphguard.config.values import day_us
-from graphguard.errors import BadSetting, ConfigError, FileUnreadable, NoRun, UnknownEntity
+from graphguard.errors import BadSetting, ConfigError, FileBeyondLimit, NoRun, UnknownEntity
 from graphguard.jobs.cli import app
 from graphguard.jobs.nightly import Night, run_night
 from graphguard.tables.files import read_json
@@ -119,22 +119,19 @@ def test_a_plan_reads_footers_only_and_refuses_what_does_not_fit(make_config, wo
         plan(make_config(limits={"memory_gb": 0.1})).require_fit()
 
 
-def test_a_small_file_that_declares_far_too_many_rows_is_refused(
-    make_config, tmp_path, monkeypatch
-):
-    monkeypatch.setattr("graphguard.checks.plan.MOST_ROW_BYTES", 1e9)
+def test_a_small_file_that_declares_far_too_many_rows_is_refused(make_config, tmp_path):
     bomb = tmp_path / "logs" / "dt=2026-01-20"
     bomb.mkdir(parents=True)
     ones = [pl.repeat(1, 3_000_000, dtype=pl.Int64).alias(f"x{n}") for n in range(42)]
     pl.select(ones).write_parquet(bomb / "part.parquet")
-    config = make_config()
+    config = make_config(limits={"max_rows_per_file": 1_000_000})
     likes = config.logs["likes"].model_copy(
         update={"path": str(tmp_path / "logs" / "dt={date}" / "*.parquet")}
     )
     spoiled = config.model_copy(update={"logs": {**config.logs, "likes": likes}})
 
     assert (bomb / "part.parquet").stat().st_size < 5_000_000
-    with pytest.raises(FileUnreadable, match="it declares 3,000,000 rows of 336 bytes"):
+    with pytest.raises(FileBeyondLimit, match="3,000,000 rows, at most 1,000,000"):
         plan(spoiled)
 
 
