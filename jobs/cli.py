@@ -15,7 +15,6 @@ from graphguard.config.load import load_config, parse_day
 from graphguard.config.sections import Config
 from graphguard.errors import Exit, GraphGuardError
 from graphguard.jobs import commands
-from graphguard.jobs import erase as erasing
 from graphguard.jobs.backfill import Backfill, run_backfill
 from graphguard.jobs.nightly import Night, run_night, stop_on_terminate
 from graphguard.jobs.pipeline import STAGE_NAMES
@@ -257,9 +256,7 @@ def check_erasure(
     kind: TypeOption = None,
 ) -> None:
     """Decode every file of workspace and sinks, and look for traces of erased users."""
-    settings = load_config(config)
-    request = erasing.read_request(settings, kind, users or [], user or [])
-    print_line(erasing.run_check(settings, request))
+    print_line(commands.check_erasure(load_config(config), kind, users or [], user or []))
 
 
 @runs_app.command("list")
@@ -295,9 +292,8 @@ def erase(
 ) -> None:
     """Erase users from all days, all runs and the sinks, and keep them from coming back."""
     settings = load_config(config)
-    request = erasing.read_request(settings, kind, users or [], user or [])
     with reporting(json_logs=json_logs) as reporter:
-        text = erasing.run_erase(settings, request, reporter)
+        text = commands.erase(settings, kind, (users or [], user or []), reporter)
     print_line(text)
 
 

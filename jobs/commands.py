@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from graphguard.checks.incremental import check_incremental as prove_incremental
-from graphguard.checks.leakage import check_leakage as prove_no_leak
 from graphguard.config.sections import Config
 from graphguard.errors import BadSetting, ConfigError, UnknownEntity
 from graphguard.jobs.context import Reporter
@@ -119,15 +118,43 @@ def settings_reference(write: Path | None) -> str:
 
 def check_leakage(config: Config) -> str:
     """Prove that nothing after the cutoff is seen."""
+    from graphguard.checks import leakage
+
     as_of = require_as_of(config)
     run_id = f"{as_of}-check"
-    return str(prove_no_leak(config, as_of, lambda one: run_night(Night(one, run_id=run_id))))
+    return str(
+        leakage.check_leakage(config, as_of, lambda one: run_night(Night(one, run_id=run_id)))
+    )
 
 
 def check_incremental(config: Config, nights: int) -> str:
     """Prove that nights one by one equal one rebuild."""
+    from graphguard.checks import incremental
+
     as_of = require_as_of(config)
-    return str(prove_incremental(config, as_of, nights, lambda one: run_night(Night(one))))
+    found = incremental.check_incremental(config, as_of, nights, lambda one: run_night(Night(one)))
+    return str(found)
+
+
+def check_erasure(
+    config: Config, kind: str | None, users: Sequence[Path], user: Sequence[str]
+) -> str:
+    """Say that no file holds a trace of the named users."""
+    from graphguard.jobs.erase import read_request, run_check
+
+    return run_check(config, read_request(config, kind, users, user))
+
+
+def erase(
+    config: Config,
+    kind: str | None,
+    named: tuple[Sequence[Path], Sequence[str]],
+    reporter: Reporter,
+) -> str:
+    """Erase users, named in files and one by one; say what was rewritten."""
+    from graphguard.jobs.erase import read_request, run_erase
+
+    return run_erase(config, read_request(config, kind, *named), reporter)
 
 
 def propagate(config: Config, run: Path | None, hops: int, out: Path) -> str:
