@@ -8,7 +8,7 @@ SPARK := $(VENV)/.spark
 export POLARS_MAX_THREADS ?= 2
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: help setup demo test test-spark test-all lint types docs real bench clean
+.PHONY: help setup demo test test-spark test-all lint types docs real quality bench clean
 
 help: ## list what make can do
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ docs: $(READY) ## write the parts of the documentation that are made from the co
 
 real: $(READY) ## run the real log (folder in GRAPHGUARD_DATA)
 	$(BIN)/python benchmarks/real.py
+
+quality: $(READY) ## the whole table of quality on the real sets; hours, and goes on where it was stopped
+	$(BIN)/python benchmarks/quality.py --family all --split all
 
 bench: $(READY) ## run the benchmarks that need no data, at a small size
 	$(BIN)/python benchmarks/build.py --events 1000000 --rounds 1

@@ -183,11 +183,18 @@ def _narrow(values: pl.Series) -> NDArray[np.int32]:
 
 
 def _nodes(job: Job, edges: dict[EdgeType, EdgeArrays]) -> dict[str, pl.DataFrame]:
-    """Entities with an edge in the span, sorted by key: columns `key` and `index` (storage)."""
+    """Entities with an edge in the span, sorted by key: columns `key` and `index` (storage).
+
+    With a static anchor, also entities of the target's own table that have none.
+    """
     used: dict[str, list[NDArray[np.int32]]] = {}
     for edge_type, arrays in edges.items():
         used.setdefault(edge_type[0], []).append(arrays.source)
         used.setdefault(edge_type[2], []).append(arrays.target)
+    target = job.config.training.target
+    if job.config.training.static and target in job.config.entities:
+        table = read_parquet(job.run.file("ingest", f"entities/{target}.parquet"), ["entity"])
+        used[target].append(_narrow(table.get_column("entity")))
     nodes = {}
     for node_type, parts in sorted(used.items()):
         seen = np.zeros(max(int(part.max(initial=-1)) for part in parts) + 1, dtype=np.bool_)

@@ -16,7 +16,13 @@ from graphguard.features.table import FeatureInputs, feature_table
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Facts, Job
 from graphguard.schema import FEATURES
-from graphguard.tables.anchor_rows import calendar_rows, event_rows, held_bad, latest_acts
+from graphguard.tables.anchor_rows import (
+    calendar_rows,
+    event_rows,
+    held_bad,
+    latest_acts,
+    static_rows,
+)
 from graphguard.tables.commit import committing, is_committed, read_manifest
 from graphguard.tables.engine import PolarsEngine
 from graphguard.tables.events import open_events, read_pairs, scan_events
@@ -49,10 +55,10 @@ def run(job: Job, out: Path) -> Facts:
 
 def anchor_names(job: Job) -> dict[str, date | None]:
     """Partition names of the run's anchors; an event anchor has one partition and no day."""
-    event = job.config.training.event
-    if event is not None:
-        return {f"anchor=event{event}": None}
-    days = calendar_anchors(job.config, job.as_of).all()
+    settings = job.config.training
+    if settings.event is not None:
+        return {f"anchor=event{settings.event}": None}
+    days = calendar_anchors(job.config, job.as_of).all() if settings.calendar else (job.as_of,)
     return {f"anchor={day.isoformat()}": day for day in days}
 
 
@@ -60,7 +66,9 @@ def make_features(job: Job, graph: HeteroGraph, name: str, anchor: date | None) 
     """FEATURES of one partition, sorted by key."""
     config, target = job.config, job.config.training.target
     there = _events_there(job, anchor)
-    if there is None or anchor is None:
+    if config.training.static:
+        rows = static_rows(graph.storage(target), day_us(job.as_of))
+    elif there is None or anchor is None:
         rows = _rows(job, anchor)
     else:
         rows = _rows_there(job, anchor, there)

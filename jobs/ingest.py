@@ -108,7 +108,7 @@ def wanted_units(job: Job) -> dict[str, list[SourceUnit]]:
 
 def first_needed_day(job: Job) -> date | None:
     """First day of the earliest anchor's window; None where every event counts."""
-    if job.config.training.event is not None:
+    if not job.config.training.calendar:
         return None
     return calendar_anchors(job.config, job.as_of).first_day
 
@@ -120,7 +120,7 @@ def _inside(unit: SourceUnit, first_day: date | None, as_of: date) -> bool:
 
 
 def _check_span(job: Job, first_log_day: date) -> None:
-    if job.config.training.event is None:
+    if job.config.training.calendar:
         anchors = calendar_anchors(job.config, job.as_of)
         check_history(anchors, first_log_day, job.as_of)
 

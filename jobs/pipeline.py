@@ -29,7 +29,7 @@ PIPELINE = (
         reads=("logs",),
         writes=("ids", "events", "entities", "labels", "rejects", "intake", "deliveries"),
     ),
-    Stage("build_graph", reads=("ids", "events"), writes=("edges", "graph")),
+    Stage("build_graph", reads=("ids", "events", "entities"), writes=("edges", "graph")),
     Stage("link", reads=("events", "graph"), writes=("pairs",)),
     Stage(
         "featurize",

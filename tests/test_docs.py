@@ -48,6 +48,7 @@ def test_no_command_is_documented_that_does_not_exist():
 @pytest.mark.parametrize("path", CONFIGS, ids=[path.name for path in CONFIGS])
 def test_every_example_config_is_loaded(path, monkeypatch):
     monkeypatch.setenv("GRAPHGUARD_DATA", "/data")
+    monkeypatch.setenv("GRAPHGUARD_BENCH", "/bench")
 
     assert load_config(path).logs
 

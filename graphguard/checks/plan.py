@@ -115,7 +115,7 @@ def plan(config: Config) -> Plan:
         BadSetting: The config names no cutoff.
     """
     as_of = config.as_of or date.max
-    if config.training.event is None and config.as_of is not None:
+    if config.training.calendar and config.as_of is not None:
         anchors = calendar_anchors(config, config.as_of)
         first_day, number = anchors.first_day, len(anchors.all())
         span = (config.as_of - first_day).days

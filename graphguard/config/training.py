@@ -47,8 +47,9 @@ class TrainingConfig(Section):
 
     target: str = "user"
     """Entity type that is scored."""
-    anchor: Literal["calendar"] | EventAnchor = "calendar"
-    """`calendar`: rows on a grid of days. `{event: k}`: one row per user at its k-th event."""
+    anchor: Literal["calendar", "static"] | EventAnchor = "calendar"
+    """`calendar`: rows on a grid of days. `{event: k}`: one row per user at its k-th event.
+    `static`: one row per entity at the cutoff, for logs without times; features only."""
     anchors: int = Field(4, ge=3)
     """Number of past anchors (or periods of `anchor_every`, with an event anchor)."""
     anchor_every: DurationSetting = parse_duration("14d")
@@ -80,5 +81,15 @@ class TrainingConfig(Section):
 
     @property
     def event(self) -> int | None:
-        """The k of an event anchor, or None with calendar anchors."""
+        """The k of an event anchor, else None."""
         return self.anchor.event if isinstance(self.anchor, EventAnchor) else None
+
+    @property
+    def calendar(self) -> bool:
+        """Whether rows lie on the grid of days."""
+        return self.anchor == "calendar"
+
+    @property
+    def static(self) -> bool:
+        """Whether there is one row per entity, at the cutoff."""
+        return self.anchor == "static"

@@ -47,6 +47,20 @@ def event_rows(acts: pl.LazyFrame, k: int) -> pl.DataFrame:
     return rows.sort("entity").collect()
 
 
+def static_rows(entities: NDArray[np.int64], anchor_us: int) -> pl.DataFrame:
+    """One row per entity, whatever it did and when.
+
+    Args:
+        entities: Storage indices, shape [n], no repeats.
+        anchor_us: The cutoff.
+
+    Returns:
+        Columns `entity` and `anchor_us`, in order of entity.
+    """
+    rows = pl.DataFrame({"entity": np.sort(entities)})
+    return rows.with_columns(pl.lit(anchor_us, dtype=pl.Int64).alias("anchor_us"))
+
+
 def held_bad(rows: pl.DataFrame, spans: pl.DataFrame) -> NDArray[np.bool_]:
     """Whether each row's user was held to be bad at the row's anchor.
 

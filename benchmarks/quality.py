@@ -1,0 +1,115 @@
+"""How well does each model family rank on every real set, and what does the graph add?
+
+Each set runs through the stages of a night (`configs/bench/<set>.yaml`); its protocol deals the
+rows; every family is fitted and judged on the same splits. A cell (set, protocol, family, split) is
+appended to a file as it ends, and a start skips the cells that are there, so a table can be made
+in pieces. Without arguments: the families of QUICK on the first two splits of every protocol.
+
+The data's folder is named by GRAPHGUARD_DATA (default: shared/data beside the project).
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from result import print_result, say, work_folder
+from sets.cells import FAMILIES, OWN, CellStore, cell_mark, run_cell, task_mark
+from sets.registry import every_protocol
+from sets.report import result_line, table
+from sets.stages import DataAbsent
+from sets.task import Protocol, Task
+
+QUICK = (OWN, "trees", "propagated", "sage")
+QUICK_SPLITS = 2
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to run."""
+
+    protocols: Sequence[Protocol]
+    families: Sequence[str]
+    splits: Sequence[str] | None
+    """Names of splits; None for the first two of each protocol."""
+    minutes: float | None
+
+    def of(self, task: Task) -> list[int]:
+        """Positions of the task's splits that are wanted."""
+        every = range(len(task.splits))
+        if self.splits is None:
+            return list(every)[:QUICK_SPLITS]
+        if ALL in self.splits:
+            return list(every)
+        return [place for place in every if task.splits[place].name in self.splits]
+
+
+def main() -> int:
+    """Run the cells that are not there yet, print the table, end with the RESULT line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    every = every_protocol()
+    sets = list(dict.fromkeys(one.set for one in every))
+    names = [one.name for one in every]
+    parser.add_argument("--set", "--sets", nargs="+", choices=sets, default=sets, dest="sets")
+    parser.add_argument("--protocol", nargs="+", choices=names, default=names)
+    parser.add_argument("--family", nargs="+", choices=(*FAMILIES, ALL), default=None)
+    parser.add_argument("--split", nargs="+", help="names of splits, or 'all'; default: first two")
+    parser.add_argument("--minutes", type=float, help="start no cell after so many minutes")
+    parser.add_argument("--anew", action="store_true", help="make the chosen cells again")
+    options = parser.parse_args()
+    chosen = [one for one in every if one.set in options.sets and one.name in options.protocol]
+    families = options.family or [name for name in QUICK if name in FAMILIES]
+    if ALL in families:
+        families = list(FAMILIES)
+    wanted = Wanted(chosen, families, options.split, options.minutes)
+    store = CellStore(work_folder("quality"))
+    if options.anew:
+        about = [cell.name for cell in store.cells() if _is_wanted(cell.name, wanted)]
+        store.forget(about)
+    try:
+        left = run(wanted, store)
+    except DataAbsent as absent:
+        say(str(absent))
+        return 99
+    if left:
+        say(f"{left} cells are left for the next start: the time was up")
+    cells = [cell for cell in store.cells() if _is_wanted(cell.name, wanted, splits=False)]
+    table(wanted.protocols, cells, store)
+    print_result(result_line(wanted.protocols, cells))
+    return 0
+
+
+def run(wanted: Wanted, store: CellStore) -> int:
+    """Make the wanted cells that are not there yet; returns how many were left for lack of time."""
+    start, left = time.monotonic(), 0
+    for protocol in wanted.protocols:
+        task = protocol.load()
+        rows_mark = task_mark(task)
+        for place in wanted.of(task):
+            split = task.splits[place]
+            for family in wanted.families:
+                name = (protocol.set, protocol.name, family, split.name)
+                mark = cell_mark(task, rows_mark, split, family)
+                if store.holds(name, mark):
+                    continue
+                if wanted.minutes and time.monotonic() - start > 60 * wanted.minutes:
+                    left += 1
+                    continue
+                cell, score = run_cell(task, split, name, mark)
+                store.add(cell, score)
+                shown = ", ".join(f"{key} {cell.figures[key]:.2f}" for key in protocol.figures)
+                say(f"{' '.join(name)}: {shown} ({cell.seconds:.0f} s)")
+    return left
+
+
+def _is_wanted(name: tuple[str, str, str, str], wanted: Wanted, *, splits: bool = True) -> bool:
+    of, protocol, family, split = name
+    known = any(one.set == of and one.name == protocol for one in wanted.protocols)
+    named = not splits or wanted.splits is None or ALL in wanted.splits or split in wanted.splits
+    return known and family in wanted.families and named
+
+
+if __name__ == "__main__":
+    sys.exit(main())
