@@ -18,7 +18,7 @@ from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.keyed import key_hash, seeded
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.slices import slices
-from graphguard.models.base import GraphContext, Model, open_model
+from graphguard.models.base import GraphContext, Model, Upkeep, open_model
 from graphguard.models.calibrate import Calibrator, fit_calibrator
 from graphguard.models.card import CardFacts, model_card, summarise_slice
 from graphguard.models.certify import certify_threshold
@@ -102,7 +102,8 @@ def _fit(
     for number, name in enumerate(settings.models, 1):
         options: dict[str, Any] = getattr(settings, name).model_dump()
         model = open_model(name, {**options, "seed": settings.seed, "device": settings.device})
-        model.fit(data.rows.take(parts["train"]), data.rows.take(parts["select"]), context)
+        upkeep = Upkeep(tell=job.reporter.step)
+        model.fit(data.rows.take(parts["train"]), data.rows.take(parts["select"]), context, upkeep)
         models[name] = model
         job.reporter.step(number, len(settings.models), name)
     return models

@@ -14,8 +14,8 @@ class EventAnchor(Section):
     """Number of the event at which a user's features and edges are cut."""
 
 
-class SageConfig(Section):
-    """The sampled graph neural network."""
+class SampledConfig(Section):
+    """What all networks on sampled neighbourhoods share."""
 
     fanouts: tuple[int, ...] = (8, 4)
     """Neighbours sampled per relation and direction at each hop."""
@@ -27,6 +27,32 @@ class SageConfig(Section):
     """Rows in a batch."""
     learning_rate: float = Field(0.003, gt=0)
     """Step size of AdamW."""
+    loss: Literal["weighted", "focal"] = "weighted"
+    """`weighted`: cross-entropy, rare positives weigh more. `focal`: also, easy rows weigh less."""
+    focal_gamma: float = Field(2.0, ge=0)
+    """How little the focal loss cares for rows that are right already; 0 is `weighted`."""
+
+
+class SageConfig(SampledConfig):
+    """GraphSAGE: means over each relation."""
+
+
+class RgcnConfig(SampledConfig):
+    """Relational graph convolutions: a matrix for each relation."""
+
+    bases: int = Field(4, ge=0)
+    """Shared matrices that each relation's is mixed from; 0 gives each relation its own."""
+
+
+class HgtConfig(SampledConfig):
+    """The heterogeneous graph transformer: attention over all neighbours."""
+
+    heads: int = Field(4, ge=1)
+    """Attentions side by side; must divide `hidden`."""
+
+
+class DglRgcnConfig(RgcnConfig):
+    """Relational graph convolutions computed by DGL (extra `dgl`)."""
 
 
 class TreesConfig(Section):
@@ -56,7 +82,7 @@ class TrainingConfig(Section):
     """Distance of the anchors on the absolute grid; at least the horizon."""
     horizon: DurationSetting = parse_duration("14d")
     """A row is positive if its user is enforced within this time after the anchor."""
-    models: tuple[Literal["trees", "sage"], ...] = ("trees", "sage")
+    models: tuple[Literal["trees", "sage", "rgcn", "hgt", "dgl_rgcn"], ...] = ("trees", "sage")
     """Model families to fit; the better one on the selection slice is the champion."""
     seed: int = 7
     """Seed of every random choice."""
@@ -66,6 +92,12 @@ class TrainingConfig(Section):
     """Fewest positive rows a slice may hold."""
     sage: SageConfig = SageConfig()
     """Settings of `sage`."""
+    rgcn: RgcnConfig = RgcnConfig()
+    """Settings of `rgcn`."""
+    hgt: HgtConfig = HgtConfig()
+    """Settings of `hgt`."""
+    dgl_rgcn: DglRgcnConfig = DglRgcnConfig()
+    """Settings of `dgl_rgcn`."""
     trees: TreesConfig = TreesConfig()
     """Settings of `trees`."""
 

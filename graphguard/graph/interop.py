@@ -1,5 +1,6 @@
 """The graph in other libraries' forms: torch-geometric, DGL, networkx; and small pieces of it."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -54,7 +55,7 @@ def to_dgl(graph: HeteroGraph) -> Any:
     """
     import torch
 
-    dgl = _import_dgl()
+    dgl = import_dgl("to_dgl()")
     ends = {}
     for edge_type in graph.edge_types:
         source, target = edge_ends(graph, edge_type)
@@ -181,7 +182,17 @@ def _day(time_us: int) -> str:
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)).date().isoformat()
 
 
-def _import_dgl() -> Any:
+def import_dgl(feature: str) -> Any:
+    """Import DGL.
+
+    Args:
+        feature: What needs it, for the message.
+
+    Raises:
+        MissingExtra: dgl is not installed.
+    """
+    # Unset, dgl writes a file of its choice into the home folder.
+    os.environ.setdefault("DGLBACKEND", "pytorch")
     try:
         import packaging
 
@@ -190,6 +201,5 @@ def _import_dgl() -> Any:
         sys.modules.setdefault("setuptools.extern", packaging)
         import dgl
     except ImportError as error:
-        feature = "to_dgl()"
         raise MissingExtra(feature, "dgl") from error
     return dgl

@@ -6,7 +6,7 @@ that hold the models are imported only when asked for, so that scoring with tree
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import ModuleType
@@ -122,13 +122,30 @@ class GraphContext:
     rows: Rows
 
 
+def _nobody(done: int, total: int, what: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """What a long `fit` is given beside its data.
+
+    Attributes:
+        tell: Called with steps done, most steps there can be, and what is being done.
+    """
+
+    tell: Callable[[int, int, str], None] = _nobody
+
+
 @runtime_checkable
 class Model(Protocol):
     """A node classifier: learns from labelled rows, says a probability for any row."""
 
     name: str
 
-    def fit(self, train: Rows, valid: Rows, context: GraphContext) -> None:
+    def fit(
+        self, train: Rows, valid: Rows, context: GraphContext, upkeep: Upkeep | None = None
+    ) -> None:
         """Learn from `train`; `valid`, a later slice, decides only when to stop.
 
         Raises:
@@ -182,6 +199,9 @@ class ModelEntry:
 MODELS: dict[str, ModelEntry] = {
     "trees": ModelEntry("graphguard.models.trees", "TreesModel", "TreesSettings", "xgboost"),
     "sage": ModelEntry("graphguard.models.sage", "SageModel", "SageSettings", None),
+    "rgcn": ModelEntry("graphguard.models.rgcn", "RgcnModel", "RgcnSettings", None),
+    "hgt": ModelEntry("graphguard.models.hgt", "HgtModel", "HgtSettings", None),
+    "dgl_rgcn": ModelEntry("graphguard.models.dgl_rgcn", "DglRgcnModel", "DglRgcnSettings", None),
 }
 
 
@@ -189,7 +209,7 @@ def open_model(name: str, settings: Mapping[str, Any] | None = None) -> Model:
     """Make an untrained model.
 
     Args:
-        name: A key of `MODELS`: 'trees' or 'sage'.
+        name: A key of `MODELS`.
         settings: Fields of the model's settings class; missing ones keep their defaults.
 
     Returns:

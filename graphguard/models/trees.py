@@ -20,7 +20,13 @@ from scipy.special import expit
 from xgboost.core import XGBoostError
 
 from graphguard.errors import ArtefactInvalid, BadSetting, ColumnMissing, TooFewLabels
-from graphguard.models.base import GraphContext, Rows, read_model_file, write_model_file
+from graphguard.models.base import (
+    GraphContext,
+    Rows,
+    Upkeep,
+    read_model_file,
+    write_model_file,
+)
 
 Floats = NDArray[np.float32]
 
@@ -84,13 +90,20 @@ class TreesModel:
         self.gains: dict[str, float] = {}
         self.boosters: list[xgboost.Booster] = []
 
-    def fit(self, train: Rows, valid: Rows, context: GraphContext | None = None) -> None:
+    def fit(
+        self,
+        train: Rows,
+        valid: Rows,
+        context: GraphContext | None = None,
+        upkeep: Upkeep | None = None,
+    ) -> None:
         """Grow the boosters on `train`; `valid` decides how many rounds are kept.
 
         Args:
             train: Labelled rows.
             valid: Labelled rows of a later anchor with the same columns.
             context: Not read.
+            upkeep: Not read.
 
         Raises:
             TooFewLabels: A slice lacks positives or negatives.

@@ -11,7 +11,8 @@ from torch_geometric.sampler import NodeSamplerInput
 
 from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
 from graphguard.graph.hetero import HeteroGraph
-from graphguard.graph.sampling import TemporalSampler, reverse_type, walked_types
+from graphguard.graph.neighbourhoods import reverse_type, walked
+from graphguard.graph.sampling import TemporalSampler
 
 USES = ("user", "uses", "device")
 FOLLOWS = ("user", "follows", "user")
@@ -48,9 +49,9 @@ def sample(sampler, nodes, anchors):
 
 def stored(graph, message):
     return next(
-        (graph.into(kept) if by_target else graph.out(kept))
-        for name, kept, by_target in walked_types(graph.edge_types)
-        if name == message
+        (graph.into(step.stored) if step.by_target else graph.out(step.stored))
+        for step in walked(graph.edge_types)
+        if step.message == message
     )
 
 
@@ -143,8 +144,8 @@ def test_it_plugs_into_the_loader_of_torch_geometric(graph):
     data = HeteroData()
     for kind, count in graph.num_nodes.items():
         data[kind].num_nodes = count
-    for message, _, _ in walked_types(graph.edge_types):
-        data[message].edge_index = torch.zeros((2, 0), dtype=torch.int64)
+    for step in walked(graph.edge_types):
+        data[step.message].edge_index = torch.zeros((2, 0), dtype=torch.int64)
     loader = NodeLoader(
         data,
         node_sampler=sampler(graph),

@@ -1,22 +1,29 @@
-"""Sage learns what only neighbours tell, twice the same, and comes back from its files."""
+"""Sampled models learn what only neighbours tell, twice the same, and come back from files."""
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from graphguard.errors import ArtefactInvalid, BadSetting, TooFewLabels
 from graphguard.evaluate.metrics import auroc
 from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
 from graphguard.graph.hetero import HeteroGraph
-from graphguard.models.base import GraphContext, Rows, load_model
+from graphguard.models.base import GraphContext, Model, Rows, Upkeep, load_model, open_model
 from graphguard.models.sage import SageModel, SageSettings
 
 USES = ("user", "uses", "device")
 WINDOW, ANCHORS = 10, (20, 40, 60)
 USERS, DEVICES = 600, 75
-SMALL = SageSettings(
-    fanouts=(6, 4), hidden=16, epochs=25, batch_rows=128, learning_rate=0.01, seed=5
-)
+FAMILIES = ("sage", "rgcn", "hgt", "dgl_rgcn")
+SMALL = {
+    "fanouts": (6, 4),
+    "hidden": 16,
+    "epochs": 12,
+    "batch_rows": 128,
+    "learning_rate": 0.01,
+    "seed": 5,
+}
 
 
 @pytest.fixture(scope="module")
@@ -55,10 +62,10 @@ def at(rows, anchor):
     return rows.take(np.flatnonzero(rows.anchor_us == anchor))
 
 
-@pytest.fixture(scope="module")
-def fitted(platform):
+@pytest.fixture(scope="module", params=FAMILIES)
+def fitted(platform, request):
     context, rows = platform
-    model = SageModel(SMALL)
+    model = open_model(request.param, SMALL)
     model.fit(at(rows, 20), at(rows, 40), context)
     return model
 
@@ -68,16 +75,63 @@ def test_it_learns_what_only_neighbours_tell(platform, fitted):
     test = at(rows, 60)
     hidden = test.take(np.flatnonzero(test.x[:, 0] == 0.5))
 
+    assert isinstance(fitted, Model)
     # Among these users the own row says nothing at all.
     assert auroc(fitted.predict(hidden, context), hidden.label) > 0.75
+    assert fitted.curve[-1] < 0.8 * fitted.curve[0]
 
 
-def test_the_same_seed_makes_the_same_model(platform, fitted):
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_same_seed_makes_the_same_model(platform, family):
     context, rows = platform
-    again = SageModel(SMALL)
-    again.fit(at(rows, 20), at(rows, 40), context)
+    scores = []
+    for outside in (1, 2):
+        torch.manual_seed(outside)  # what others draw does not matter
+        model = open_model(family, {**SMALL, "epochs": 2})
+        model.fit(at(rows, 20), at(rows, 40), context)
+        scores.append(model.predict(at(rows, 60), context))
+    other = open_model(family, {**SMALL, "epochs": 2, "seed": 6})
+    other.fit(at(rows, 20), at(rows, 40), context)
 
-    assert (again.predict(at(rows, 60), context) == fitted.predict(at(rows, 60), context)).all()
+    assert (scores[0] == scores[1]).all()
+    assert (scores[0] != other.predict(at(rows, 60), context)).any()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_weight_learns(platform, family):
+    context, rows = platform
+    before = open_model(family, {**SMALL, "epochs": 1, "learning_rate": 1e-9})
+    after = open_model(family, {**SMALL, "epochs": 1})
+    for model in (before, after):
+        model.fit(at(rows, 20), at(rows, 40), context)
+
+    untouched = before.net.state_dict()
+    for name, value in after.net.state_dict().items():
+        assert (value != untouched[name]).any(), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_focal_loss_is_another_way_to_learn(platform, family):
+    context, rows = platform
+    scores = {}
+    for loss, gamma in (("weighted", 2.0), ("focal", 0.0), ("focal", 2.0)):
+        model = open_model(family, {**SMALL, "epochs": 1, "loss": loss, "focal_gamma": gamma})
+        model.fit(at(rows, 20), at(rows, 40), context)
+        scores[loss, gamma] = model.predict(at(rows, 60), context)
+
+    assert (scores["focal", 0.0] == scores["weighted", 2.0]).all()
+    assert (scores["focal", 2.0] != scores["weighted", 2.0]).any()
+
+
+def test_progress_is_told_batch_by_batch(platform):
+    context, rows = platform
+    told = []
+    model = SageModel(SageSettings(**{**SMALL, "epochs": 2}))
+    model.fit(at(rows, 20), at(rows, 40), context, Upkeep(tell=lambda *one: told.append(one)))
+
+    assert [done for done, _, _ in told] == list(range(1, 11))
+    assert {total for _, total, _ in told} == {10}
+    assert told[-1][2] == "sage: epoch 2 of at most 2"
 
 
 def test_a_row_is_scored_the_same_alone_and_among_others(platform, fitted):
@@ -128,7 +182,7 @@ def test_one_class_only_is_refused(platform):
     good = train.take(np.flatnonzero(train.label == 0))
 
     with pytest.raises(TooFewLabels, match="train"):
-        SageModel(SMALL).fit(good, at(rows, 40), context)
+        open_model("sage", SMALL).fit(good, at(rows, 40), context)
 
 
 def test_a_gpu_that_is_not_there_is_told(platform, monkeypatch):

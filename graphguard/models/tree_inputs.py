@@ -1,0 +1,116 @@
+"""Batches for networks on trees: what each sampled node was known to be at its seed's anchor."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from graphguard.graph.draws import lower_bound
+from graphguard.graph.neighbourhoods import Trees
+from graphguard.graph.sampling import TemporalSampler
+from graphguard.models.base import Rows
+from graphguard.models.transform import InputTransform
+from graphguard.models.tree_net import TreeBatch
+
+
+class RowTable:
+    """Inputs of all known rows on one device, and the newest row of a node at a time.
+
+    Args:
+        rows: All feature rows, of every anchor.
+        transform: Makes inputs of them.
+        device: Where to hold them.
+    """
+
+    def __init__(self, rows: Rows, transform: InputTransform, device: str) -> None:
+        # The last row stands for nodes without a row: zeros, and a mark.
+        table = np.zeros((len(rows) + 1, transform.width + 1), dtype=np.float32)
+        transform.apply(rows, table[:-1, :-1])
+        table[-1, -1] = 1.0
+        self._inputs = torch.from_numpy(table).to(device)
+        order = np.lexsort((rows.anchor_us, rows.node))
+        size = int(rows.node.max(initial=-1)) + 1
+        ends = np.zeros(size + 1, dtype=np.int64)
+        np.cumsum(np.bincount(rows.node, minlength=size), out=ends[1:])
+        self._ends = torch.from_numpy(ends).to(device)
+        self._anchor = torch.from_numpy(rows.anchor_us[order]).to(device)
+        self._row = torch.from_numpy(order).to(device)
+
+    @property
+    def width(self) -> int:
+        """Inputs of a row; the last marks a node without one."""
+        return self._inputs.shape[1]
+
+    def inputs(self, nodes: Tensor, at: Tensor) -> Tensor:
+        """Inputs of the newest row of each node with anchor <= its time.
+
+        Args:
+            nodes: Dense indices, shape [n], int64.
+            at: Times, shape [n], int64.
+
+        Returns:
+            Shape [n, width], float32.
+        """
+        known = len(self._ends) - 1
+        inside = nodes.clamp(max=max(known - 1, 0))
+        first = self._ends.index_select(0, inside)
+        last = self._ends.index_select(0, inside + min(known, 1))
+        place = lower_bound(self._anchor, first, last, at + 1) - 1
+        there = (place >= first) & (nodes < known)
+        row = self._row.index_select(0, place.clamp(min=0)) if len(self._row) else place
+        return self._inputs.index_select(0, torch.where(there, row, len(self._row)))
+
+
+@dataclass(frozen=True)
+class TreeInputs:
+    """Makes batches of rows.
+
+    Attributes:
+        sampler: Samples the trees.
+        table: Inputs of nodes of the seeds' type.
+    """
+
+    sampler: TemporalSampler
+    table: RowTable
+
+    def batches(
+        self, rows: Rows, size: int, draw: int = 0
+    ) -> Iterator[tuple[TreeBatch, NDArray[np.int64]]]:
+        """Batches of rows in order, with the positions of their rows.
+
+        Args:
+            rows: Rows to sample around.
+            size: Rows of a batch.
+            draw: Another number samples other trees.
+        """
+        for start in range(0, len(rows), size):
+            place = np.arange(start, min(start + size, len(rows)))
+            yield self.batch(rows.node[place], rows.anchor_us[place], draw), place
+
+    def batch(
+        self, nodes: NDArray[np.int64], anchor_us: NDArray[np.int64], draw: int = 0
+    ) -> TreeBatch:
+        """One batch, around these nodes at these anchors."""
+        trees = self.sampler.sample(torch.from_numpy(nodes), torch.from_numpy(anchor_us), draw)
+        kinds = sorted({kind for layer in trees.layers for kind in layer.node})
+        return TreeBatch(trees, {kind: self._inputs(trees, kind) for kind in kinds})
+
+    def _inputs(self, trees: Trees, kind: str) -> Tensor:
+        if kind == trees.node_type:
+            nodes, seed = trees.nodes(kind)
+            return self.table.inputs(nodes, trees.anchor.index_select(0, seed))
+        return torch.cat([part for part in self._busy(trees, kind)])
+
+    def _busy(self, trees: Trees, kind: str) -> Iterator[Tensor]:
+        """log(1 + daily edges in the window) per way of stepping from this type, by layer."""
+        for layer in trees.layers:
+            if kind not in layer.node:
+                continue
+            known = [one.degree for one in layer.asked if one.step.asker == kind]
+            if not known:
+                at = trees.anchor.index_select(0, layer.seed[kind])
+                known = self.sampler.degrees(kind, layer.node[kind], at)
+            yield torch.stack(known, dim=1).to(torch.float32).log1p()
