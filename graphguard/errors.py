@@ -330,6 +330,18 @@ class NotCommitted(GraphGuardError):
         super().__init__(f"{what} is not there yet; run `graphguard nightly --to {stage}` first")
 
 
+class OwnLabelSeen(DataError):
+    """A column that a model would read is made from the row's own label."""
+
+    def __init__(self, column: str, rows: int, looked: int) -> None:
+        self.column, self.rows, self.looked = column, rows, looked
+        super().__init__(
+            f"column '{column}' changes with the row's own label in {rows} of {looked} rows: a "
+            f"model would read the answer in training and find none later; hide the labels of a "
+            f"row's own fold from it"
+        )
+
+
 class ArtefactInvalid(DataError):
     """A model or table file is not what its manifest says."""
 

@@ -206,6 +206,17 @@ FEATURES = TableSchema(
     open=True,
 )
 
+TRAINING_LABELS = TableSchema(
+    name="training_labels",
+    columns={
+        "key": TEXT,  # rows are sorted by key and anchor
+        "anchor_us": INT,
+        "bad": FLAG,  # the label the model was trained on
+        "fold": INT,  # users of one fold are not shown each other's labels
+    },
+    key=("key", "anchor_us"),
+)
+
 EVALUATION = TableSchema(
     name="evaluation",
     columns={
@@ -347,6 +358,7 @@ TABLES = {
         DAILY_EDGES,
         PAIRS,
         FEATURES,
+        TRAINING_LABELS,
         EVALUATION,
         PREDICTIONS,
         RINGS,

@@ -8,8 +8,8 @@ import polars as pl
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.slices import slices
-from graphguard.jobs.train import load_dataset
-from graphguard.models.base import GraphContext, load_model
+from graphguard.jobs.train import graph_context, load_dataset
+from graphguard.models.base import load_model
 from graphguard.models.calibrate import Calibrator
 from graphguard.schema import PREDICTIONS
 from graphguard.tables.files import write_parquet
@@ -19,7 +19,7 @@ def run(job: Job, out: Path) -> Facts:
     """Write predictions.parquet and embeddings.npy (row = dense index; NaN where not scored)."""
     graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
     data = load_dataset(job, graph)
-    context = GraphContext(graph, job.config.training.target, job.config.graph.window.us, data.rows)
+    context = graph_context(job, graph, data)
     folder = job.run.file("train", "model")
     model, calibrator = load_model(folder), Calibrator.load(folder / "calibrator.json")
     chosen = data.inside([slices(job.config, job.as_of).score])

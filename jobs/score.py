@@ -13,8 +13,9 @@ from graphguard.features.neighbours import neighbour_catalogue
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.slices import slices
-from graphguard.jobs.train import load_dataset
-from graphguard.models.base import Explains, Rows, load_model
+from graphguard.jobs.train import graph_context, load_dataset
+from graphguard.models.base import Explains, GraphContext, Rows, load_model
+from graphguard.models.label_rates import label_phrases
 from graphguard.schema import SCORES
 from graphguard.scores.facts import coaction_facts, shared_facts
 from graphguard.scores.reasons import (
@@ -74,14 +75,19 @@ def _column_reasons(job: Job, graph: HeteroGraph, predictions: pl.DataFrame) -> 
     top = np.sort(top[score[top] >= 0])
     rows, everyone = data.rows.take(chosen[top]), data.rows.x[chosen]
     catalogue = [*column_catalogue(job.config), *neighbour_catalogue(job.config)]
-    phrases = {column.name: column.phrase for column in catalogue}
-    return column_reasons(_contributions(job, rows, keys.gather(top), everyone), phrases)
+    found = _contributions(job, (rows, keys.gather(top)), everyone, graph_context(job, graph, data))
+    phrases = {column.name: column.phrase for column in catalogue} | label_phrases(found.names)
+    return column_reasons(found, phrases)
 
 
 def _contributions(
-    job: Job, rows: Rows, keys: pl.Series, everyone: NDArray[np.float32]
+    job: Job,
+    chosen: tuple[Rows, pl.Series],
+    everyone: NDArray[np.float32],
+    context: GraphContext,
 ) -> Contributions:
     """Exact tree contributions of the champion, else of the trees beside it, else distances."""
+    rows, keys = chosen
     places: tuple[tuple[Source, Path], ...] = (
         ("model", job.run.stage("train") / "model"),
         ("challenger", job.run.stage("train") / "challengers" / "trees"),
@@ -91,9 +97,10 @@ def _contributions(
             continue
         model = load_model(folder)
         if isinstance(model, Explains):
-            place = {name: number for number, name in enumerate(rows.names)}
-            values = rows.x[:, [place[name] for name in model.columns]]
-            pushes = model.contributions(rows)[:, :-1]
+            seen = model.inputs(rows, context)
+            place = {name: number for number, name in enumerate(seen.names)}
+            values = seen.x[:, [place[name] for name in model.columns]]
+            pushes = model.contributions(seen, context)[:, :-1]
             return Contributions(keys, pushes, values, model.columns, source)
     return population_contributions(keys, rows.x, rows.names, population=everyone)
 

@@ -38,7 +38,7 @@ def run(job: Job, out: Path) -> Facts:
     """Write model/, challengers/, evaluation.parquet, metrics.json and card.json."""
     graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
     data = load_dataset(job, graph)
-    context = GraphContext(graph, job.config.training.target, job.config.graph.window.us, data.rows)
+    context = graph_context(job, graph, data)
     parts = _positions(job, data, graph)
     models = _fit(job, data, parts, context)
     held_out = np.concatenate([parts[name] for name in HELD_OUT])
@@ -62,6 +62,14 @@ def run(job: Job, out: Path) -> Facts:
     write_json(out / "metrics.json", metrics)
     write_json(out / "card.json", _card(job, data, parts, models[choice.champion], metrics))
     return {"rows": len(data.rows), "champion": choice.champion, "gates": []}
+
+
+def graph_context(job: Job, graph: HeteroGraph, data: Dataset) -> GraphContext:
+    """What models may look at beside the rows."""
+    settings = job.config.training
+    return GraphContext(
+        graph, settings.target, job.config.graph.window.us, data.rows, settings.horizon.us
+    )
 
 
 def load_dataset(job: Job, graph: HeteroGraph) -> Dataset:

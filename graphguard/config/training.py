@@ -66,6 +66,10 @@ class TreesConfig(Section):
     """Shrinkage of each round."""
     bags: int = Field(3, ge=1)
     """Boosters with different seeds whose log-odds are averaged."""
+    label_rates: Literal["auto", "always", "never"] = "auto"
+    """Whether columns are made of the training labels around a row; `auto`: in static splits."""
+    label_folds: int = Field(10, ge=2)
+    """Folds of users whose labels are hidden from one another when these columns are made."""
 
 
 class TrainingConfig(Section):

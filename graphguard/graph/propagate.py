@@ -145,7 +145,21 @@ def neighbour_means(
     )
 
 
-def touches_of(out: Adjacency, rows: NeighbourRows, window_us: int) -> Touches:
+class Anchored(Protocol):
+    """Rows of nodes at anchors."""
+
+    @property
+    def node(self) -> Ints:
+        """Dense index of each row's node, shape [n]."""
+        ...
+
+    @property
+    def anchor_us(self) -> Ints:
+        """Anchor of each row, shape [n]."""
+        ...
+
+
+def touches_of(out: Adjacency, rows: Anchored, window_us: int) -> Touches:
     """Objects that each row's user touched in [anchor - window, anchor).
 
     Cost: a sort of the edges in the windows.
@@ -219,7 +233,7 @@ class _OwnSums:
     ) -> None:
         self._touches, self._rows = touches, rows
         anchor = rows.anchor_us[touches.row]
-        queries = _Queries(touches.object, anchor - window_us, anchor)
+        queries = Queries(touches.object, anchor - window_us, anchor)
         first, last = into.window(touches.object, anchor - window_us, anchor)
         self._all = last - first - touches.days
         objects = np.repeat(np.arange(into.num_rows), np.diff(into.indptr))
@@ -229,11 +243,11 @@ class _OwnSums:
         known = row_of[users] >= 0
         self._row = row_of[users[known]]
         made = rows.anchor_us[self._row]
-        self._line = _Line((objects[known], into.time_us[known], made), queries)
+        self._line = Arrivals((objects[known], into.time_us[known], made), queries)
         since = rows.bad_since_us[users]
         bad = since < NEVER
         # Known before the anchor means since + 1 is at or before it; arrivals are asked strictly.
-        self._bad_line = _Line((objects[bad], into.time_us[bad], since[bad]), queries)
+        self._bad_line = Arrivals((objects[bad], into.time_us[bad], since[bad]), queries)
 
     def all(self) -> Ints:
         return self._all
@@ -248,18 +262,30 @@ class _OwnSums:
 
 
 @dataclass(frozen=True)
-class _Queries:
-    """What is asked of a line: the edges of an object with since <= time, there before `until`."""
+class Queries:
+    """What is asked of arrivals: an object's edges with since <= time, there before `until`."""
 
     object: Ints
     since_us: Ints
     until_us: Ints
 
 
-class _Line:
-    """Edges by object and arrival, with running totals; `edges` are object, time, values made."""
+class Arrivals:
+    """Edges by object and arrival, with running totals: what others had brought to it by then.
 
-    def __init__(self, edges: tuple[Ints, Ints, Ints], queries: _Queries) -> None:
+    An edge counts in a query when its time is at or after `since` and both the edge and the value
+    it brings were there before `until`.
+    """
+
+    def __init__(self, edges: tuple[Ints, Ints, Ints], queries: Queries) -> None:
+        """Order the edges.
+
+        Args:
+            edges: Object, time and the time its value was made of each edge, shape [e] each.
+            queries: What is asked.
+
+        Cost: two sorts of the edges.
+        """
         objects, time, made = edges
         arrival = np.maximum(time, made)
         self.num_edges = len(objects)
@@ -271,7 +297,7 @@ class _Line:
         self._stale = _stale_pairs(edges, queries)
 
     def sums(self, value: Ints) -> Ints:
-        """Sum of `value`, one per edge, over each query's edges."""
+        """Sum of `value`, one per edge, over each query's edges, shape [queries], int64."""
         running = np.zeros(self.num_edges + 1, dtype=np.int64)
         np.cumsum(value[self._order], out=running[1:])
         result = running[self._last] - running[self._first]
@@ -292,7 +318,7 @@ def _before(ordered: tuple[Ints, Ints], objects: Ints, time: Ints) -> Ints:
     return result
 
 
-def _stale_pairs(edges: tuple[Ints, Ints, Ints], queries: _Queries) -> tuple[Ints, Ints]:
+def _stale_pairs(edges: tuple[Ints, Ints, Ints], queries: Queries) -> tuple[Ints, Ints]:
     """List (query, edge) with edge time < since <= values made < until."""
     objects, time, made = edges
     waiting = np.flatnonzero(made > time)

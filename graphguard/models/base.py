@@ -114,12 +114,21 @@ class GraphContext:
         window_us: A seed sees edges with anchor - window_us <= time < anchor.
         rows: All feature rows known, of enforced users too and of every anchor. A neighbour's
             features are its newest row with anchor_us <= the seed's anchor.
+        horizon_us: A training label is known this long after its row's anchor; None where that is
+            not said, and then no row may look at another's label.
+        static: Whether rows were split by chance or by given masks, not by time: then a training
+            label has no time, and any other row may look at it.
+        group: Group of each node of `node_type` whose labels are hidden from one another (a ring),
+            shape [num_nodes], int64; None where every node is its own.
     """
 
     graph: "HeteroGraph"
     node_type: str
     window_us: int
     rows: Rows
+    horizon_us: int | None = None
+    static: bool = False
+    group: NDArray[np.int64] | None = None
 
 
 def _nobody(done: int, total: int, what: str) -> None:
@@ -181,7 +190,11 @@ class Explains(Protocol):
 
     columns: tuple[str, ...]
 
-    def contributions(self, rows: Rows) -> NDArray[np.float32]:
+    def inputs(self, rows: Rows, context: GraphContext) -> Rows:
+        """Return the rows with all columns that the model reads, those it makes itself too."""
+        ...
+
+    def contributions(self, rows: Rows, context: GraphContext) -> NDArray[np.float32]:
         """Return shape [n, columns + 1], last the base value; a row adds up to the log-odds."""
         ...
 

@@ -1,7 +1,8 @@
 """Gradient-boosted trees (XGBoost) on feature rows: the model every other one has to beat.
 
 Tang et al. 2023, "GADBench", found boosted trees on neighbour aggregates ahead of graph networks on
-ten abuse graphs. The columns already hold the graph, so this model reads no graph itself. Several
+ten abuse graphs. The columns already hold the graph; the model adds the share of bad training users
+around each row where labels have no time (`label_rates.py`). Several
 boosters that differ by seed are averaged on the margin (log-odds) scale, so the contributions of
 columns are averaged too and still add up to the score.
 """
@@ -27,6 +28,7 @@ from graphguard.models.base import (
     read_model_file,
     write_model_file,
 )
+from graphguard.models.label_rates import LabelRates, Wanted, wants_label_rates
 
 Floats = NDArray[np.float32]
 
@@ -57,6 +59,9 @@ class TreesSettings:
         threads: CPU threads; 0 takes all cores. The result does not depend on it.
         device: 'auto' takes a GPU when there is one and the build can use it.
         embed_columns: Width of the embedding.
+        label_rates: Whether columns are made of the training labels around a row; 'auto' makes
+            them where the split is static.
+        label_folds: Folds whose labels are hidden from their own rows.
     """
 
     rounds: int = 600
@@ -73,6 +78,8 @@ class TreesSettings:
     threads: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     embed_columns: int = 64
+    label_rates: Wanted = "auto"
+    label_folds: int = 10
 
 
 class TreesModel:
@@ -89,6 +96,7 @@ class TreesModel:
         self.columns: tuple[str, ...] = ()
         self.gains: dict[str, float] = {}
         self.boosters: list[xgboost.Booster] = []
+        self.rates: LabelRates | None = None
 
     def fit(
         self,
@@ -102,18 +110,24 @@ class TreesModel:
         Args:
             train: Labelled rows.
             valid: Labelled rows of a later anchor with the same columns.
-            context: Not read.
+            context: The graph, where labels around a row are looked at; else not read.
             upkeep: Not read.
 
         Raises:
             TooFewLabels: A slice lacks positives or negatives.
             RowsInvalid: The rows contradict themselves.
             ColumnMissing: `valid` lacks a column of `train`.
+            BadSetting: Columns of labels are asked for, but no label's time is known.
 
         Cost: about 0.5 s per million cells and 100 rounds on one core, for each bag.
         """
         train_label = _labels("training slice", train.validate())
         valid_label = _labels("selection slice", valid.validate())
+        self.columns = ()
+        if context is not None and wants_label_rates(self.settings.label_rates, context):
+            folds, seed = self.settings.label_folds, self.settings.seed
+            self.rates = LabelRates.fit(train, context, folds, seed)
+        train, valid = self.inputs(train, context), self.inputs(valid, context)
         self.columns = train.names
         # Bins are made once: they do not depend on the seed, and every booster reads the same ones.
         threads = self.settings.threads
@@ -128,6 +142,19 @@ class TreesModel:
         ]
         self.gains = self._mean_gains()
 
+    def inputs(self, rows: Rows, context: GraphContext | None = None) -> Rows:
+        """The rows with all columns that the model reads; as they are where they have them.
+
+        Raises:
+            ValueError: Columns are to be made of the graph, and there is no context.
+        """
+        if self.rates is None or (self.columns and set(self.columns) <= set(rows.names)):
+            return rows
+        if context is None:
+            message = "the model reads labels around its rows: give the GraphContext of the run"
+            raise ValueError(message)
+        return self.rates.apply(rows, context)
+
     def predict(self, rows: Rows, context: GraphContext | None = None) -> Floats:
         """Return the uncalibrated probability of each row, shape [n], float32 in [0, 1].
 
@@ -137,7 +164,7 @@ class TreesModel:
         Cost: about 10 microseconds a row for 3 bags of 200 rounds on one core.
         """
         margin = np.zeros(len(rows), dtype=np.float64)
-        for part, matrix in self._matrices(rows):
+        for part, matrix in self._matrices(self.inputs(rows, context)):
             margin[part] = np.mean(
                 [booster.predict(matrix, output_margin=True) for booster in self.boosters],
                 axis=0,
@@ -164,14 +191,14 @@ class TreesModel:
         """
         chosen = self._embed_columns()
         vectors = np.zeros((len(rows), self.settings.embed_columns), dtype=np.float32)
-        for part, matrix in self._matrices(rows):
+        for part, matrix in self._matrices(self.inputs(rows, context)):
             moved = self._contributions(matrix, approximate=True)[:, chosen]
             length = np.linalg.norm(moved, axis=1, keepdims=True)
             np.divide(moved, length, out=moved, where=length > 0)
             vectors[part, : len(chosen)] = moved
         return vectors
 
-    def contributions(self, rows: Rows) -> Floats:
+    def contributions(self, rows: Rows, context: GraphContext | None = None) -> Floats:
         """Return the exact Shapley contributions of the columns to the log-odds.
 
         Lundberg et al. 2020, "From local explanations to global understanding with explainable AI
@@ -187,7 +214,7 @@ class TreesModel:
         Cost: about a millisecond a row: for the users a report shows, not for all.
         """
         result = np.zeros((len(rows), len(self.columns) + 1), dtype=np.float32)
-        for part, matrix in self._matrices(rows):
+        for part, matrix in self._matrices(self.inputs(rows, context)):
             result[part] = self._contributions(matrix, approximate=False)
         return result
 
@@ -200,8 +227,11 @@ class TreesModel:
             "columns": list(self.columns),
             "gains": self.gains,
             "sha256": [sha256(each).hexdigest() for each in raw],
+            "label_rates": None if self.rates is None else self.rates.facts(),
         }
         write_model_file(folder, content)
+        if self.rates is not None:
+            self.rates.save(folder)
         for bag, each in enumerate(raw):
             _booster_file(folder, bag).write_bytes(each)
 
@@ -218,8 +248,10 @@ class TreesModel:
             model.columns = tuple(content["columns"])
             model.gains = dict(content["gains"])
             digests = [str(digest) for digest in content["sha256"]]
+            facts = content["label_rates"]
         except (KeyError, TypeError, ValueError) as error:
             raise ArtefactInvalid(folder / "model.json", f"not a trees model ({error})") from error
+        model.rates = None if facts is None else LabelRates.load(folder, facts)
         model.boosters = [
             _load_booster(_booster_file(folder, bag), digest, len(model.columns))
             for bag, digest in enumerate(digests)

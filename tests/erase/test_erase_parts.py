@@ -309,3 +309,16 @@ def test_a_long_table_that_can_name_nobody_names_nobody():
     assert frame.filter(doomed.rows(frame, {}, {})).height == 0
     assert frame.filter(~doomed.rows(frame, {}, {})).height == 200_000
     assert frame.select(doomed.rows(frame, {"weight": "user"}, {})).to_series().sum() == 1
+
+
+def test_a_model_forgets_the_labels_of_the_doomed():
+    labels = pl.DataFrame(
+        {"key": ["a", "b"], "anchor_us": [1, 1], "bad": [True, False], "fold": [0, 3]}
+    )
+    columns = EntityColumns({}, "user", "user")
+    doomed = Doomed({"user": frozenset({"b"})}, {})
+
+    for folder in ("model", "challengers/trees"):
+        place = PurePath(f"runs/night/train/{folder}/training_labels.parquet")
+        left = without_doomed(labels, place, columns, doomed)
+        assert left.get_column("key").to_list() == ["a"]
