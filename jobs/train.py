@@ -67,9 +67,8 @@ def run(job: Job, out: Path) -> Facts:
 def graph_context(job: Job, graph: HeteroGraph, data: Dataset) -> GraphContext:
     """What models may look at beside the rows."""
     settings = job.config.training
-    return GraphContext(
-        graph, settings.target, job.config.graph.window.us, data.rows, settings.horizon.us
-    )
+    window, horizon = job.config.graph.window.us, settings.horizon.us
+    return GraphContext(graph, settings.target, window, data.rows, horizon, settings.static)
 
 
 def load_dataset(job: Job, graph: HeteroGraph) -> Dataset:

@@ -194,4 +194,6 @@ def _labels(rows: Rows) -> Places:
 
 
 def _settings(task: Task, family: str) -> dict[str, Any]:
-    return dict(task.settings.get("trees" if family == OWN else family, {}))
+    if family == OWN:
+        return {**task.settings.get("trees", {}), "label_rates": "never"}
+    return dict(task.settings.get(family, {}))

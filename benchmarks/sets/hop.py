@@ -5,6 +5,8 @@ whole, every other address on its own; no time. A part is judged apart: rings th
 reported with evidence against all legitimate addresses, and the addresses that have a transfer.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 from sets.stages import Stored, data_folder, featurized, labelled, prepared, unseen_labels, write
@@ -44,7 +46,11 @@ def load() -> Task:
     reported = ring.str.starts_with("custom:").fill_null(value=False).to_numpy()
     parts = {CUSTOM: reported | (label == 0), TRANSFERS: keys.is_in(moved.implode()).to_numpy()}
     rows = labelled(stored, keys, label)
-    return Task(rows, stored.context, tuple(splits), stored.own, parts, settings=stored.settings)
+    # A ring is whole in one fold, so its members may not see each other's labels in training.
+    ring_of = np.arange(stored.graph.num_nodes["wallet"]) + len(keys)
+    ring_of[rows.node] = group
+    context = replace(stored.context, group=ring_of)
+    return Task(rows, context, tuple(splits), stored.own, parts, settings=stored.settings)
 
 
 def _stored() -> tuple[Stored, pl.DataFrame, pl.Series]:

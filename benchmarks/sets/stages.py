@@ -52,8 +52,9 @@ class Stored:
     @property
     def context(self) -> GraphContext:
         """The graph as models see it."""
-        window = self.config.graph.window.us
-        return GraphContext(self.graph, self.config.training.target, window, self.rows)
+        window, training = self.config.graph.window.us, self.config.training
+        # Folds and masks have no time: a training label may be seen by any other row.
+        return GraphContext(self.graph, training.target, window, self.rows, static=training.static)
 
     @property
     def own(self) -> Flags:
