@@ -370,6 +370,16 @@ class MissingExtra(ConfigError):
         super().__init__(f"{feature} needs an extra package: pip install 'graphguard[{extra}]'")
 
 
+class PygLibMissing(ConfigError):
+    """The compiled sampler is asked for and not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "sampler 'pyg-lib' needs pyg-lib, which the package index does not have: install the "
+            "wheel of your torch from its makers, or set `sampler: uniform`, which draws the same"
+        )
+
+
 class BuildMissing(ConfigError):
     """A package that comes in two builds, of which one must be installed, is not there."""
 

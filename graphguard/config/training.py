@@ -27,6 +27,9 @@ class SampledConfig(Section):
     """Rows in a batch."""
     learning_rate: float = Field(0.003, gt=0)
     """Step size of AdamW."""
+    sampler: Literal["uniform", "rarity", "pagerank", "pyg-lib"] = "uniform"
+    """Which neighbours within the window: a uniform draw, one that favours rare ones, those of
+    highest personalised PageRank from the user, or a uniform draw by pyg-lib."""
     loss: Literal["weighted", "focal"] = "weighted"
     """`weighted`: cross-entropy, rare positives weigh more. `focal`: also, easy rows weigh less."""
     focal_gamma: float = Field(2.0, ge=0)

@@ -7,6 +7,9 @@ range whatever other ranges come with it.
 import torch
 from torch import Tensor
 
+RACED = 4
+"""Ranges up to so many times the fanout are drawn from by a race over all their entries."""
+
 
 def hash_step(state: Tensor, value: Tensor | int) -> Tensor:
     """Mix a value into a hash (splitmix64 on signed 64-bit integers, which wrap the same way)."""
@@ -59,6 +62,79 @@ def _floyd(size: Tensor, step: Tensor, marks: Tensor) -> Tensor:
         taken = (drawn[:number] == drawn[number]).view(torch.uint8).amax(dim=0).view(torch.bool)
         drawn[number] = torch.where(taken, last[number], drawn[number])
     return drawn
+
+
+def draw_weighted(
+    summed: Tensor, span: tuple[Tensor, Tensor], fanout: int, marks: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Draw up to `fanout` distinct offsets from each range, one by one, in proportion to weight.
+
+    A range no larger than the fanout is taken whole. Of one up to four times as large, all entries
+    run a race of exponential clocks (Efraimidis & Spirakis 2006), and the first ones win. Of a
+    larger one, entries are drawn by their place in the running sum, anew where taken already. Both
+    are draws without replacement, each in proportion to the weights that are left.
+
+    Args:
+        summed: Weights summed before each entry, shape [num_edges + 1], int64; weights exceed 0.
+        span: First position and end of each range, shape [n] each, int64.
+        fanout: Most offsets of a range.
+        marks: Hash that the draws of each range follow, shape [n], int64.
+
+    Returns:
+        Offsets drawn per range, shape [n], and the offsets, range by range, shape [sum].
+    """
+    low, high = span
+    size = high - low
+    count = size.clamp(max=fanout)
+    step = torch.arange(fanout, device=size.device)
+    chosen = step[:, None].repeat(1, len(size))
+    middling = (size > fanout) & (size <= RACED * fanout)
+    for mask, draw in ((middling, _race), (size > RACED * fanout, _by_running_sum)):
+        mine = mask.nonzero().squeeze(1)
+        if len(mine):
+            first, end, mark = (one.index_select(0, mine) for one in (low, high, marks))
+            chosen[:, mine] = draw(summed, (first, end), fanout, mark)
+    kept = step[None, :] < count[:, None]
+    return count, chosen.t()[kept]
+
+
+def _race(summed: Tensor, span: tuple[Tensor, Tensor], fanout: int, marks: Tensor) -> Tensor:
+    """Offsets whose clocks ring first, shape [fanout, n]; ranges are up to RACED times as large."""
+    low, high = span
+    place = torch.arange(RACED * fanout, device=low.device)
+    position = torch.minimum(low[:, None] + place, high[:, None] - 1)
+    weight = (summed[position + 1] - summed[position]).to(torch.float64)
+    # The upper 53 bits of a hash, in (0, 1).
+    share = (_shift(hash_step(marks[:, None], place), 11).to(torch.float64) + 0.5) / (1 << 53)
+    rings = -share.log() / weight
+    rings.masked_fill_(low[:, None] + place >= high[:, None], torch.inf)
+    return rings.topk(fanout, dim=1, largest=False, sorted=True).indices.t()
+
+
+def _by_running_sum(
+    summed: Tensor, span: tuple[Tensor, Tensor], fanout: int, marks: Tensor
+) -> Tensor:
+    """Distinct offsets drawn in proportion to weight, shape [fanout, n]."""
+    low, high = span
+
+    def drawn(number: int, attempt: int, mine: Tensor) -> Tensor:
+        first, end = low.index_select(0, mine), high.index_select(0, mine)
+        start = summed.index_select(0, first)
+        salted = hash_step(marks.index_select(0, mine), number + fanout * attempt)
+        target = start + hash_below(salted, summed.index_select(0, end) - start)
+        return lower_bound(summed, first + 1, end + 1, target + 1) - 1 - first
+
+    every = torch.arange(len(low), device=low.device)
+    chosen = torch.stack([drawn(number, 0, every) for number in range(fanout)])
+    for number in range(1, fanout):
+        again, attempt = every, 0
+        while True:
+            taken = (chosen[:number, again] == chosen[number, again]).any(dim=0)
+            again, attempt = again[taken], attempt + 1
+            if not len(again):
+                break
+            chosen[number, again] = drawn(number, attempt, again)
+    return chosen
 
 
 def window_bounds(

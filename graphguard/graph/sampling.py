@@ -6,18 +6,18 @@ Every sampled edge has its time in [anchor - window, anchor) of its own seed. Wh
 a hash of (seed, seed node, anchor, place in the tree), so a seed's tree is the same in every batch.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.sampler import BaseSampler, HeteroSamplerOutput, NodeSamplerInput
 
-from graphguard.graph.draws import draw_uniform, hash_step, window_bounds
-from graphguard.graph.hetero import Adjacency, HeteroGraph
-from graphguard.graph.neighbourhoods import Asked, Layer, Step, Trees, walked
+from graphguard.graph.draws import hash_step
+from graphguard.graph.hetero import HeteroGraph
+from graphguard.graph.neighbourhoods import Asked, Layer, Step, Trees
+from graphguard.graph.strategies import Pick, Question, Strategy, open_picker
+from graphguard.graph.timed_edges import TimedEdges
 
 
 class TemporalSampler(BaseSampler):  # type: ignore[misc]
@@ -30,6 +30,10 @@ class TemporalSampler(BaseSampler):  # type: ignore[misc]
         seed: Seed of every draw.
         node_type: Type of the seeds.
         device: Where to sample; the arrays are copied there once.
+        strategy: Which neighbours a node takes, see `graphguard.graph.strategies`.
+
+    Raises:
+        PygLibMissing: `strategy` is 'pyg-lib', which is not installed.
     """
 
     def __init__(
@@ -41,18 +45,12 @@ class TemporalSampler(BaseSampler):  # type: ignore[misc]
         seed: int = 0,
         node_type: str = "user",
         device: str = "cpu",
+        strategy: Strategy = "uniform",
     ) -> None:
-        self.fanouts, self.window_us, self.seed = list(fanouts), window_us, seed
-        self.node_type = node_type
-        self.steps = walked(graph.edge_types)
-        self._rows = {
-            step.message: _tensors(
-                graph.into(step.stored) if step.by_target else graph.out(step.stored), device
-            )
-            for step in self.steps
-        }
-        self.node_types = sorted(graph.num_nodes)
-        self._device = device
+        self.fanouts, self.seed, self.node_type = list(fanouts), seed, node_type
+        self.edges = TimedEdges(graph, window_us, device)
+        self._picker = open_picker(strategy, graph, self.edges, node_type)
+        self._types = sorted(graph.num_nodes)
 
     def sample(self, nodes: Tensor, anchor: Tensor, draw: int = 0) -> Trees:
         """Sample the trees of a batch of seeds.
@@ -67,18 +65,19 @@ class TemporalSampler(BaseSampler):  # type: ignore[misc]
 
         Cost: O(seeds * product of fanouts * relations), and a search in time per node asked.
         """
-        nodes, anchor = nodes.to(self._device), anchor.to(self._device)
+        nodes, anchor = nodes.to(self.edges.device), anchor.to(self.edges.device)
         mark = hash_step(hash_step(nodes + self.seed * 1_000_003, anchor), draw)
         kind, place = self.node_type, torch.arange(len(nodes), device=nodes.device)
         layers = [Layer({kind: nodes}, {kind: place}, {kind: mark})]
-        for hop, fanout in enumerate(self.fanouts):
-            layers.append(self._hop(layers[-1], anchor, hop, fanout))
+        pick = self._picker.begin(nodes, anchor)
+        for hop in range(len(self.fanouts)):
+            layers.append(self._hop(layers[-1], anchor, hop, pick))
         return Trees(kind, anchor, layers)
 
     def sample_from_nodes(self, index: NodeSamplerInput, **_: Any) -> HeteroSamplerOutput:
         """Sample the trees of a batch of seeds; `index.time` holds their anchors."""
         trees = self.sample(index.node, index.time)
-        return _as_geometric(trees, index.input_id, (self.node_types, self.steps))
+        return _as_geometric(trees, index.input_id, (self._types, self.edges.steps))
 
     def sample_from_edges(self, *_: Any, **__: Any) -> HeteroSamplerOutput:
         """Not offered: seeds are nodes."""
@@ -90,40 +89,21 @@ class TemporalSampler(BaseSampler):  # type: ignore[misc]
         """Edges are numbered as they are stored."""
         return None
 
-    def degrees(self, kind: str, nodes: Tensor, anchor: Tensor) -> list[Tensor]:
-        """Daily edges of nodes within the windows before their anchors.
-
-        Returns:
-            One tensor for each way to step from this type, shape [nodes], int64.
-        """
-        found = []
-        for step in self.steps:
-            if step.asker == kind:
-                low, high = self._windows(step, nodes, anchor)
-                found.append(high - low)
-        return found
-
-    def _windows(self, step: Step, nodes: Tensor, anchor: Tensor) -> tuple[Tensor, Tensor]:
-        rows = self._rows[step.message]
-        span = (rows["indptr"].index_select(0, nodes), rows["indptr"].index_select(0, nodes + 1))
-        return window_bounds(rows["time"], span, anchor - self.window_us, anchor)
-
-    def _hop(self, layer: Layer, anchor: Tensor, hop: int, fanout: int) -> Layer:
+    def _hop(self, layer: Layer, anchor: Tensor, hop: int, pick: Pick) -> Layer:
         """Draw the next layer, and note in this one what was drawn."""
         last = hop == len(self.fanouts) - 1
         grown: dict[str, list[tuple[Tensor, Tensor, Tensor]]] = {}
-        for number, step in enumerate(self.steps):
+        for number, step in enumerate(self.edges.steps):
             if step.asker not in layer.node:
                 continue
             nodes, seed = layer.node[step.asker], layer.seed[step.asker]
-            low, high = self._windows(step, nodes, anchor.index_select(0, seed))
-            salt = 1 + number + 1_000 * hop
-            marks = hash_step(layer.mark[step.asker], salt)
-            count, offset = draw_uniform(high - low, fanout, marks)
+            low, high = self.edges.windows(step, nodes, anchor.index_select(0, seed))
+            marks = hash_step(layer.mark[step.asker], 1 + number + 1_000 * hop)
+            count, offset = pick(Question(step, seed, low, high, self.fanouts[hop], marks))
             source = torch.arange(len(nodes), device=nodes.device)
             source = source.repeat_interleave(count, output_size=len(offset))
             edge = low.index_select(0, source) + offset
-            child = self._rows[step.message]["neighbor"].index_select(0, edge).to(torch.int64)
+            child = self.edges.of(step).neighbor.index_select(0, edge).to(torch.int64)
             # Nothing is drawn from the last layer, so nothing is hashed for it.
             mark = edge if last else hash_step(marks.index_select(0, source), offset + 1)
             grown.setdefault(step.other, []).append((child, seed.index_select(0, source), mark))
@@ -137,14 +117,6 @@ class TemporalSampler(BaseSampler):  # type: ignore[misc]
             seed={kind: parts[1] for kind, parts in joined.items()},
             mark={} if last else {kind: parts[2] for kind, parts in joined.items()},
         )
-
-
-def _tensors(adjacency: Adjacency, device: str) -> dict[str, Tensor]:
-    names = {"indptr": adjacency.indptr, "neighbor": adjacency.neighbor, "time": adjacency.time_us}
-    with warnings.catch_warnings():
-        # Mapped arrays are read-only; they are never written through the tensor.
-        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        return {name: torch.from_numpy(np.asarray(one)).to(device) for name, one in names.items()}
 
 
 def _as_geometric(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from graphguard.config.training import SampledConfig
+from graphguard.graph.strategies import Strategy
 
 _DEFAULT = SampledConfig()
 
@@ -18,6 +19,7 @@ class SampledSettings:
         epochs: Most passes; each sees all positives and a draw of negatives.
         batch_rows: Rows in a batch; predictions do not depend on it.
         learning_rate: Step size of AdamW.
+        sampler: Which neighbours a node takes, see `graphguard.graph.strategies`.
         loss: 'weighted' cross-entropy or 'focal'.
         focal_gamma: How little the focal loss cares for rows that are right already.
         patience: Epochs without a better AUPRC before training stops.
@@ -31,6 +33,7 @@ class SampledSettings:
     epochs: int = _DEFAULT.epochs
     batch_rows: int = _DEFAULT.batch_rows
     learning_rate: float = _DEFAULT.learning_rate
+    sampler: Strategy = _DEFAULT.sampler
     loss: Literal["weighted", "focal"] = _DEFAULT.loss
     focal_gamma: float = _DEFAULT.focal_gamma
     patience: int = 5

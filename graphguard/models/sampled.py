@@ -171,6 +171,7 @@ class SampledModel:
             seed=self.settings.seed,
             node_type=self.node_type,
             device=device,
+            strategy=self.settings.sampler,
         )
         return TreeInputs(sampler, RowTable(context.rows, self.transform, device))
 

@@ -112,5 +112,5 @@ class TreeInputs:
             known = [one.degree for one in layer.asked if one.step.asker == kind]
             if not known:
                 at = trees.anchor.index_select(0, layer.seed[kind])
-                known = self.sampler.degrees(kind, layer.node[kind], at)
+                known = self.sampler.edges.degrees(kind, layer.node[kind], at)
             yield torch.stack(known, dim=1).to(torch.float32).log1p()

@@ -123,6 +123,35 @@ def test_focal_loss_is_another_way_to_learn(platform, family):
     assert (scores["focal", 2.0] != scores["weighted", 2.0]).any()
 
 
+@pytest.mark.parametrize("sampler", ["uniform", "rarity", "pagerank"])
+def test_every_sampler_finds_the_neighbours_that_tell(platform, sampler):
+    context, rows = platform
+    test = at(rows, 60)
+    hidden = test.take(np.flatnonzero(test.x[:, 0] == 0.5))
+    model = open_model("sage", {**SMALL, "sampler": sampler})
+    model.fit(at(rows, 20), at(rows, 40), context)
+
+    assert auroc(model.predict(hidden, context), hidden.label) > 0.75
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_relations_without_edges_and_types_without_nodes_are_no_hindrance(
+    platform, family, tmp_path
+):
+    _, rows = platform
+    nobody, empty = np.zeros(0, dtype=np.int64), pl.Series([], dtype=pl.String)
+    users = NodeArrays(pl.Series([f"u{n:03}" for n in range(USERS)]), np.arange(USERS))
+    nodes = {"user": users, "page": NodeArrays(empty, nobody)}
+    edges = EdgeArrays(nobody, nobody, nobody, nobody)
+    write_graph(tmp_path, nodes, [(("user", "likes", "page"), edges)], {}, 7)
+    context = GraphContext(HeteroGraph.open(tmp_path), "user", WINDOW, rows)
+    model = open_model(family, {**SMALL, "epochs": 1})
+    model.fit(at(rows, 20), at(rows, 40), context)
+
+    assert np.isfinite(model.predict(at(rows, 60), context)).all()
+    assert np.isfinite(model.embed(at(rows, 60), context)).all()
+
+
 def test_progress_is_told_batch_by_batch(platform):
     context, rows = platform
     told = []
