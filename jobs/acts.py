@@ -12,7 +12,7 @@ from graphguard.config.values import day_us
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.keyed import key_hash
 from graphguard.jobs.context import Job
-from graphguard.rings.coaction import Acts
+from graphguard.rings.meetings import Acts
 from graphguard.tables.engine import Frame
 from graphguard.tables.events import open_events, scan_events
 

@@ -14,7 +14,7 @@ from graphguard.index.neighbours import neighbourhoods
 from graphguard.index.protocol import IndexSettings
 from graphguard.jobs.acts import trace_acts
 from graphguard.jobs.context import Facts, Job
-from graphguard.rings.coaction import find_coactions
+from graphguard.rings.coaction import pair_on_objects
 from graphguard.rings.confirm import confirmed_links
 from graphguard.rings.describe import RingInputs, member_table, ring_evidence, ring_table
 from graphguard.rings.extend import extend_groups
@@ -86,9 +86,7 @@ def _recurring(job: Job, graph: HeteroGraph, num_pairs: float) -> pl.DataFrame:
             continue
         acts, born_us = found
         hashes = key_hash(graph.keys(job.config.training.target))
-        near = find_coactions(acts, windows, hashes, settings.max_burst)
-        if not near.pairs.height:
-            continue
+        near = pair_on_objects(acts, windows, hashes, settings.max_burst)
         null = timing_null(acts, near, born_us, windows)
         bursts = find_bursts(acts, windows[short[-1]], settings.max_burst)
         links = recurring_links(recurring_sets(acts, bursts, null, short[-1], rate), num_pairs)

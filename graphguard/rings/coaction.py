@@ -1,11 +1,10 @@
-"""Co-action: pairs of users that act on one object within a short time, exactly and streamed.
+"""Co-action: pairs of users that act on two objects or more, each time within a short time.
 
-Events are sorted by (object, time); a binary search gives each event's partners within the widest
-window, so no pair outside a window is ever made. Objects are taken in blocks of bounded work. An
-object with a burst of more than `max_burst` events within the window is not paired in full: a keyed
-sample of its events nominates pairs, and a nominated pair's acts on bursts are then compared
-exactly. Method: Pacheco et al. 2021, "Uncovering Coordinated Networks on Social Media"; closed
-windows as in CooRTweet.
+All meetings of users are found first (`rings/meetings.py`); tables are made of those pairs that met
+on two objects. An object with a burst of more than `max_burst` events within the widest window is
+not paired in full: a keyed sample of its events nominates pairs, and a nominated pair's acts on
+bursts are then compared exactly. Method: Pacheco et al. 2021, "Uncovering Coordinated Networks on
+Social Media".
 """
 
 from dataclasses import dataclass
@@ -17,29 +16,23 @@ from numpy.typing import NDArray
 
 from graphguard.graph.interop import ranges
 from graphguard.graph.keyed import mix, seeded
+from graphguard.rings.meetings import (
+    Acts,
+    Meetings,
+    blocks_of,
+    joined,
+    meet,
+    nearest_meetings,
+    partner_ends,
+    repeated,
+    single_meetings,
+    stretches,
+)
 
 Ints = NDArray[np.int64]
-PAIRS_AT_ONCE = 4_000_000
-
-
-@dataclass(frozen=True)
-class Acts:
-    """Events of one trace, shape [num_events] each, any order.
-
-    Attributes:
-        user: Dense index of the user.
-        object: Index of the object.
-        time_us: Microseconds since 1970 UTC.
-    """
-
-    user: Ints
-    object: Ints
-    time_us: Ints
-
-    def ordered(self) -> "Acts":
-        """The same acts by object, time and user."""
-        order = np.lexsort((self.user, self.time_us, self.object))
-        return Acts(self.user[order], self.object[order], self.time_us[order])
+KEYS_AT_ONCE = 32_000_000
+"""Meetings that are sorted together to see which pairs met twice."""
+LOOKED_UP_AT_ONCE = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -47,18 +40,21 @@ class Coactions:
     """Pairs and what their significance is made of.
 
     Attributes:
-        pairs: One row per pair: `user_a` < `user_b`; per window i `weight_i` (distinct objects
-            acted on within it) and `a_first_i` (of these, where a was first).
-        touches: One row per pair and object within the widest window: `user_a`, `user_b`,
-            `object`, `gap_us` (least), `lead_us` (b's time less a's, at the least gap).
+        pairs: One row per pair that met on two objects or more within the widest window: `user_a`
+            < `user_b`; per window i `weight_i` (distinct objects acted on within it) and
+            `a_first_i` (of these, where a was first).
+        touches: One row per such pair and object: `user_a`, `user_b`, `object`, `gap_us` (least),
+            `lead_us` (b's time less a's, at the least gap), `first_us`; in no order.
+        meetings: All meetings on objects without a burst, of other pairs too.
         slots: Per window, number of distinct (user, object) with another user's act within it,
             shape [windows, num_users].
         slot_pairs: Per window, ordered pairs of such slots, shape [windows].
-        burst_objects: Objects whose pairs were nominated by a sample.
+        burst_objects: Objects whose pairs were nominated by a sample, ascending.
     """
 
     pairs: pl.DataFrame
     touches: pl.DataFrame
+    meetings: Meetings
     slots: Ints
     slot_pairs: Ints
     burst_objects: Ints
@@ -69,16 +65,16 @@ class ObjectPairs:
     """What the acts on a set of objects say by themselves; sets of other objects add up with it.
 
     Attributes:
-        touches: As in `Coactions`, of objects without a burst.
-        sampled: The same of the samples of bursts: they only nominate pairs.
-        loud: Acts on objects with a burst.
+        meetings: On objects without a burst.
+        sampled: Of the samples of bursts: they only nominate pairs.
+        loud: Acts on objects with a burst, in order.
         slots: As in `Coactions`.
         slot_pairs: As in `Coactions`.
         burst_objects: As in `Coactions`.
     """
 
-    touches: pl.DataFrame
-    sampled: pl.DataFrame
+    meetings: Meetings
+    sampled: Meetings
     loud: Acts
     slots: Ints
     slot_pairs: Ints
@@ -88,7 +84,7 @@ class ObjectPairs:
 def find_coactions(
     acts: Acts, windows_us: list[int], user_hash: NDArray[np.uint64], max_burst: int = 200
 ) -> Coactions:
-    """Pair the users that acted on one object at most a window apart.
+    """Pair the users that acted on two objects or more at most a window apart.
 
     Args:
         acts: Events of one trace.
@@ -98,18 +94,22 @@ def find_coactions(
         max_burst: Events of one object within the widest window above which pairs are nominated.
 
     Returns:
-        Pairs that share two objects or more, with the totals that a null model needs (made from all
-        acts, also of pairs that share one object).
+        The pairs, with the totals that a null model needs (made from all acts, also of pairs that
+        share one object).
 
-    Cost: O(N log N + pairs within the widest window); memory one block of pairs and the result.
+    Cost: O(N log N + pairs within the widest window); memory some 16 bytes for each meeting, and
+        the result.
     """
     each = pair_on_objects(acts, windows_us, user_hash, max_burst)
-    touches = each.touches
+    calm, told = _met_twice(each)
+    touches = each.meetings.touches(calm)
     if len(each.burst_objects):
-        nominated = _nominated(touches, each.sampled)
-        touches = pl.concat([touches, _verified(each.loud, nominated, windows_us[-1])])
-    pairs = _pairs(touches, windows_us)
-    return Coactions(pairs, touches, each.slots, each.slot_pairs, each.burst_objects)
+        keys = np.sort(np.concatenate([each.meetings.keys(calm), each.sampled.keys(told)]))
+        nominated = keys[np.diff(keys, prepend=-1) > 0]
+        verified = _verified(each.loud, nominated, windows_us[-1])
+        touches = pl.concat([touches, verified.touches()])
+    pairs = pair_weights(touches, windows_us)
+    return Coactions(pairs, touches, each.meetings, each.slots, each.slot_pairs, each.burst_objects)
 
 
 def pair_on_objects(
@@ -118,16 +118,16 @@ def pair_on_objects(
     """The part of `find_coactions` that looks at one object at a time; same arguments."""
     acts = acts.ordered()
     widest = windows_us[-1]
-    last = _ends(acts, widest)
-    burst = _burst_objects(acts, last, max_burst)
-    in_burst = np.isin(acts.object, burst)
-    calm = Acts(acts.user[~in_burst], acts.object[~in_burst], acts.time_us[~in_burst])
-    loud = Acts(acts.user[in_burst], acts.object[in_burst], acts.time_us[in_burst])
-    sample = _sample(loud, last[in_burst] - np.flatnonzero(in_burst), user_hash, max_burst)
+    crowd = _crowds(acts, widest)
+    burst = np.unique(acts.object[crowd > max_burst]).astype(np.int64)
     slots, slot_pairs = _slot_totals(acts, windows_us, len(user_hash))
-    return ObjectPairs(
-        _pair_objects(calm, widest), _pair_objects(sample, widest), loud, slots, slot_pairs, burst
-    )
+    loud = acts[:0]
+    sample = loud
+    if len(burst):
+        inside = np.isin(acts.object, burst)
+        loud, acts = acts[inside], acts[~inside]
+        sample = _sample(loud, crowd[inside], user_hash, max_burst)
+    return ObjectPairs(meet(acts, widest), meet(sample, widest), loud, slots, slot_pairs, burst)
 
 
 def coaction_pairs(user: Any, object_id: Any, time: Any, *, window_us: int) -> Any:
@@ -153,150 +153,22 @@ def coaction_pairs(user: Any, object_id: Any, time: Any, *, window_us: int) -> A
     if window_us < 0:
         message = f"window_us must be 0 or more, got {window_us}"
         raise ValueError(message)
-    touches = _pair_objects(Acts(user, object_id, time).ordered(), window_us)
-    pairs = touches.select("user_a", "user_b").unique().sort("user_a", "user_b")
-    return pairs.to_numpy().T.astype(np.int64)
+    return split_keys(np.unique(meet(Acts(user, object_id, time).ordered(), window_us).keys()))
 
 
-def _ends(acts: Acts, window_us: int) -> Ints:
-    """End of each event's partners: first position that is of another object or too late."""
-    if not len(acts.user):
-        return np.zeros(0, dtype=np.int64)
-    _, dense = np.unique(acts.object, return_inverse=True)
-    low = int(acts.time_us.min())
-    span = int(acts.time_us.max()) - low + window_us + 2
-    # One number for (object, time): objects lie farther apart than any window reaches. Seconds of
-    # a century times a billion objects overflow microseconds, so it is kept in parts there.
-    if span * (int(dense[-1]) + 1) < 2**62:
-        line = dense * span + (acts.time_us - low)
-        return np.searchsorted(line, line + window_us, side="right")
-    starts = np.flatnonzero(np.diff(dense, prepend=-1))
-    ends = np.append(starts[1:], len(dense))
-    result = np.empty(len(dense), dtype=np.int64)
-    for start, end in zip(starts, ends, strict=True):
-        times = acts.time_us[start:end]
-        result[start:end] = start + np.searchsorted(times, times + window_us, side="right")
-    return result
+def split_keys(keys: Ints) -> Ints:
+    """Both users of `Meetings.keys`, shape [2, num_keys]."""
+    return np.stack([keys >> 32, keys & (2**32 - 1)])
 
 
-def _burst_objects(acts: Acts, last: Ints, max_burst: int) -> Ints:
-    crowded = last - np.arange(len(last)) > max_burst
-    return np.unique(acts.object[crowded])
-
-
-def _sample(loud: Acts, crowd: Ints, user_hash: NDArray[np.uint64], max_burst: int) -> Acts:
-    """Keep about `max_burst` events of each window's crowd, chosen by hash of user and object."""
-    # The object is told by its first time, not by its index, which depends on storage.
-    starts = np.flatnonzero(np.diff(loud.object, prepend=-1))
-    first = np.repeat(loud.time_us[starts], np.diff(np.append(starts, len(loud.user))))
-    marks = seeded(mix(user_hash[loud.user], first.astype(np.uint64)), 1)
-    share = np.minimum(1.0, max_burst / np.maximum(crowd, 1))
-    kept = marks.astype(np.float64) / 2.0**64 < share
-    return Acts(loud.user[kept], loud.object[kept], loud.time_us[kept])
-
-
-def _pair_objects(acts: Acts, window_us: int) -> pl.DataFrame:
-    """Pairs and objects within the window, one row each, with the least gap and who led."""
-    last = _ends(acts, window_us)
-    counts = last - np.arange(len(last)) - 1
-    running = np.cumsum(counts)
-    parts = []
-    start = 0
-    while start < len(counts):
-        done = int(running[start - 1]) if start else 0
-        end = int(np.searchsorted(running, done + PAIRS_AT_ONCE, side="right"))
-        end = _object_end(acts.object, max(end, start + 1))
-        parts.append(_block(acts, last, (start, end)))
-        start = end
-    return pl.concat([_block(acts, last, (0, 0)), *parts])
-
-
-def _object_end(objects: Ints, place: int) -> int:
-    """The end of the object that holds the event before `place`."""
-    if place >= len(objects):
-        return len(objects)
-    return int(np.searchsorted(objects, objects[place - 1], side="right"))
-
-
-def _block(acts: Acts, last: Ints, block: tuple[int, int]) -> pl.DataFrame:
-    start, end = block
-    first = np.arange(start, end)
-    one = np.repeat(first, last[start:end] - first - 1)
-    other = ranges(first + 1, last[start:end])
-    kept = acts.user[one] != acts.user[other]
-    one, other = one[kept], other[kept]
-    gap = acts.time_us[other] - acts.time_us[one]
-    swapped = acts.user[one] > acts.user[other]
-    frame = pl.DataFrame(
-        {
-            "user_a": np.where(swapped, acts.user[other], acts.user[one]).astype(np.int64),
-            "user_b": np.where(swapped, acts.user[one], acts.user[other]).astype(np.int64),
-            "object": acts.object[one].astype(np.int64),
-            "gap_us": gap.astype(np.int64),
-            "lead_us": np.where(swapped, -gap, gap).astype(np.int64),
-            "first_us": acts.time_us[one].astype(np.int64),
-        }
-    )
-    # Of equal gaps the earliest counts, so that the order of rows changes nothing.
-    return frame.sort("user_a", "user_b", "object", "gap_us", "first_us", "lead_us").unique(
-        ["user_a", "user_b", "object"], keep="first", maintain_order=True
-    )
-
-
-def _slot_totals(acts: Acts, windows_us: list[int], num_users: int) -> tuple[Ints, Ints]:
-    """Windowed slots per user, and ordered slot pairs, for every window."""
-    slots = np.zeros((len(windows_us), num_users), dtype=np.int64)
-    pairs = np.zeros(len(windows_us), dtype=np.int64)
-    # A user's repeats on an object count once: the first act stands for them.
-    order = np.lexsort((acts.time_us, acts.user, acts.object))
-    user, objects = acts.user[order], acts.object[order]
-    new = np.ones(len(user), dtype=np.bool_)
-    new[1:] = (user[1:] != user[:-1]) | (objects[1:] != objects[:-1])
-    kept = order[new]
-    once = Acts(acts.user[kept], acts.object[kept], acts.time_us[kept]).ordered()
-    for number, window in enumerate(windows_us):
-        last = _ends(once, window)
-        after = last - np.arange(len(last)) - 1
-        before = np.zeros(len(last) + 1, dtype=np.int64)
-        np.add.at(before, np.arange(len(last)) + 1, 1)
-        np.add.at(before, last, -1)
-        partners = after + np.cumsum(before)[:-1]
-        slots[number] = np.bincount(once.user[partners > 0], minlength=num_users)
-        pairs[number] = 2 * int(after.sum())
-    return slots, pairs
-
-
-def _nominated(calm: pl.DataFrame, sampled: pl.DataFrame) -> pl.DataFrame:
-    """Pairs worth an exact look at their acts on bursts: two objects or more by what is known."""
-    pair = ["user_a", "user_b"]
-    both = pl.concat([calm.select(pair), sampled.select(pair)])
-    return both.group_by(pair).len().filter(pl.col("len") >= 2).select(pair).sort(pair)
-
-
-def _verified(loud: Acts, nominated: pl.DataFrame, window_us: int) -> pl.DataFrame:
-    """Compare the nominated pairs' acts on burst objects, act by act."""
-    acts = pl.DataFrame({"user": loud.user, "object": loud.object, "time_us": loud.time_us})
-    sides = nominated.join(
-        acts.rename({"user": "user_a", "time_us": "time_a"}), on="user_a", how="inner"
-    ).join(
-        acts.rename({"user": "user_b", "time_us": "time_b"}), on=["user_b", "object"], how="inner"
-    )
-    lead = pl.col("time_b") - pl.col("time_a")
-    return (
-        sides.with_columns(lead.alias("lead_us"), lead.abs().alias("gap_us"))
-        .filter(pl.col("gap_us") <= window_us)
-        .with_columns(pl.min_horizontal("time_a", "time_b").alias("first_us"))
-        .select("user_a", "user_b", "object", "gap_us", "lead_us", "first_us")
-        .sort("user_a", "user_b", "object", "gap_us", "first_us", "lead_us")
-        .unique(["user_a", "user_b", "object"], keep="first", maintain_order=True)
-    )
-
-
-def _pairs(touches: pl.DataFrame, windows_us: list[int]) -> pl.DataFrame:
+def pair_weights(touches: pl.DataFrame, windows_us: list[int]) -> pl.DataFrame:
+    """`Coactions.pairs` of the touches of pairs; those that met on one object only are left out."""
     inside = [pl.col("gap_us") <= window for window in windows_us]
+    key = pl.col("user_a") * 2**32 + pl.col("user_b")
     return (
-        touches.group_by("user_a", "user_b")
+        touches.group_by(key.alias("key"))
         .agg(
+            pl.col("user_a", "user_b").first(),
             *(one.sum().cast(pl.Int64).alias(f"weight_{n}") for n, one in enumerate(inside)),
             *(
                 (one & (pl.col("lead_us") > 0)).sum().cast(pl.Int64).alias(f"a_first_{n}")
@@ -304,5 +176,124 @@ def _pairs(touches: pl.DataFrame, windows_us: list[int]) -> pl.DataFrame:
             ),
         )
         .filter(pl.col(f"weight_{len(windows_us) - 1}") >= 2)
-        .sort("user_a", "user_b")
+        .sort("key")
+        .drop("key")
     )
+
+
+def _crowds(acts: Acts, window_us: int) -> Ints:
+    """Acts on the same object from each act on until the window's end, itself included."""
+    crowd = np.zeros(len(acts), dtype=np.int64)
+    for stretch in stretches(acts, window_us):
+        here = acts[stretch]
+        crowd[stretch] = partner_ends(here, window_us) - np.arange(len(here))
+    return crowd
+
+
+def _sample(loud: Acts, crowd: Ints, user_hash: NDArray[np.uint64], max_burst: int) -> Acts:
+    """Keep about `max_burst` events of each window's crowd, chosen by hash of user and object."""
+    # The object is told by its first time, not by its index, which depends on storage.
+    starts = loud.object_starts
+    first = np.repeat(loud.time_us[starts[:-1]], np.diff(starts))
+    marks = seeded(mix(user_hash[loud.user], first.astype(np.uint64)), 1)
+    share = np.minimum(1.0, max_burst / np.maximum(crowd, 1))
+    return loud[marks.astype(np.float64) / 2.0**64 < share]
+
+
+def _slot_totals(acts: Acts, windows_us: list[int], num_users: int) -> tuple[Ints, Ints]:
+    """Windowed slots per user, and ordered slot pairs, for every window."""
+    slots = np.zeros((len(windows_us), num_users), dtype=np.int64)
+    pairs = np.zeros(len(windows_us), dtype=np.int64)
+    for stretch in stretches(acts, windows_us[-1]):
+        once = _first_of_each(acts[stretch])
+        for number, window in enumerate(windows_us):
+            last = partner_ends(once, window)
+            place = np.arange(len(last))
+            # Whose partners reach a place: begun at or before it, and not ended there.
+            before = place - np.cumsum(np.bincount(last, minlength=len(last) + 1))[:-1]
+            after = last - place - 1
+            slots[number] += np.bincount(once.user[before + after > 0], minlength=num_users)
+            pairs[number] += 2 * int(after.sum())
+    return slots, pairs
+
+
+def _first_of_each(acts: Acts) -> Acts:
+    """Acts in order without a user's repeats on an object: the first act stands for them."""
+    key = acts.user_on_object()
+    again = np.flatnonzero(repeated(key))
+    if not len(again):
+        return acts
+    order = again[np.argsort(key[again], kind="stable")]
+    later = order[1:][key[order[1:]] == key[order[:-1]]]
+    kept = np.ones(len(acts), dtype=np.bool_)
+    kept[later] = False
+    return acts[kept]
+
+
+def _met_twice(each: ObjectPairs) -> tuple[Ints, Ints]:
+    """Places of the meetings, and of the sampled ones, of pairs with two of them or more.
+
+    A part of all pairs at a time, so that the numbers to sort stay within bounds.
+    """
+    both = (each.meetings, each.sampled)
+    sizes = [len(one) for one in both]
+    # Who met once in all met nobody twice.
+    num_users = each.slots.shape[1]
+    busy = both[0].per_user(num_users) + both[1].per_user(num_users) >= 2
+    rounds = max(-(-sum(sizes) // KEYS_AT_ONCE), 1)
+    found: tuple[list[Ints], list[Ints]] = ([np.zeros(0, np.int64)], [np.zeros(0, np.int64)])
+    for number in range(rounds):
+        keys, places = _busy_keys(both, busy, (number, rounds))
+        twice = repeated(keys)
+        chosen = np.sort(places[twice])
+        found[0].append(chosen[chosen < sizes[0]])
+        found[1].append(chosen[chosen >= sizes[0]] - sizes[0])
+    return np.concatenate(found[0]), np.concatenate(found[1])
+
+
+def _busy_keys(
+    both: tuple[Meetings, Meetings], busy: NDArray[np.bool_], turn: tuple[int, int]
+) -> tuple[Ints, Ints]:
+    """Keys of the meetings whose turn it is and of whom both users are busy, and their places."""
+    number, rounds = turn
+    keys, places, offset = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
+    for meetings in both:
+        for part in meetings.blocks():
+            found = meetings.keys(part)
+            low, high = split_keys(found)
+            mine = np.flatnonzero(busy[low] & busy[high] & ((low + high) % rounds == number))
+            keys.append(found[mine])
+            places.append(mine + (part.start + offset))
+        offset += len(meetings)
+    return np.concatenate(keys), np.concatenate(places)
+
+
+def _verified(loud: Acts, nominated: Ints, window_us: int) -> Meetings:
+    """Compare the nominated pairs' acts on burst objects, act by act."""
+    acts = loud[np.lexsort((loud.time_us, loud.object, loud.user))]
+    objects, thing = np.unique(acts.object, return_inverse=True)
+    # One number for user and object, in order: acts of a user on an object, by bisection.
+    line = acts.user.astype(np.int64) * len(objects) + thing
+    few, many = split_keys(nominated)
+    begins = np.searchsorted(acts.user, np.arange(many.max(initial=0) + 2))
+    held = np.diff(begins)
+    # The acts of the one who has fewer are looked for among the other's.
+    few, many = np.where(held[few] <= held[many], [few, many], [many, few])
+    number = held[few]
+    again = repeated(line)
+    once: list[Meetings] = []
+    several: list[Meetings] = []
+    for block in blocks_of(number, LOOKED_UP_AT_ONCE):
+        begin = begins[few[block]]
+        one = ranges(begin, begin + number[block])
+        wanted = np.repeat(many[block], number[block]) * len(objects) + thing[one]
+        begin = np.searchsorted(line, wanted)
+        found = np.searchsorted(line, wanted, side="right") - begin
+        one, other = np.repeat(one, found), ranges(begin, begin + found)
+        near = np.abs(acts.time_us[other] - acts.time_us[one]) <= window_us
+        one, other = one[near], other[near]
+        later = acts.time_us[other] >= acts.time_us[one]
+        met = Meetings(acts, np.where(later, one, other), np.where(later, other, one))
+        for part, kept in zip(single_meetings(met, again), (once, several), strict=True):
+            kept.append(part)
+    return joined(acts, [*once, nearest_meetings(joined(acts, several))])

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from graphguard.rings.coaction import Acts, ObjectPairs, pair_on_objects
+from graphguard.rings.coaction import ObjectPairs, pair_on_objects
+from graphguard.rings.meetings import TOUCHED, Acts
 from graphguard.tables.engine import Bucketed, Engine, Frame
 
 TOUCH, SAMPLED, LOUD, SLOTS, SLOT_PAIRS = range(5)
@@ -24,7 +25,6 @@ FOUND = pa.schema(
 )
 """`value` is the gap of a pair, the time of a loud act, the number of slots; where a row has no
 second user `user_b` is the number of the window."""
-TOUCHED = (*PAIR, "object", "gap_us", "lead_us", "first_us")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class CoactionTables:
 
     Attributes:
         pairs: `user_a`, `user_b`, and `weight_i`, `a_first_i` of each window.
-        touches: `user_a`, `user_b`, `object`, `gap_us`, `lead_us`, `first_us`.
+        touches: `user_a`, `user_b`, `object`, `gap_us`, `lead_us`, `first_us` of these pairs.
+        meetings: `object`, `gap_us` and `first_us` of each, on objects without a burst.
         slots: `window`, `user`, `slots`; users without any are left out.
         slot_pairs: `window`, `slot_pairs`.
         burst_objects: `object`.
@@ -41,6 +42,7 @@ class CoactionTables:
 
     pairs: Frame
     touches: Frame
+    meetings: Frame
     slots: Frame
     slot_pairs: Frame
     burst_objects: Frame
@@ -68,11 +70,13 @@ def coaction_tables(
     loud = _of_kind(found, LOUD).select("object", user="user_a", time_us="value")
     verified = _verified(loud, nominated, windows_us[-1])
     touches = engine.hold(nw.concat([calm.select(*TOUCHED), verified.select(*TOUCHED)]))
+    pairs = engine.hold(_pairs(touches, windows_us))
     slots = _of_kind(found, SLOTS).group_by("user_b", "user_a")
     slot_pairs = _of_kind(found, SLOT_PAIRS).group_by("user_b")
     return CoactionTables(
-        _pairs(touches, windows_us),
-        touches,
+        pairs,
+        touches.join(pairs.select(*PAIR), on=list(PAIR), how="semi"),
+        calm.select("object", "gap_us", "first_us"),
         slots.agg(slots=nw.col("value").sum()).rename({"user_b": "window", "user_a": "user"}),
         slot_pairs.agg(slot_pairs=nw.col("value").sum()).rename({"user_b": "window"}),
         loud.select("object").unique(),
@@ -126,7 +130,8 @@ def _found_on_objects(rows: pa.Table, windows_us: list[int], max_burst: int) -> 
 
 def _pair_rows(found: ObjectPairs, users: NDArray[np.int64]) -> list[pa.Table]:
     parts = []
-    for kind, frame in ((TOUCH, found.touches), (SAMPLED, found.sampled)):
+    for kind, met in ((TOUCH, found.meetings), (SAMPLED, found.sampled)):
+        frame = met.touches()
         a, b, item, gap, lead, first = (frame.get_column(name).to_numpy() for name in TOUCHED)
         parts.append(_rows(kind, users[a], users[b], item, gap, lead, first))
     loud = found.loud

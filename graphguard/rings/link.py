@@ -7,7 +7,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from graphguard.graph.interop import ranges
-from graphguard.rings.coaction import Acts, Coactions, find_coactions
+from graphguard.rings.coaction import Coactions, find_coactions
+from graphguard.rings.meetings import Acts
 from graphguard.rings.significance import (
     expected_weights,
     log10_poisson_tail,

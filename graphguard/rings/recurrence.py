@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.special import gammaln
 
-from graphguard.rings.coaction import Acts
+from graphguard.rings.meetings import Acts
 from graphguard.rings.significance import (
     LN10,
     TimingNull,
-    first_touches,
     log10_poisson_tail,
     log10_q,
 )
@@ -77,7 +76,7 @@ def find_bursts(acts: Acts, window_us: int, most: int) -> Bursts:
 
     Cost: O(events log events).
     """
-    first = first_touches(acts)
+    first = acts.first_touches
     order = np.lexsort((first.user, first.time_us, first.object))
     user, thing, time_us = first.user[order], first.object[order], first.time_us[order]
     # One line of time per object, far enough apart that no window reaches into the next.
@@ -120,7 +119,7 @@ def recurring_sets(
     one, other, activity = _overlaps(bursts)
     activity_q = log10_q(activity, tests)
     hopeful = np.flatnonzero(activity_q <= log10_rate)
-    first = first_touches(acts)
+    first = acts.first_touches
     order = np.lexsort((first.user, first.object))
     touched = (first.object[order], first.user[order])
     users, objects, timing = [], [], []

@@ -13,7 +13,8 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import gammaln, pdtrc
 
-from graphguard.rings.coaction import Acts, Coactions
+from graphguard.rings.coaction import Coactions, ObjectPairs
+from graphguard.rings.meetings import Acts, Meetings
 
 Floats = NDArray[np.float64]
 LN10 = np.log(10.0)
@@ -22,6 +23,7 @@ AGE_EDGES_S = np.array([0.0, *np.logspace(4, 22, 19, base=2.0), np.inf])
 
 LOUDEST, FEW = 4.0, 3.0
 """An object's meetings count at most this many times what is usual for it, and so many more."""
+FINE = 2.0**20
 ROUNDS = 12
 """Rounds in which the usual and the loud settle."""
 
@@ -101,49 +103,76 @@ def age_classes(age_s: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def timing_null(
-    acts: Acts, coactions: Coactions, born_us: NDArray[np.int64], windows_us: list[int]
+    acts: Acts,
+    found: Coactions | ObjectPairs,
+    born_us: NDArray[np.int64],
+    windows_us: list[int],
 ) -> TimingNull:
     """Pool over all objects how often touches of given ages meet within each window.
 
     Args:
         acts: All events of the trace.
-        coactions: Pairs within the widest window; bursts are left out on both sides.
+        found: Its meetings within the widest window; bursts are left out on both sides.
         born_us: First sight of each object, shape [num_objects].
         windows_us: The windows.
 
-    Cost: O(events + pairs).
+    Cost: O(events + meetings); memory seven bytes a meeting.
     """
     num = len(AGE_EDGES_S) - 1
-    first = first_touches(acts)
-    calm = ~np.isin(first.object, coactions.burst_objects)
+    first = acts.first_touches
+    calm = ~np.isin(first.object, found.burst_objects)
     ages = age_classes((first.time_us - born_us[first.object]) / 1e6)
     objects, place = np.unique(first.object[calm], return_inverse=True)
     counts = np.zeros((len(objects), num))
     np.add.at(counts, (place, ages[calm]), 1.0)
-    touches = coactions.touches
-    seen = ~np.isin(touches.get_column("object").to_numpy(), coactions.burst_objects)
-    touches = touches.filter(pl.Series(seen, dtype=pl.Boolean))
-    met_on = np.searchsorted(objects, touches.get_column("object").to_numpy())
-    one, other = touch_ages(touches, born_us)
-    gap = touches.get_column("gap_us").to_numpy()
+    met = _met(found.meetings, objects, born_us, windows_us)
     rate = np.zeros((len(windows_us), num, num))
     for number, window in enumerate(windows_us):
-        inside = gap <= window
-        meetings = _Meetings(met_on[inside], one[inside], other[inside])
-        rate[number] = _pooled_rate(counts, meetings, _uniform(window))
+        rate[number] = _pooled_rate(counts, met.within(number), _uniform(window))
     return TimingNull(rate, born_us)
 
 
 @dataclass(frozen=True)
-class _Meetings:
-    """Row of the object, and age classes of both touches, of each meeting within a window."""
+class _Met:
+    """What the null needs of each meeting, shape [num_meetings] each.
 
-    place: NDArray[np.int64]
-    one: NDArray[np.int64]
-    other: NDArray[np.int64]
+    Attributes:
+        place: Row of the object.
+        ages: Age classes of the earlier and of the later act, in one number.
+        window: The smallest window that holds it.
+    """
+
+    place: NDArray[np.int32]
+    ages: NDArray[np.uint16]
+    window: NDArray[np.uint8]
+
+    def within(self, number: int) -> "_Met":
+        inside = self.window <= number
+        return self if inside.all() else _Met(*(one[inside] for one in self._columns))
+
+    @property
+    def _columns(self) -> tuple[NDArray[Any], ...]:
+        return self.place, self.ages, self.window
 
 
-def _pooled_rate(counts: Floats, meetings: _Meetings, prior: Floats) -> Floats:
+def _met(
+    meetings: Meetings, objects: NDArray[Any], born_us: NDArray[np.int64], windows_us: list[int]
+) -> _Met:
+    """Objects, ages and windows of meetings, made a block at a time."""
+    acts, num = meetings.acts, len(AGE_EDGES_S) - 1
+    size = len(meetings)
+    met = _Met(np.empty(size, np.int32), np.empty(size, np.uint16), np.empty(size, np.uint8))
+    for part in meetings.blocks():
+        one, other = meetings.one[part], meetings.other[part]
+        thing = acts.object[one]
+        ages = [age_classes((acts.time_us[place] - born_us[thing]) / 1e6) for place in (one, other)]
+        met.place[part] = np.searchsorted(objects, thing)
+        met.ages[part] = ages[0] * num + ages[1]
+        met.window[part] = np.searchsorted(windows_us, meetings.gap_us(part))
+    return met
+
+
+def _pooled_rate(counts: Floats, met: _Met, prior: Floats) -> Floats:
     """Share of pairs of touches that meet, by their ages; no object speaks louder than it may.
 
     Pooling is not enough where rings are a fair part of a small platform: twenty members on ten
@@ -151,28 +180,21 @@ def _pooled_rate(counts: Floats, meetings: _Meetings, prior: Floats) -> Floats:
     most `LOUDEST` times what its touches let expect (and a few), until that settles.
     """
     chances = counts.T @ counts - np.diag(counts.sum(axis=0))
-    tally = np.bincount(meetings.place, minlength=len(counts)).astype(np.float64)
-    weight = np.ones(len(counts))
+    # Where nobody met there is nothing to weigh.
+    held, place = np.unique(met.place, return_inverse=True)
+    counts = counts[held]
+    tally = np.bincount(place, minlength=len(held)).astype(np.float64)
+    weight = np.ones(len(held))
     rate = prior
     for _ in range(ROUNDS):
-        met = np.zeros_like(prior)
-        np.add.at(met, (meetings.one, meetings.other), weight[meetings.place])
-        rate = np.minimum(1.0, (met + met.T + 0.5 * prior) / np.maximum(chances + 0.5, 0.5))
+        # Weights are whole parts of 2**20, so that their sum has one value in any order.
+        weight = np.floor(weight * FINE) / FINE
+        loud = np.bincount(met.ages, weight[place], prior.size).reshape(prior.shape)
+        rate = np.minimum(1.0, (loud + loud.T + 0.5 * prior) / np.maximum(chances + 0.5, 0.5))
         # Pairs of distinct touches of one object, each once.
         usual = 0.5 * (((counts @ rate) * counts).sum(axis=1) - counts @ np.diag(rate))
-        weight = np.minimum(1.0, (LOUDEST * usual + FEW) / np.maximum(tally, 1.0))
+        weight = np.minimum(1.0, (LOUDEST * usual + FEW) / tally)
     return rate
-
-
-def touch_ages(
-    touches: pl.DataFrame, born_us: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Age classes of a's and b's acts at the least gap of each pair and object."""
-    born = born_us[touches.get_column("object").to_numpy()]
-    first = touches.get_column("first_us").to_numpy()
-    lead = touches.get_column("lead_us").to_numpy()
-    time_a, time_b = first + np.maximum(-lead, 0), first + np.maximum(lead, 0)
-    return age_classes((time_a - born) / 1e6), age_classes((time_b - born) / 1e6)
 
 
 def timing_p(
@@ -191,7 +213,7 @@ def timing_p(
         Shape [num_pairs]; the number of meetings is a sum of unlike coins, whose tail above the
         mean a Poisson's bounds from above (Hoeffding).
     """
-    first = first_touches(acts)
+    first = acts.first_touches
     table = pl.DataFrame({"user": first.user, "object": first.object, "time_us": first.time_us})
     numbered = pairs.select("user_a", "user_b").with_row_index("pair")
     common = numbered.join(table, left_on="user_a", right_on="user", how="inner").join(
@@ -278,15 +300,6 @@ def log10_q(log10_p: NDArray[Any], num_tests: float) -> Floats:
 def all_pairs(num_users: int) -> float:
     """Pairs of users, U (U - 1) / 2."""
     return num_users * (num_users - 1) / 2
-
-
-def first_touches(acts: Acts) -> Acts:
-    """Each (user, object) once, at its first act."""
-    order = np.lexsort((acts.time_us, acts.object, acts.user))
-    user, objects = acts.user[order], acts.object[order]
-    new = np.ones(len(user), dtype=np.bool_)
-    new[1:] = (user[1:] != user[:-1]) | (objects[1:] != objects[:-1])
-    return Acts(user[new], objects[new], acts.time_us[order][new])
 
 
 def _uniform(window_us: int) -> Floats:

@@ -11,9 +11,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from graphguard.rings.coaction import Acts, Coactions
-from graphguard.rings.coaction_buckets import PAIR, TOUCHED, CoactionTables, coaction_tables
+from graphguard.rings.coaction import Coactions
+from graphguard.rings.coaction_buckets import PAIR, CoactionTables, coaction_tables
 from graphguard.rings.link import LinkRules
+from graphguard.rings.meetings import TOUCHED, Acts, Meetings
 from graphguard.tables.engine import Engine, Frame
 
 
@@ -57,7 +58,7 @@ def _coactions(
     number = len(rules.windows_us)
     columns = [f"{name}_{n}" for name in ("weight", "a_first") for n in range(number)]
     pairs, touches = engine.collect(tables.pairs), engine.collect(tables.touches)
-    met = np.searchsorted(objects, _column(touches, "object"))
+    met_on = np.searchsorted(objects, _column(touches, "object"))
     slots = np.zeros((number, len(rules.user_hash)), dtype=np.int64)
     table = engine.collect(tables.slots)
     slots[_column(table, "window"), _column(table, "user")] = _column(table, "slots")
@@ -67,12 +68,25 @@ def _coactions(
     bursts = np.searchsorted(objects, _column(engine.collect(tables.burst_objects), "object"))
     return Coactions(
         pairs.select(*PAIR, *columns).sort(*PAIR),
-        # In the order of one process, so that what is summed in real numbers comes out the same.
-        touches.with_columns(pl.Series("object", met)).select(TOUCHED).sort(*PAIR, "object"),
+        touches.with_columns(pl.Series("object", met_on)).select(TOUCHED),
+        _meetings(engine.collect(tables.meetings), objects),
         slots,
         slot_pairs,
         np.sort(bursts),
     )
+
+
+def _meetings(table: pl.DataFrame, objects: NDArray[np.int64]) -> Meetings:
+    """Meetings whose acts are told by object and time alone: who acted does not matter there."""
+    table = table.sort("object", "first_us", "gap_us")
+    first, number = _column(table, "first_us"), table.height
+    acts = Acts(
+        np.zeros(2 * number, dtype=np.int64),
+        np.repeat(np.searchsorted(objects, _column(table, "object")), 2),
+        np.stack([first, first + _column(table, "gap_us")], axis=1).reshape(-1),
+    )
+    places = np.arange(2 * number).reshape(number, 2)
+    return Meetings(acts, places[:, 0], places[:, 1])
 
 
 def _column(table: pl.DataFrame, name: str) -> NDArray[np.int64]:

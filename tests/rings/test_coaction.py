@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphguard.graph.keyed import key_hash
-from graphguard.rings.coaction import Acts, coaction_pairs, find_coactions
+from graphguard.rings.coaction import coaction_pairs, find_coactions
+from graphguard.rings.meetings import Acts
 
 
 def hashes(count):

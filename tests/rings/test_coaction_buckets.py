@@ -2,8 +2,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from graphguard.rings.coaction import Acts, find_coactions
+from graphguard.rings.coaction import find_coactions
 from graphguard.rings.coaction_buckets import coaction_tables
+from graphguard.rings.meetings import Acts
 from graphguard.tables.engine import PolarsEngine
 
 WINDOWS = [5, 60]
@@ -49,6 +50,9 @@ def test_buckets_of_objects_give_what_the_whole_gives(seed, buckets):
     order = ["user_a", "user_b", "object"]
     touches = engine.collect(made.touches).sort(order)
     assert touches.equals(expected.touches.select(touches.columns).sort(order))
+    met = engine.collect(made.meetings).sort("object", "gap_us", "first_us")
+    every = expected.meetings.touches().select(met.columns)
+    assert met.equals(every.sort("object", "gap_us", "first_us"))
     slots = np.zeros_like(expected.slots)
     for window, user, count in engine.collect(made.slots).iter_rows():
         slots[window, user] = count

@@ -2,7 +2,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from graphguard.rings.coaction import Acts, find_coactions
+from graphguard.rings.coaction import find_coactions
+from graphguard.rings.meetings import Acts
 from graphguard.rings.recurrence import (
     Sets,
     find_bursts,

@@ -4,7 +4,8 @@ import pytest
 from scipy.stats import poisson
 
 from graphguard.graph.keyed import key_hash
-from graphguard.rings.coaction import Acts, find_coactions
+from graphguard.rings.coaction import find_coactions
+from graphguard.rings.meetings import Acts
 from graphguard.rings.significance import (
     all_pairs,
     expected_weights,

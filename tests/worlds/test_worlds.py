@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from graphguard.errors import BadSetting
-from graphguard.rings.coaction import Acts, find_coactions
+from graphguard.rings.coaction import find_coactions
+from graphguard.rings.meetings import Acts
 from graphguard.worlds import WorldSpec, write_world
 from graphguard.worlds.spec import KINDS
 

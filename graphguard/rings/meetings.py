@@ -1,0 +1,294 @@
+"""Meetings: two users act on one object at most a window apart; held as places of the two acts.
+
+Acts are put in order of object, time and user; a binary search gives each act's partners, so no
+pair outside the window is ever made. Eight bytes are kept of a meeting, whatever is asked of it
+later. Closed windows as in CooRTweet.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from graphguard.graph.interop import ranges
+
+Ints = NDArray[np.int64]
+Places = NDArray[np.int32] | NDArray[np.int64]
+PAIRS_AT_ONCE = 2_000_000
+ACTS_AT_ONCE = 4_000_000
+TOUCHED = ("user_a", "user_b", "object", "gap_us", "lead_us", "first_us")
+FAR = 2**62
+"""One number for object and time must stay below this."""
+
+
+@dataclass(frozen=True)
+class Acts:
+    """Events of one trace, shape [num_events] each, any order.
+
+    Attributes:
+        user: Dense index of the user, below 2**31.
+        object: Index of the object, below 2**31.
+        time_us: Microseconds since 1970 UTC.
+    """
+
+    user: NDArray[Any]
+    object: NDArray[Any]
+    time_us: NDArray[Any]
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def __getitem__(self, places: Any) -> "Acts":
+        return Acts(self.user[places], self.object[places], self.time_us[places])
+
+    def ordered(self) -> "Acts":
+        """The same acts by object, time and user."""
+        return self[_order(self)]
+
+    @cached_property
+    def object_starts(self) -> Ints:
+        """Where each object begins, of acts in order, and at last their number."""
+        new = np.flatnonzero(self.object[1:] != self.object[:-1]) + 1
+        head = [0] if len(self) else []
+        return np.concatenate([head, new, [len(self)]]).astype(np.int64)
+
+    @cached_property
+    def first_touches(self) -> "Acts":
+        """Each user and object once, at the first act; by user and object."""
+        key = self.user.astype(np.int64) << 32 | self.object.astype(np.int64)
+        order = np.argsort(key)
+        key = key[order]
+        starts = np.flatnonzero(np.diff(key, prepend=-1))
+        first = np.minimum.reduceat(self.time_us[order], starts) if len(key) else self.time_us
+        return Acts(key[starts] >> 32, key[starts] & (2**32 - 1), first)
+
+    def user_on_object(self) -> Ints:
+        """User and object of acts in order, in one number that says nothing else."""
+        starts = self.object_starts
+        place = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+        return place << 32 | self.user.astype(np.int64)
+
+
+def place_type(acts: Acts) -> type[np.signedinteger[Any]]:
+    """The smaller integer that can name every act."""
+    return np.int32 if len(acts) < 2**31 else np.int64
+
+
+@dataclass(frozen=True)
+class Meetings:
+    """One for each object on which two users met: their two acts nearest in time.
+
+    Of equally near ones the earliest counts.
+
+    Attributes:
+        acts: Acts in order.
+        one: Place of the earlier act, shape [num_meetings]; of two at one time the lower user's.
+        other: Place of the later act.
+    """
+
+    acts: Acts
+    one: Places
+    other: Places
+
+    def __len__(self) -> int:
+        return len(self.one)
+
+    def __getitem__(self, places: Any) -> "Meetings":
+        return Meetings(self.acts, self.one[places], self.other[places])
+
+    def moved(self, acts: Acts, by: int) -> "Meetings":
+        """The same meetings where their acts are the part of `acts` from place `by` on."""
+        kind = place_type(acts)
+        one, other = (ends.astype(kind) + kind(by) for ends in (self.one, self.other))
+        return Meetings(acts, one, other)
+
+    def blocks(self, size: int = PAIRS_AT_ONCE) -> Iterator[slice]:
+        """The meetings in parts, so that what is made of them needs little memory."""
+        for start in range(0, len(self), size):
+            yield slice(start, min(start + size, len(self)))
+
+    def keys(self, part: Any = slice(None)) -> Ints:
+        """Both users in one number, the lower one in the upper bits."""
+        one, other = self.acts.user[self.one[part]], self.acts.user[self.other[part]]
+        low, high = np.minimum(one, other), np.maximum(one, other)
+        keys: Ints = low.astype(np.int64) << 32 | high.astype(np.int64)
+        return keys
+
+    def per_user(self, num_users: int) -> Ints:
+        """Meetings of each user, shape [num_users]."""
+        met = np.zeros(num_users, dtype=np.int64)
+        for part in self.blocks():
+            for places in (self.one[part], self.other[part]):
+                met += np.bincount(self.acts.user[places], minlength=num_users)
+        return met
+
+    def gap_us(self, part: Any = slice(None)) -> Ints:
+        """Time between the two acts."""
+        times = self.acts.time_us
+        gap: Ints = (times[self.other[part]] - times[self.one[part]]).astype(np.int64)
+        return gap
+
+    def touches(self, part: Any = slice(None)) -> pl.DataFrame:
+        """As a table: `user_a` < `user_b`, `object`, `gap_us`, `lead_us`, `first_us`.
+
+        `lead_us` is b's time less a's; `first_us` the time of the earlier act.
+        """
+        one, other = self.one[part], self.other[part]
+        user = self.acts.user
+        gap, swapped = self.gap_us(part), user[one] > user[other]
+        columns = {
+            "user_a": np.where(swapped, user[other], user[one]),
+            "user_b": np.where(swapped, user[one], user[other]),
+            "object": self.acts.object[one],
+            "gap_us": gap,
+            "lead_us": np.where(swapped, -gap, gap),
+            "first_us": self.acts.time_us[one],
+        }
+        return pl.DataFrame({name: columns[name].astype(np.int64) for name in TOUCHED})
+
+
+def meet(acts: Acts, window_us: int) -> Meetings:
+    """Find all meetings within a window.
+
+    Args:
+        acts: Acts in order.
+        window_us: Largest gap, inclusive.
+
+    Cost: O(N log N + pairs of acts within the window); memory eight bytes a meeting, and a block.
+    """
+    parts: list[Meetings] = []
+    for stretch in stretches(acts, window_us):
+        here = acts[stretch]
+        last = partner_ends(here, window_us)
+        counts = last - np.arange(len(last)) - 1
+        again = repeated(here.user_on_object())
+        several: list[Meetings] = []
+        for block in blocks_of(counts, PAIRS_AT_ONCE):
+            first = np.arange(block.start, block.stop)
+            met = Meetings(here, np.repeat(first, counts[block]), ranges(first + 1, last[block]))
+            once, more = single_meetings(met, again)
+            parts.append(once.moved(acts, stretch.start))
+            several.append(more)
+        parts.append(nearest_meetings(joined(here, several)).moved(acts, stretch.start))
+    return joined(acts, parts)
+
+
+def joined(acts: Acts, parts: Sequence[Meetings]) -> Meetings:
+    """All meetings of the parts, as meetings of `acts`."""
+    none = np.zeros(0, dtype=place_type(acts))
+    return Meetings(
+        acts,
+        np.concatenate([none, *(part.one for part in parts)]),
+        np.concatenate([none, *(part.other for part in parts)]),
+    )
+
+
+def blocks_of(counts: Ints, size: int) -> Iterator[slice]:
+    """Rows in order, together as long as their counts add up to no more than `size`; one at least.
+
+    >>> list(blocks_of(np.array([2, 2, 9, 1]), 4))
+    [slice(0, 2, None), slice(2, 3, None), slice(3, 4, None)]
+    """
+    running = np.cumsum(counts)
+    start = 0
+    while start < len(counts):
+        done = int(running[start - 1]) if start else 0
+        fits = int(np.searchsorted(running, done + size, side="right"))
+        yield slice(start, max(fits, start + 1))
+        start = max(fits, start + 1)
+
+
+def single_meetings(every: Meetings, again: NDArray[np.bool_]) -> tuple[Meetings, Meetings]:
+    """Meetings that are the only one of two users on an object, and those that may not be.
+
+    Nobody meets himself: such are in neither.
+
+    Args:
+        every: Pairs of acts.
+        again: Whether an act's user has another act on the object, shape [num_acts].
+    """
+    if not again.any():
+        return every, every[:0]
+    user = every.acts.user
+    two = user[every.one] != user[every.other]
+    more = two & (again[every.one] | again[every.other])
+    return every[two & ~more], every[more]
+
+
+def nearest_meetings(every: Meetings) -> Meetings:
+    """Of two users' meetings on an object the one that counts."""
+    rows = every.touches().with_row_index("place")
+    nearest = rows.sort("user_a", "user_b", "object", "gap_us", "first_us", "lead_us").unique(
+        ["user_a", "user_b", "object"], keep="first", maintain_order=True
+    )
+    return every[nearest.get_column("place").to_numpy()]
+
+
+def stretches(acts: Acts, window_us: int) -> Iterator[slice]:
+    """Whole objects of acts in order, as many as one number can tell apart by object and time."""
+    starts = acts.object_starts
+    if not len(acts):
+        return
+    span = int(acts.time_us.max()) - int(acts.time_us.min()) + window_us + 2
+    most = max(FAR // span, 1)
+    begin = 0
+    while begin < len(starts) - 1:
+        fits = int(np.searchsorted(starts, starts[begin] + ACTS_AT_ONCE, side="right")) - 1
+        end = min(max(fits, begin + 1), begin + most)
+        yield slice(int(starts[begin]), int(starts[end]))
+        begin = end
+
+
+def partner_ends(acts: Acts, window_us: int) -> Ints:
+    """End of each act's partners: the first place that is of another object or too late.
+
+    Args:
+        acts: One of the `stretches` of acts in order.
+        window_us: Largest gap, inclusive.
+    """
+    low = int(acts.time_us.min())
+    span = int(acts.time_us.max()) - low + window_us + 2
+    starts = acts.object_starts
+    # Objects lie farther apart on this line of time than any window reaches.
+    line = np.repeat(np.arange(len(starts) - 1) * span - low, np.diff(starts)) + acts.time_us
+    ends: Ints = np.searchsorted(line, line + window_us, side="right")
+    return ends
+
+
+def repeated(keys: Ints) -> NDArray[np.bool_]:
+    """Which keys occur twice or more.
+
+    >>> repeated(np.array([5, 3, 5])).tolist()
+    [True, False, True]
+    """
+    order = np.argsort(keys)
+    ordered = keys[order]
+    same = ordered[1:] == ordered[:-1]
+    found = np.zeros(len(keys), dtype=np.bool_)
+    found[order[1:][same]] = True
+    found[order[:-1][same]] = True
+    return found
+
+
+def _order(acts: Acts) -> Ints:
+    """Places by object, time and user: sorted by one coarse number, then where that is equal."""
+    if not len(acts):
+        return np.zeros(0, dtype=np.int64)
+    low, high = int(acts.time_us.min()), int(acts.time_us.max())
+    bits = 62 - int(acts.object.max()).bit_length()
+    coarse = max((high - low).bit_length() - bits, 0)
+    line = acts.object.astype(np.int64) << bits
+    line += (acts.time_us - low) >> coarse
+    order = np.argsort(line)
+    line = line[order]
+    same = line[1:] == line[:-1]
+    if same.any():
+        tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
+        found = order[tied]
+        exact = np.lexsort((acts.user[found], acts.time_us[found], line[tied]))
+        order[tied] = found[exact]
+    return order
