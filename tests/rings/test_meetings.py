@@ -44,7 +44,7 @@ def test_meetings_are_the_nearest_acts_of_each_pair_on_each_object(window):
 
 def test_work_in_small_parts_gives_the_same(monkeypatch):
     acts, hashes = drawn(2), key_hash(str(user) for user in range(25))
-    whole = find_coactions(acts, [3, 30], hashes, 6)
+    whole = find_coactions(acts, [3, 30], hashes, 3)
     for module, name in (
         (meetings, "PAIRS_AT_ONCE"),
         (meetings, "ACTS_AT_ONCE"),
@@ -55,7 +55,7 @@ def test_work_in_small_parts_gives_the_same(monkeypatch):
     # Two objects at most fit one number.
     monkeypatch.setattr(meetings, "FAR", 2 * (1000 + 30 + 2))
 
-    parts = find_coactions(acts, [3, 30], hashes, 6)
+    parts = find_coactions(acts, [3, 30], hashes, 3)
 
     order = ["user_a", "user_b", "object"]
     assert len(whole.burst_objects) > 1
