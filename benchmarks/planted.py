@@ -24,6 +24,7 @@ class Planted:
         user: Index of each row's user, shape [num_rows], int64.
         object: Index of its object.
         time_us: Microseconds since the log's start.
+        born_us: When each object appeared, shape [num_objects].
         num_users: Users, with and without rows.
         ring: Ring of each user, -1 for none, shape [num_users].
     """
@@ -31,6 +32,7 @@ class Planted:
     user: NDArray[np.int64]
     object: NDArray[np.int64]
     time_us: NDArray[np.int64]
+    born_us: NDArray[np.int64]
     num_users: int
     ring: NDArray[np.int64]
 
@@ -87,8 +89,9 @@ class _Log:
     def made(self) -> Planted:
         user, thing, second = (np.concatenate(each) for each in zip(*self.parts, strict=True))
         time_us = np.rint(second).astype(np.int64) * SECOND
+        born_us = np.floor(self.born_s).astype(np.int64) * SECOND
         return Planted(
-            user.astype(np.int64), thing.astype(np.int64), time_us, self.users, self.ring
+            user.astype(np.int64), thing.astype(np.int64), time_us, born_us, self.users, self.ring
         )
 
 

@@ -200,7 +200,7 @@ def _timing(
     for at, part in zip(pair, parts, strict=True):
         place = np.flatnonzero(np.isin(bursts.user[part], members))
         thing = np.full(len(place), bursts.object[at])
-        age = null.ages(thing, bursts.time_us[part][place])
+        age = null.classes(thing, bursts.time_us[part][place])
         chance = null.rate[window][np.ix_(age, age)].copy()
         np.fill_diagonal(chance, 1.0)
         meeting.append(float(np.log10(np.maximum(chance, 1e-12)).sum(axis=1).max()))

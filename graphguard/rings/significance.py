@@ -21,6 +21,10 @@ LN10 = np.log(10.0)
 AGE_EDGES_S = np.array([0.0, *np.logspace(4, 22, 19, base=2.0), np.inf])
 """Ages of an object in seconds, by powers of two from 16 s to seven weeks."""
 
+NUM_AGES = len(AGE_EDGES_S) - 1
+NUM_SIZES = 24
+"""Classes of objects of unknown birth, by powers of two of their users."""
+
 LOUDEST, FEW = 4.0, 3.0
 """An object's meetings count at most this many times what is usual for it, and so many more."""
 FINE = 2.0**20
@@ -54,6 +58,31 @@ def log10_poisson_tail(count: NDArray[Any], expected: NDArray[Any]) -> Floats:
     return result
 
 
+def log10_binomial_tail(
+    count: NDArray[Any], trials: NDArray[Any], expected: NDArray[Any]
+) -> Floats:
+    """log10 of the chance of `count` or more of `trials` like coins where `expected` are expected.
+
+    Above the mean a geometric series bounds the tail from above by its first term.
+
+    >>> tail = log10_binomial_tail(np.array([3]), np.array([3]), np.array([0.3]))
+    >>> np.round(tail, 2).tolist()
+    [-3.0]
+    """
+    count, trials = np.asarray(count, dtype=np.float64), np.asarray(trials, dtype=np.float64)
+    mean = np.clip(expected, 1e-300, np.maximum(trials * (1 - 1e-9), 1e-300))
+    tail: Floats = np.zeros(len(count))
+    # More meetings than objects touched both cannot be; it would be an error of the caller's.
+    far = (count > mean + 1) & (count <= trials)
+    k, n, share = count[far], trials[far], mean[far] / trials[far]
+    first = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    first += k * np.log(share) + (n - k) * np.log1p(-share)
+    ratio = (n - k) / (k + 1) * share / (1 - share)
+    tail[far] = first - np.log1p(-np.minimum(ratio, 1 - 1e-12))
+    result: Floats = np.minimum(tail / LN10, 0.0)
+    return result
+
+
 def expected_weights(coactions: Coactions, window: int) -> Floats:
     """Objects that each pair would share within a window by chance: d_a d_b S / D^2.
 
@@ -78,28 +107,51 @@ def expected_weights(coactions: Coactions, window: int) -> Floats:
 
 @dataclass(frozen=True)
 class TimingNull:
-    """How often two touches of an object fall within each window, given the object's age at each.
+    """How often two touches of an object fall within each window, given the class of each touch.
 
     An object's first hours are crowded, so two fans that are both there within minutes are often
-    seconds apart by chance; two users who meet within a minute on a post of yesterday are not. The
-    rates are pooled over all objects, or a ring would be most of its own object and mask itself.
+    seconds apart by chance; two users who meet within a minute on a post of yesterday are not. So
+    a touch's class is the object's age. Of an object first seen in a touch of the trace itself
+    nobody knows the age: a ring that comes first would be its birth, and meet by necessity. There
+    the class is how many users touched it. The rates are pooled over all objects, or a ring would
+    be most of its own object and mask itself.
 
     Attributes:
-        rate: Shape [windows, ages, ages], share of pairs of touches with these ages in the window.
+        rate: Shape [windows, classes, classes], share of pairs of touches in the window.
         born_us: First sight of each object, shape [num_objects].
+        crowd: Class of each object of unknown birth, -1 for others, shape [num_objects], int8.
     """
 
     rate: Floats
     born_us: NDArray[np.int64]
+    crowd: NDArray[np.int8]
 
-    def ages(self, objects: NDArray[Any], time_us: NDArray[Any]) -> NDArray[np.int64]:
-        """Age class of touches."""
-        return age_classes((time_us - self.born_us[objects]) / 1e6)
+    def classes(self, objects: NDArray[Any], time_us: NDArray[Any]) -> NDArray[np.int64]:
+        """Class of touches, below `NUM_AGES` + `NUM_SIZES`."""
+        return _touch_classes(self.born_us, self.crowd, objects, time_us)
 
 
-def age_classes(age_s: NDArray[Any]) -> NDArray[np.int64]:
-    """Class of each age in seconds; an age below 0 counts as 0."""
-    return np.asarray(np.searchsorted(AGE_EDGES_S, np.maximum(age_s, 0.0), side="right") - 1)
+def _touch_classes(
+    born_us: NDArray[np.int64],
+    crowd: NDArray[np.int8],
+    objects: NDArray[Any],
+    time_us: NDArray[Any],
+) -> NDArray[np.int64]:
+    # An age below 0 counts as 0.
+    age_s = np.maximum((time_us - born_us[objects]) / 1e6, 0.0)
+    age = np.searchsorted(AGE_EDGES_S, age_s, side="right") - 1
+    held = crowd[objects].astype(np.int64)
+    return np.where(held >= 0, NUM_AGES + held, age)
+
+
+def _unknown_births(first: Acts, born_us: NDArray[np.int64]) -> NDArray[np.int8]:
+    """`TimingNull.crowd`: objects that nothing told of before their first touch, by their users."""
+    touched = np.full(len(born_us), 2**62, dtype=np.int64)
+    np.minimum.at(touched, first.object, first.time_us)
+    users = np.bincount(first.object, minlength=len(born_us))
+    size = np.minimum(np.log2(np.maximum(users, 1)).astype(np.int8), NUM_SIZES - 1)
+    crowd: NDArray[np.int8] = np.where(touched <= born_us, size, -1).astype(np.int8)
+    return crowd
 
 
 def timing_null(
@@ -108,7 +160,7 @@ def timing_null(
     born_us: NDArray[np.int64],
     windows_us: list[int],
 ) -> TimingNull:
-    """Pool over all objects how often touches of given ages meet within each window.
+    """Pool over all objects how often touches of given classes meet within each window.
 
     Args:
         acts: All events of the trace.
@@ -118,18 +170,19 @@ def timing_null(
 
     Cost: O(events + meetings); memory seven bytes a meeting.
     """
-    num = len(AGE_EDGES_S) - 1
     first = acts.first_touches
+    crowd = _unknown_births(first, born_us)
+    num = NUM_AGES + NUM_SIZES
+    null = TimingNull(np.zeros((len(windows_us), num, num)), born_us, crowd)
     calm = ~np.isin(first.object, found.burst_objects)
-    ages = age_classes((first.time_us - born_us[first.object]) / 1e6)
     objects, place = np.unique(first.object[calm], return_inverse=True)
-    counts = np.zeros((len(objects), num))
-    np.add.at(counts, (place, ages[calm]), 1.0)
-    met = _met(found.meetings, objects, born_us, windows_us)
-    rate = np.zeros((len(windows_us), num, num))
+    classes = null.classes(first.object[calm], first.time_us[calm])
+    counts = np.bincount(place * num + classes, minlength=len(objects) * num).astype(np.float64)
+    counts = counts.reshape(len(objects), num)
+    met = _met(found.meetings, objects, null, windows_us)
     for number, window in enumerate(windows_us):
-        rate[number] = _pooled_rate(counts, met.within(number), _uniform(window))
-    return TimingNull(rate, born_us)
+        null.rate[number] = _pooled_rate(counts, met.within(number), _prior(window))
+    return null
 
 
 @dataclass(frozen=True)
@@ -138,12 +191,12 @@ class _Met:
 
     Attributes:
         place: Row of the object.
-        ages: Age classes of the earlier and of the later act, in one number.
+        classes: Classes of the earlier and of the later act, in one number.
         window: The smallest window that holds it.
     """
 
     place: NDArray[np.int32]
-    ages: NDArray[np.uint16]
+    classes: NDArray[np.uint16]
     window: NDArray[np.uint8]
 
     def within(self, number: int) -> "_Met":
@@ -152,28 +205,27 @@ class _Met:
 
     @property
     def _columns(self) -> tuple[NDArray[Any], ...]:
-        return self.place, self.ages, self.window
+        return self.place, self.classes, self.window
 
 
 def _met(
-    meetings: Meetings, objects: NDArray[Any], born_us: NDArray[np.int64], windows_us: list[int]
+    meetings: Meetings, objects: NDArray[Any], null: TimingNull, windows_us: list[int]
 ) -> _Met:
-    """Objects, ages and windows of meetings, made a block at a time."""
-    acts, num = meetings.acts, len(AGE_EDGES_S) - 1
-    size = len(meetings)
+    """Objects, classes and windows of meetings, made a block at a time."""
+    acts, size = meetings.acts, len(meetings)
     met = _Met(np.empty(size, np.int32), np.empty(size, np.uint16), np.empty(size, np.uint8))
     for part in meetings.blocks():
         one, other = meetings.one[part], meetings.other[part]
         thing = acts.object[one]
-        ages = [age_classes((acts.time_us[place] - born_us[thing]) / 1e6) for place in (one, other)]
+        both = [null.classes(thing, acts.time_us[place]) for place in (one, other)]
         met.place[part] = np.searchsorted(objects, thing)
-        met.ages[part] = ages[0] * num + ages[1]
+        met.classes[part] = both[0] * (NUM_AGES + NUM_SIZES) + both[1]
         met.window[part] = np.searchsorted(windows_us, meetings.gap_us(part))
     return met
 
 
 def _pooled_rate(counts: Floats, met: _Met, prior: Floats) -> Floats:
-    """Share of pairs of touches that meet, by their ages; no object speaks louder than it may.
+    """Share of pairs of touches that meet, by their classes; no object speaks louder than it may.
 
     Pooling is not enough where rings are a fair part of a small platform: twenty members on ten
     posts are most of all meetings, and hide themselves. An object's meetings therefore count at
@@ -189,7 +241,7 @@ def _pooled_rate(counts: Floats, met: _Met, prior: Floats) -> Floats:
     for _ in range(ROUNDS):
         # Weights are whole parts of 2**20, so that their sum has one value in any order.
         weight = np.floor(weight * FINE) / FINE
-        loud = np.bincount(met.ages, weight[place], prior.size).reshape(prior.shape)
+        loud = np.bincount(met.classes, weight[place], prior.size).reshape(prior.shape)
         rate = np.minimum(1.0, (loud + loud.T + 0.5 * prior) / np.maximum(chances + 0.5, 0.5))
         # Pairs of distinct touches of one object, each once.
         usual = 0.5 * (((counts @ rate) * counts).sum(axis=1) - counts @ np.diag(rate))
@@ -210,8 +262,8 @@ def timing_p(
         null: Pooled rates.
 
     Returns:
-        Shape [num_pairs]; the number of meetings is a sum of unlike coins, whose tail above the
-        mean a Poisson's bounds from above (Hoeffding).
+        Shape [num_pairs]. The number of meetings is a sum of unlike coins; above the mean its tail
+        is bounded from above by that of as many like ones (Hoeffding 1956).
     """
     first = acts.first_touches
     table = pl.DataFrame({"user": first.user, "object": first.object, "time_us": first.time_us})
@@ -222,11 +274,12 @@ def timing_p(
     objects = common.get_column("object").to_numpy()
     chance = null.rate[
         window,
-        null.ages(objects, common.get_column("time_us").to_numpy()),
-        null.ages(objects, common.get_column("time_us_b").to_numpy()),
+        null.classes(objects, common.get_column("time_us").to_numpy()),
+        null.classes(objects, common.get_column("time_us_b").to_numpy()),
     ]
-    expected = np.bincount(common.get_column("pair").to_numpy(), chance, len(pairs))
-    return log10_poisson_tail(weights, expected)
+    pair = common.get_column("pair").to_numpy()
+    expected = np.bincount(pair, chance, len(pairs))
+    return log10_binomial_tail(weights, np.bincount(pair, minlength=len(pairs)), expected)
 
 
 def sharing_p(
@@ -302,8 +355,8 @@ def all_pairs(num_users: int) -> float:
     return num_users * (num_users - 1) / 2
 
 
-def _uniform(window_us: int) -> Floats:
-    """Chance of meeting if both were anywhere in their age classes: where little was seen."""
-    width = np.diff(np.append(AGE_EDGES_S[:-1], 2 * AGE_EDGES_S[-2]))
-    both = np.maximum.outer(width, width)
-    return np.minimum(1.0, 2 * window_us / 1e6 / both)
+def _prior(window_us: int) -> Floats:
+    """Chance of meeting where little was seen: both anywhere in their ages, or in a day."""
+    ages = np.diff(np.append(AGE_EDGES_S[:-1], 2 * AGE_EDGES_S[-2]))
+    width = np.concatenate([ages, np.full(NUM_SIZES, 86_400.0)])
+    return np.minimum(1.0, 2 * window_us / 1e6 / np.maximum.outer(width, width))

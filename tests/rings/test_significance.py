@@ -1,14 +1,16 @@
 import numpy as np
 import polars as pl
 import pytest
-from scipy.stats import poisson
+from scipy.stats import binom, poisson
 
 from graphguard.graph.keyed import key_hash
 from graphguard.rings.coaction import find_coactions
+from graphguard.rings.link import LinkRules, coaction_links
 from graphguard.rings.meetings import Acts
 from graphguard.rings.significance import (
     all_pairs,
     expected_weights,
+    log10_binomial_tail,
     log10_poisson_tail,
     log10_q,
     sharing_p,
@@ -80,3 +82,56 @@ def test_a_cafe_says_nothing_and_two_rare_devices_say_much():
     assert p[1] > -1
     assert shared[0] == 2
     assert expected[0] < 1e-3
+
+
+def test_the_binomial_tail_is_never_below_the_true_one_and_near_it():
+    count, trials = np.array([3, 19, 12, 2]), np.array([3, 19, 40, 9])
+    expected = np.array([0.3, 5, 2, 3.0])
+
+    tail = log10_binomial_tail(count, trials, expected)
+
+    true = binom.logsf(count - 1, trials, expected / trials) / np.log(10)
+    assert (tail >= true - 1e-9).all()
+    assert tail[:3] == pytest.approx(true[:3], abs=0.05)
+    # Below the mean nothing is surprising.
+    assert tail[3] == 0
+
+
+def platform(rng, *, early):
+    """1,200 users on 600 objects over days; a ring on 15 objects; fans on another 15.
+
+    The ring joins within 30 s of one another and is the first that is ever seen there, the fans
+    come within the first two minutes of objects whose birth is known.
+    """
+    born = rng.integers(0, 5 * 10**11, 630)
+    user, thing = rng.integers(0, 1200, 9000), rng.integers(0, 600, 9000)
+    parts = [(user, thing, rng.lognormal(8.5, 1.6, 9000) * 1e6)]
+    for members, first, within in ((np.arange(8), 600, 30e6), (np.arange(8, 16), 615, 120e6)):
+        objects = np.repeat(np.arange(first, first + 15), 8)
+        parts.append((np.tile(members, 15), objects, rng.uniform(0, within, 120)))
+    user, thing, delay = (np.concatenate(each) for each in zip(*parts, strict=True))
+    time = born[thing] + delay.astype(np.int64)
+    unknown = np.full(630, 2**62)
+    np.minimum.at(unknown, thing, time)
+    known = np.arange(630) >= 615
+    return Acts(user, thing, time), np.where(known | early, born, unknown)
+
+
+def test_a_ring_that_comes_first_is_found_and_early_fans_are_not():
+    acts, born = platform(np.random.default_rng(7), early=False)
+    rules = LinkRules([60_000_000], 200, 1000, key_hash(str(n) for n in range(1200)))
+
+    links = coaction_links(acts, born, rules)
+
+    found = links.filter(pl.Series(log10_q(links["log10_p"].to_numpy(), all_pairs(1200)) <= -2))
+    pairs = set(found.select("user_a", "user_b").rows())
+    assert pairs == {(a, b) for a in range(8) for b in range(a + 1, 8)}
+
+
+def test_who_is_always_there_when_an_object_appears_meets_by_necessity():
+    acts, born = platform(np.random.default_rng(7), early=True)
+    rules = LinkRules([60_000_000], 200, 1000, key_hash(str(n) for n in range(1200)))
+
+    links = coaction_links(acts, born, rules)
+
+    assert log10_q(links["log10_p"].to_numpy(), all_pairs(1200)).min(initial=0) > -2
