@@ -227,7 +227,8 @@ def counted(monkeypatch):
         return made
 
     monkeypatch.setattr("graphguard.rings.link.ranges", counting("sharing"))
-    monkeypatch.setattr("graphguard.rings.coaction.ranges", counting("coaction"))
+    for module in ("meetings", "coaction"):
+        monkeypatch.setattr(f"graphguard.rings.{module}.ranges", counting("coaction"))
     return pairs
 
 
