@@ -141,7 +141,8 @@ def _touch_classes(
     age_s = np.maximum((time_us - born_us[objects]) / 1e6, 0.0)
     age = np.searchsorted(AGE_EDGES_S, age_s, side="right") - 1
     held = crowd[objects].astype(np.int64)
-    return np.where(held >= 0, NUM_AGES + held, age)
+    classes: NDArray[np.int64] = np.where(held >= 0, NUM_AGES + held, age)
+    return classes
 
 
 def _unknown_births(first: Acts, born_us: NDArray[np.int64]) -> NDArray[np.int8]:
@@ -359,4 +360,5 @@ def _prior(window_us: int) -> Floats:
     """Chance of meeting where little was seen: both anywhere in their ages, or in a day."""
     ages = np.diff(np.append(AGE_EDGES_S[:-1], 2 * AGE_EDGES_S[-2]))
     width = np.concatenate([ages, np.full(NUM_SIZES, 86_400.0)])
-    return np.minimum(1.0, 2 * window_us / 1e6 / np.maximum.outer(width, width))
+    chance: Floats = np.minimum(1.0, 2 * window_us / 1e6 / np.maximum.outer(width, width))
+    return chance
