@@ -238,6 +238,22 @@ def check_leakage(config: ConfigOption = DEFAULT_CONFIG, as_of: AsOfOption = Non
     print_line(commands.check_leakage(_dated(config, as_of)))
 
 
+@check_app.command("anchors")
+def check_anchors(config: ConfigOption = DEFAULT_CONFIG, as_of: AsOfOption = None) -> None:
+    """Run up to a past anchor and beyond it; compare the rows of that anchor by key."""
+    print_line(commands.check_anchors(_dated(config, as_of)))
+
+
+@check_app.command("future")
+def check_future(
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_of: AsOfOption = None,
+    deals: Annotated[int, typer.Option(min=1, help="How often futures are dealt anew.")] = 3,
+) -> None:
+    """Deal users' futures by lot from a past anchor on; no model may foresee them."""
+    print_line(commands.check_future(_dated(config, as_of), deals))
+
+
 @check_app.command("incremental")
 def check_incremental(
     config: ConfigOption = DEFAULT_CONFIG,

@@ -127,6 +127,26 @@ def check_leakage(config: Config) -> str:
     )
 
 
+def check_anchors(config: Config) -> str:
+    """Prove that rows of a past anchor saw nothing later than it."""
+    from graphguard.checks import anchors
+
+    as_of = require_as_of(config)
+    return str(
+        anchors.check_anchors(config, as_of, lambda one: run_night(Night(one, last="featurize")))
+    )
+
+
+def check_future(config: Config, deals: int) -> str:
+    """Prove that models do not foresee futures that were dealt by lot."""
+    from graphguard.checks import future
+
+    as_of = require_as_of(config)
+    return str(
+        future.check_future(config, as_of, deals, lambda one: run_night(Night(one, last="train")))
+    )
+
+
 def check_incremental(config: Config, nights: int) -> str:
     """Prove that nights one by one equal one rebuild."""
     from graphguard.checks import incremental

@@ -45,6 +45,7 @@ def gather(job: Job) -> ReportContents:
         gates=[gate for stage in BEFORE for gate in job.run.manifest(stage).get("gates", [])],
         warnings=[
             *job.run.manifest("ingest").get("warnings", []),
+            *job.run.manifest("train").get("warnings", []),
             *_erasures(job),
             *(f"no automatic action: {one}" for one in job.run.manifest("decide")["held_back_by"]),
         ],

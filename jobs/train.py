@@ -8,8 +8,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from graphguard.config.anchors import calendar_anchors
 from graphguard.config.values import day_us
 from graphguard.evaluate.bootstrap import Bootstrap, Interval, intervals
+from graphguard.evaluate.echo import label_echoes
 from graphguard.evaluate.metrics import brier_skill, expected_calibration_error, reliability_bins
 from graphguard.evaluate.ranking import RankMetric, rank_metrics
 from graphguard.evaluate.splits import split_in_half_by_component
@@ -18,20 +20,29 @@ from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.keyed import key_hash, seeded
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.slices import slices
-from graphguard.models.base import GraphContext, Model, Upkeep, open_model
+from graphguard.models.base import (
+    GraphContext,
+    Model,
+    Rows,
+    RowsInvalid,
+    Upkeep,
+    open_model,
+)
 from graphguard.models.calibrate import Calibrator, fit_calibrator
 from graphguard.models.card import CardFacts, model_card, summarise_slice
 from graphguard.models.certify import certify_threshold
 from graphguard.models.dataset import Dataset, make_dataset, require_classes
 from graphguard.models.select import Choice, choose_champion
 from graphguard.schema import EVALUATION
-from graphguard.tables.anchor_rows import label_rows
+from graphguard.tables.anchor_rows import held_bad, label_rows
 from graphguard.tables.events import read_features, read_pairs
 from graphguard.tables.files import fingerprint, read_json, read_parquet, write_json, write_parquet
 from graphguard.tables.people import bad_spans
 
 HELD_OUT = ("select", "calibrate", "certify")
 Scores = dict[str, NDArray[np.float32]]
+ECHOES_TOLD = 5
+"""Most columns named that repeat the label."""
 
 
 def run(job: Job, out: Path) -> Facts:
@@ -61,7 +72,12 @@ def run(job: Job, out: Path) -> Facts:
     metrics["model_id"] = _model_id(job, choice.champion, metrics)
     write_json(out / "metrics.json", metrics)
     write_json(out / "card.json", _card(job, data, parts, models[choice.champion], metrics))
-    return {"rows": len(data.rows), "champion": choice.champion, "gates": []}
+    return {
+        "rows": len(data.rows),
+        "champion": choice.champion,
+        "gates": [],
+        "warnings": _echoes(data.rows.take(parts["train"])),
+    }
 
 
 def graph_context(job: Job, graph: HeteroGraph, data: Dataset) -> GraphContext:
@@ -76,10 +92,26 @@ def load_dataset(job: Job, graph: HeteroGraph) -> Dataset:
     target = job.config.training.target
     features = read_features(job.run, target)
     labels = read_parquet(job.run.file("ingest", "labels.parquet"))
+    _require_standing(features, labels)
     horizon = job.config.training.horizon.us
     label = label_rows(features, bad_spans(labels.filter("trains")), horizon, day_us(job.as_of))
     node = graph.dense(target, features.get_column("entity").to_numpy())
     return make_dataset(features, node, label)
+
+
+def _require_standing(features: pl.DataFrame, labels: pl.DataFrame) -> None:
+    """Refuse rows that would train or be scored although their user was enforced before the anchor.
+
+    A banned user acts no more, and a model would learn that silence means a ban.
+    """
+    late = features.filter(pl.col("scored") & pl.Series(held_bad(features, bad_spans(labels))))
+    if late.height:
+        field = "scored"
+        reason = (
+            f"{late.height} rows are of users enforced before their anchor, first "
+            f"'{late.item(0, 'key')}': what follows a ban would tell the label"
+        )
+        raise RowsInvalid(field, reason)
 
 
 def _positions(job: Job, data: Dataset, graph: HeteroGraph) -> dict[str, NDArray[np.int64]]:
@@ -116,6 +148,12 @@ def _fit(
     return models
 
 
+def _echoes(train: Rows) -> list[str]:
+    """Columns that repeat the label, in words."""
+    label = np.zeros(len(train), dtype=np.int8) if train.label is None else train.label
+    return [str(echo) for echo in label_echoes(train.x, label, train.names)[:ECHOES_TOLD]]
+
+
 def labels_of(data: Dataset, rows: NDArray[np.int64]) -> NDArray[np.int8]:
     """Labels of the rows at these positions, shape [rows], int8."""
     if data.rows.label is None:
@@ -125,8 +163,15 @@ def labels_of(data: Dataset, rows: NDArray[np.int64]) -> NDArray[np.int8]:
 
 
 def _components(job: Job, graph: HeteroGraph) -> NDArray[np.int32]:
-    """Component of every target node over the significant pairs of the newest anchor."""
-    pairs = read_pairs(job.run, f"anchor={job.as_of.isoformat()}")
+    """Component of every target node over the significant pairs of the calibration rows' days.
+
+    Links of the window before the anchor tie a ring's rows, links since then those members who met
+    inside the horizon that the labels tell of.
+    """
+    days = [job.as_of]
+    if job.config.training.calendar:
+        days.append(calendar_anchors(job.config, job.as_of).calibrate)
+    pairs = pl.concat([read_pairs(job.run, f"anchor={day.isoformat()}") for day in days])
     limit = np.log10(job.config.rings.false_discovery_rate)
     strong = pairs.filter(pl.col("log10_q") <= limit)
     target = job.config.training.target

@@ -126,8 +126,15 @@ def _compare_tables(first: Path, second: Path, place: str, setting: Setting) -> 
     for path, decoder in ((first, decoders[0]), (second, decoders[1])):
         frame = read_parquet(path)
         columns = index_columns(place, frame, config)
-        frame = decoder.decode(frame, columns)
-        frames.append(frame.sort(sorted(frame.columns)).select(sorted(frame.columns)))
+        frames.append(decoder.decode(frame, columns))
+    compare_frames(frames[0], frames[1], place, found)
+
+
+def compare_frames(
+    first: pl.DataFrame, second: pl.DataFrame, place: str, found: Comparison
+) -> None:
+    """Compare two tables whatever the order of their rows and columns; note it in `found`."""
+    frames = [one.sort(sorted(one.columns)).select(sorted(one.columns)) for one in (first, second)]
     found.tables += 1
     found.rows += frames[0].height
     text = _difference(frames[0], frames[1])

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 
 from graphguard.checks.compare import Comparison, compare_runs
-from graphguard.checks.mirror import mirror
+from graphguard.checks.mirror import mirror, rewritten
 from graphguard.config.sections import Config
 from graphguard.errors import DataError
 from graphguard.tables.tombstones import Tombstones
@@ -70,10 +70,10 @@ def check_leakage(config: Config, as_of: date, run_night: RunNight) -> LeakagePr
     """
     folder = Path(tempfile.mkdtemp(prefix="graphguard-leakage-"))
     try:
-        first = mirror(config, as_of, folder / "first", rewrite=False)
+        first = mirror(config, as_of, folder / "first")
         if first.later_rows < LEAST_LATER_SHARE * first.rows:
             raise CheckVacuous(first.later_rows, first.rows)
-        second = mirror(config, as_of, folder / "second", rewrite=True)
+        second = mirror(config, as_of, folder / "second", rewritten)
         for one in (first, second):
             Tombstones(config.workspace_folder).copy_to(one.config.workspace_folder)
         runs = [run_night(one.config) for one in (first, second)]

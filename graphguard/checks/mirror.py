@@ -1,14 +1,16 @@
-"""Mirror a run's inputs: as they are, or with every row from the cutoff on rewritten.
+"""Mirror a run's inputs: as they are, or with the rows from a cutoff on changed.
 
-Both mirrors have the same relative paths, so the same config reads them and only the rows differ.
+All mirrors have the same relative paths, so the same config reads them and only the rows differ.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 
 from graphguard.config.sections import Config
 from graphguard.config.values import DAY_US, day_us
@@ -24,6 +26,12 @@ class Source:
     pattern: str
     time: str | None
     keys: tuple[str, ...]
+    people: tuple[str, ...]
+    """Of these, the columns that hold the training target."""
+
+
+Change = Callable[[pl.DataFrame, Source, tuple[int, int]], pl.DataFrame]
+"""What becomes of the later rows of a file: rows, source, (number of source, number of file)."""
 
 
 @dataclass
@@ -38,12 +46,8 @@ class Mirrored:
     """Sources without a time, which no rewrite can reach."""
 
 
-def mirror(config: Config, as_of: date, folder: Path, *, rewrite: bool) -> Mirrored:
-    """Write the inputs of `config` below `folder`, later rows rewritten if asked.
-
-    A rewrite gives every row at or after the cutoff another key, other values and another time
-    (still not before the cutoff), drops a third of them and adds users never seen before.
-    """
+def mirror(config: Config, as_of: date, folder: Path, change: Change | None = None) -> Mirrored:
+    """Write the inputs of `config` below `folder`, rows at or after the cutoff changed if asked."""
     found = Mirrored(_config_of(config, folder))
     uncovered = []
     for number, source in enumerate(sources(config)):
@@ -57,8 +61,10 @@ def mirror(config: Config, as_of: date, folder: Path, *, rewrite: bool) -> Mirro
                 frame_rows = len(later)
                 found.rows += frame_rows
                 found.later_rows += int(later.sum())
-                if rewrite and later.any():
-                    _rewrite(path, target, source, later, seed=(number, place))
+                if change is not None and later.any():
+                    frame, schema = _read(path)
+                    changed = change(frame.filter(later), source, (number, place))
+                    _write(target, pl.concat([frame.filter(~later), changed]), schema)
                 else:
                     target.symlink_to(path.resolve())
     found.uncovered = tuple(uncovered)
@@ -67,17 +73,20 @@ def mirror(config: Config, as_of: date, folder: Path, *, rewrite: bool) -> Mirro
 
 def sources(config: Config) -> list[Source]:
     """Everything a run reads."""
-    logs = [
-        Source(
-            name, log.path, None if log.timeless else log.time, tuple(config.entity_columns(name))
-        )
-        for name, log in sorted(config.logs.items())
-    ]
+    target = config.training.target
+    logs = []
+    for name, log in sorted(config.logs.items()):
+        columns = config.entity_columns(name)
+        people = tuple(column for column, kind in columns.items() if kind == target)
+        time = None if log.timeless else log.time
+        logs.append(Source(name, log.path, time, tuple(columns), people))
     tables = [
-        Source(name, table.path, table.time, (table.key,))
+        Source(name, table.path, table.time, (table.key,), (table.key,) if name == target else ())
         for name, table in sorted(config.entities.items())
     ]
-    labels = Source("labels", config.labels.path, config.labels.known_at, (config.labels.key,))
+    judged = config.labels
+    people = (judged.key,) if judged.entity == target else ()
+    labels = Source("labels", judged.path, judged.known_at, (judged.key,), people)
     return [*logs, *tables, labels]
 
 
@@ -128,17 +137,17 @@ def _micros(column: pl.Series) -> pl.Series:
     return column.cast(pl.Int64)
 
 
-def _rewrite(
-    path: Path, target: Path, source: Source, later: np.ndarray, seed: tuple[int, int]
-) -> None:
-    table = read_foreign_parquet(path, None)
-    frame = pl.DataFrame(pl.from_arrow(table))
-    rng = np.random.Generator(np.random.PCG64([*seed, frame.height]))
-    kept, changed = frame.filter(~later), frame.filter(later)
+def rewritten(changed: pl.DataFrame, source: Source, seed: tuple[int, int]) -> pl.DataFrame:
+    """Give every row another key, other values and another time, still not before the cutoff.
+
+    A third of the rows is dropped, and users never seen before are added.
+    """
+    rng = np.random.Generator(np.random.PCG64([*seed, changed.height]))
+    schema = changed.schema
     changed = changed.filter(rng.random(changed.height) > 1 / 3)
     order = rng.permutation(changed.height)
     columns = []
-    for name in frame.columns:
+    for name in changed.columns:
         column = changed.get_column(name)
         if name == source.time:
             columns.append(_moved(column, rng))
@@ -150,9 +159,17 @@ def _rewrite(
             columns.append(~column)
         else:
             columns.append(column.gather(order))
-    rewritten = pl.concat([kept, pl.DataFrame(columns, schema=frame.schema)])
-    with parquet_writer(target, table.schema) as writer:
-        writer.write_table(rewritten.to_arrow().cast(table.schema))
+    return pl.DataFrame(columns, schema=schema)
+
+
+def _read(path: Path) -> tuple[pl.DataFrame, pa.Schema]:
+    table = read_foreign_parquet(path, None)
+    return pl.DataFrame(pl.from_arrow(table)), table.schema
+
+
+def _write(target: Path, rows: pl.DataFrame, schema: pa.Schema) -> None:
+    with parquet_writer(target, schema) as writer:
+        writer.write_table(rows.to_arrow().cast(schema))
 
 
 def _moved(column: pl.Series, rng: np.random.Generator) -> pl.Series:

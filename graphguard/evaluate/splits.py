@@ -12,16 +12,56 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from graphguard.errors import DataError
 
-def check_masks(masks: dict[str, NDArray[np.bool_]], num_rows: int) -> None:
-    """Check that given splits are masks over the rows that do not overlap.
+
+class GroupTorn(DataError):
+    """A group, such as a ring, lies in more than one part of a split."""
+
+    def __init__(self, group: object, parts: tuple[object, ...], torn: int) -> None:
+        self.group, self.parts, self.torn = group, parts, torn
+        found = ", ".join(str(part) for part in parts)
+        super().__init__(
+            f"split: group {group} lies in parts {found} ({torn} groups are torn), so a model "
+            f"would be judged on the twins of rows it has seen; deal whole groups, as "
+            f"`stratified_group_folds` does"
+        )
+
+
+def require_whole_groups(part: NDArray[Any], group: NDArray[Any]) -> None:
+    """Refuse a split that tears a group.
+
+    Args:
+        part: Fold or split of each row, shape [n], any type that sorts.
+        group: Group of each row, shape [n], any type that sorts.
+
+    Raises:
+        GroupTorn: Rows of one group lie in two parts; names the first such group.
+
+    >>> require_whole_groups(np.array([0, 0, 1]), np.array([7, 7, 8]))
+    """
+    names, group_of_row = np.unique(group, return_inverse=True)
+    parts, part_of_row = np.unique(part, return_inverse=True)
+    met = np.unique(group_of_row.astype(np.int64) * len(parts) + part_of_row)
+    torn = np.flatnonzero(np.bincount(met // len(parts), minlength=len(names)) > 1)
+    if len(torn):
+        mine = met[met // len(parts) == torn[0]] % len(parts)
+        raise GroupTorn(names[torn[0]], tuple(parts[mine].tolist()), len(torn))
+
+
+def check_masks(
+    masks: dict[str, NDArray[np.bool_]], num_rows: int, group: NDArray[Any] | None = None
+) -> None:
+    """Check that given splits are masks over the rows that share no row and tear no group.
 
     Args:
         masks: Mask by split name ('train', 'valid', 'test'), each of shape [num_rows].
         num_rows: Number of rows.
+        group: Ring or component of each row, shape [num_rows]; None where rows stand alone.
 
     Raises:
         ValueError: A mask has another shape or type, is empty, or two masks share a row.
+        GroupTorn: Two masks share a group.
     """
     taken: dict[str, NDArray[np.bool_]] = {}
     for name, mask in masks.items():
@@ -42,6 +82,10 @@ def check_masks(masks: dict[str, NDArray[np.bool_]], num_rows: int) -> None:
                 )
                 raise ValueError(message)
         taken[name] = mask
+    if group is not None:
+        inside = [np.flatnonzero(mask) for mask in masks.values()]
+        part = np.repeat(list(masks), [len(rows) for rows in inside])
+        require_whole_groups(part, group[np.concatenate(inside)])
 
 
 def stratified_folds(

@@ -7,6 +7,7 @@ import pytest
 
 from graphguard.checks.incremental import check_incremental
 from graphguard.checks.leakage import CheckFailed, CheckVacuous, check_leakage
+from graphguard.checks.mirror import mirror, rewritten
 from graphguard.jobs import ingest
 from graphguard.jobs.nightly import Night, run_night
 from graphguard.tables import people
@@ -85,10 +86,8 @@ def test_a_lost_row_is_found(make_config):
 
 
 def test_a_rewrite_touches_only_rows_from_the_cutoff_on(make_config, tmp_path):
-    from graphguard.checks.mirror import mirror
-
     config = make_config()
-    found = mirror(config, AS_OF, tmp_path / "mirror", rewrite=True)
+    found = mirror(config, AS_OF, tmp_path / "mirror", rewritten)
     path = tmp_path / "mirror" / "inputs" / "labels" / "all" / "00000.parquet"
     before = pl.read_parquet(config.labels.path)
     after = pl.read_parquet(path)

@@ -2,9 +2,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.neighbors import KNeighborsClassifier
 
+from graphguard.evaluate.metrics import auroc
 from graphguard.evaluate.splits import (
+    GroupTorn,
     check_masks,
+    require_whole_groups,
     split_in_half_by_component,
     stratified_folds,
     stratified_group_folds,
@@ -128,3 +132,40 @@ def test_an_odd_number_of_positives_does_not_send_all_negatives_to_one_half():
 
     assert sorted([int(label[first].sum()), int(label[~first].sum())]) == [1, 2]
     assert abs(int(first.sum()) - int((~first).sum())) <= 1
+
+
+def test_a_ring_split_across_folds_is_refused_by_name():
+    # ring 5 has a row in fold 0 and one in fold 2; ring 8 is whole
+    fold, ring = np.array([0, 2, 1, 1]), np.array([5, 5, 8, 8])
+
+    with pytest.raises(GroupTorn, match=r"group 5 lies in parts 0, 2 \(1 groups are torn\)"):
+        require_whole_groups(fold, ring)
+    require_whole_groups(np.array([0, 0, 1, 1]), ring)
+
+
+def test_masks_that_tear_a_ring_are_refused():
+    ring = np.array([1, 1, 2, 3])
+    train, test = np.array([True, False, True, False]), np.array([False, True, False, True])
+
+    check_masks({"train": train, "test": test}, 4)
+    with pytest.raises(GroupTorn, match="group 1 lies in parts test, train"):
+        check_masks({"train": train, "test": test}, 4, ring)
+
+
+def test_a_ring_split_across_folds_flatters_and_whole_rings_do_not():
+    # 60 rings of 10 rows; a ring's rows look alike, and nothing in them tells which rings are bad
+    draw = np.random.default_rng(1)
+    ring = np.repeat(np.arange(60), 10)
+    label = draw.integers(0, 2, 60)[ring]
+    look = draw.normal(size=(60, 4))[ring] + draw.normal(0, 0.05, (600, 4))
+
+    def judged(fold):
+        score = np.empty(600)
+        for held_out in range(5):
+            test = fold == held_out
+            model = KNeighborsClassifier(3).fit(look[~test], label[~test])
+            score[test] = model.predict_proba(look[test])[:, 1]
+        return auroc(score, label)
+
+    assert judged(stratified_folds(hashes(600), label, 5)) > 0.99
+    assert abs(judged(stratified_group_folds(ring, hashes(600), label, 5)) - 0.5) < 0.12
