@@ -105,7 +105,7 @@ def world_a(rows: int = 1_000_000, seed: int = 1, *, rings: int = 50, viral: int
     return log.made()
 
 
-def world_b(seed: int = 1) -> Planted:
+def world_b(seed: int = 1, *, rings: int = 20) -> Planted:
     """Fan clubs of 60 on the same 100 posts, and rings of 15 with 40 normal shares a member."""
     log = _Log(20_000, 40_000, seed)
     log.background(160_000)
@@ -116,7 +116,7 @@ def world_b(seed: int = 1) -> Planted:
         things = log.rng.choice(log.objects, 100, replace=False)
         thing, member = np.nonzero(log.rng.random((100, 60)) < 0.4)
         log.add(club[member], things[thing], log.rng.lognormal(7.1, 1.3, len(thing)))
-    log.rings(20, 15, 25, others)
+    log.rings(rings, 15, 25, others)
     log.normal(np.repeat(np.flatnonzero(log.ring >= 0), 40))
     return log.made()
 

@@ -1,19 +1,7 @@
 """The quality benchmark deals rows as its protocols say, and keeps what it has measured."""
 
-import importlib
-from pathlib import Path
-
 import numpy as np
 import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-@pytest.fixture
-def bench(monkeypatch):
-    """Import a module of the benchmarks by name."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module
 
 
 def test_a_split_with_a_row_in_two_parts_is_refused(bench):
