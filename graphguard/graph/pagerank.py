@@ -21,9 +21,9 @@ from graphguard.graph.strategies import Pick, Question
 from graphguard.graph.timed_edges import TimedEdges
 
 RESTART_PERCENT = 15
-ROUNDS = 4
-NODES_KEPT = 64
-EDGES_WALKED = 128
+ROUNDS = 3
+NODES_KEPT = 32
+EDGES_WALKED = 32
 ONE = 1 << 40
 
 

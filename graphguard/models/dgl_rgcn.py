@@ -89,3 +89,7 @@ class DglRgcnModel(SampledModel):
     name = "dgl_rgcn"
     settings_class = DglRgcnSettings
     round_class = DglRgcnRound
+
+    def device(self) -> str:
+        """The CPU: the wheel of DGL on the package index has no kernels for GPUs."""
+        return "cpu"

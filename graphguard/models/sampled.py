@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -75,7 +75,7 @@ class SampledModel:
         self.transform = InputTransform.fit(_columns(train, tuple(own)))
         self.edge_types = list(context.graph.edge_types)
         self.node_type = context.node_type
-        device = self._device()
+        device = self.device()
         with deterministic(self.settings.seed, device):
             self.net = self._make().to(device)
             lesson = Lesson(train, judge, self._inputs(context))
@@ -135,7 +135,7 @@ class SampledModel:
         except (OSError, SafetensorError, KeyError, TypeError, RuntimeError, IndexError) as error:
             reason = f"no weights of this model ({' '.join(str(error).split())[:200]})"
             raise ArtefactInvalid(path, reason) from error
-        model.net = model.net.to(model._device())
+        model.net = model.net.to(model.device())
         return model
 
     def _make(self) -> TreeNet:
@@ -151,7 +151,12 @@ class SampledModel:
             raise ValueError(message)
         return self.net, self.transform
 
-    def _device(self) -> str:
+    def device(self) -> str:
+        """Where the network lives: 'cuda' or 'cpu', by the settings and by what there is.
+
+        Raises:
+            BadSetting: A GPU is asked for and torch sees none.
+        """
         wanted = self.settings.device
         if wanted == "cuda" and not torch.cuda.is_available():
             place, key = "training", "device"
@@ -163,7 +168,7 @@ class SampledModel:
         if self.transform is None:
             message = f"{self.name} has no input transform yet; fit it first"
             raise ValueError(message)
-        device = self._device()
+        device = self.device()
         sampler = TemporalSampler(
             context.graph,
             self.settings.fanouts,
@@ -177,7 +182,7 @@ class SampledModel:
 
     def _run(self, rows: Rows, context: GraphContext) -> tuple[Floats, Floats]:
         net, _ = self._fitted()
-        with deterministic(self.settings.seed, self._device()):
+        with deterministic(self.settings.seed, self.device()):
             return scores_of(net, rows, self._inputs(context), self.settings)
 
 
@@ -191,10 +196,15 @@ def _columns(rows: Rows, names: tuple[str, ...]) -> Rows:
 def deterministic(seed: int, device: str) -> Iterator[None]:
     """Seeded, deterministic torch inside; its global state as it was outside."""
     held, was = torch.get_rng_state(), torch.are_deterministic_algorithms_enabled()
+    memory: Any = torch.utils.deterministic  # its attributes are made at run time
+    filled = memory.fill_uninitialized_memory
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(device == "cpu")
+    # Filling memory that is written next anyway takes a twentieth of an epoch.
+    memory.fill_uninitialized_memory = False
     try:
         yield
     finally:
+        memory.fill_uninitialized_memory = filled
         torch.use_deterministic_algorithms(was)
         torch.set_rng_state(held)

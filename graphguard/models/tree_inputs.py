@@ -13,7 +13,11 @@ from graphguard.graph.neighbourhoods import Trees
 from graphguard.graph.sampling import TemporalSampler
 from graphguard.models.base import Rows
 from graphguard.models.transform import InputTransform
-from graphguard.models.tree_net import TreeBatch
+from graphguard.models.tree_net import Inputs, TreeBatch
+
+WIDE = 64
+"""Rows at least so wide are encoded once a batch, however many places of its trees they stand in:
+finding the repeats costs as much as encoding some sixty columns."""
 
 
 class RowTable:
@@ -44,16 +48,21 @@ class RowTable:
         """Inputs of a row; the last marks a node without one."""
         return self._inputs.shape[1]
 
-    def inputs(self, nodes: Tensor, at: Tensor) -> Tensor:
+    def inputs(self, nodes: Tensor, at: Tensor) -> Inputs:
         """Inputs of the newest row of each node with anchor <= its time.
 
         Args:
             nodes: Dense indices, shape [n], int64.
             at: Times, shape [n], int64.
-
-        Returns:
-            Shape [n, width], float32.
         """
+        row = self.newest(nodes, at)
+        if self.width < WIDE:
+            return Inputs(self._inputs.index_select(0, row))
+        rows, place = torch.unique(row, return_inverse=True)
+        return Inputs(self._inputs.index_select(0, rows), place)
+
+    def newest(self, nodes: Tensor, at: Tensor) -> Tensor:
+        """The newest row of each node with anchor <= its time; the table's last where none is."""
         known = len(self._ends) - 1
         inside = nodes.clamp(max=max(known - 1, 0))
         first = self._ends.index_select(0, inside)
@@ -61,7 +70,7 @@ class RowTable:
         place = lower_bound(self._anchor, first, last, at + 1) - 1
         there = (place >= first) & (nodes < known)
         row = self._row.index_select(0, place.clamp(min=0)) if len(self._row) else place
-        return self._inputs.index_select(0, torch.where(there, row, len(self._row)))
+        return torch.where(there, row, len(self._row))
 
 
 @dataclass(frozen=True)
@@ -98,11 +107,11 @@ class TreeInputs:
         kinds = sorted({kind for layer in trees.layers for kind in layer.node})
         return TreeBatch(trees, {kind: self._inputs(trees, kind) for kind in kinds})
 
-    def _inputs(self, trees: Trees, kind: str) -> Tensor:
+    def _inputs(self, trees: Trees, kind: str) -> Inputs:
         if kind == trees.node_type:
             nodes, seed = trees.nodes(kind)
             return self.table.inputs(nodes, trees.anchor.index_select(0, seed))
-        return torch.cat([part for part in self._busy(trees, kind)])
+        return Inputs(torch.cat(list(self._busy(trees, kind))))
 
     def _busy(self, trees: Trees, kind: str) -> Iterator[Tensor]:
         """log(1 + daily edges in the window) per way of stepping from this type, by layer."""

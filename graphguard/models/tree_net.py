@@ -21,16 +21,36 @@ States = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
+class Inputs:
+    """Inputs of the nodes of one type, layer by layer.
+
+    Attributes:
+        values: Shape [n, width], float32.
+        place: Which of them each node has, shape [nodes], int64; None where each has its own, in
+            order.
+    """
+
+    values: Tensor
+    place: Tensor | None = None
+
+    def of_first(self, count: int) -> Tensor:
+        """Inputs of the first nodes, shape [count, width]."""
+        if self.place is None:
+            return self.values[:count]
+        return self.values.index_select(0, self.place[:count])
+
+
+@dataclass(frozen=True)
 class TreeBatch:
     """Sampled trees with the inputs of their nodes.
 
     Attributes:
         trees: The trees.
-        x: Inputs of the nodes of each type, layer by layer, shape [nodes, width], float32.
+        x: Inputs by node type.
     """
 
     trees: Trees
-    x: dict[str, Tensor]
+    x: dict[str, Inputs]
 
 
 @dataclass(frozen=True)
@@ -115,15 +135,17 @@ class TreeNet(nn.Module):
         trees, hops = batch.trees, len(self.rounds)
         layers: list[States] = [{} for _ in range(hops + 1)]
         for kind, x in batch.x.items():
-            encoded = torch.split(torch.relu(self.encode[kind](x)), trees.sizes(kind))
-            for layer, state in zip(layers, encoded, strict=True):
+            encoded = torch.relu(self.encode[kind](x.values))
+            if x.place is not None:
+                encoded = encoded.index_select(0, x.place)
+            for layer, state in zip(layers, torch.split(encoded, trees.sizes(kind)), strict=True):
                 layer[kind] = state
         for number, turn in enumerate(self.rounds):
             layers = [
                 turn(_held(trees, depth, layers[depth]), _told(trees, depth, layers), layer.mark)
                 for depth, layer in enumerate(trees.layers[: hops - number])
             ]
-        own = batch.x[self.node_type][: len(trees)]
+        own = batch.x[self.node_type].of_first(len(trees))
         joined = torch.cat([own, layers[0][self.node_type]], dim=1)
         hidden = self.drop(torch.relu(self.join(joined)), trees.layers[0].mark[self.node_type])
         return self.out(hidden).squeeze(1), hidden

@@ -9,8 +9,10 @@ from graphguard.errors import ArtefactInvalid, BadSetting, TooFewLabels
 from graphguard.evaluate.metrics import auroc
 from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
 from graphguard.graph.hetero import HeteroGraph
+from graphguard.models import tree_inputs
 from graphguard.models.base import GraphContext, Model, Rows, Upkeep, load_model, open_model
 from graphguard.models.sage import SageModel, SageSettings
+from graphguard.models.transform import InputTransform
 
 USES = ("user", "uses", "device")
 WINDOW, ANCHORS = 10, (20, 40, 60)
@@ -150,6 +152,50 @@ def test_relations_without_edges_and_types_without_nodes_are_no_hindrance(
 
     assert np.isfinite(model.predict(at(rows, 60), context)).all()
     assert np.isfinite(model.embed(at(rows, 60), context)).all()
+
+
+def test_rows_encoded_once_a_batch_make_the_same_model(platform, monkeypatch):
+    context, rows = platform
+    scores = []
+    for wide in (1, 1_000):
+        monkeypatch.setattr(tree_inputs, "WIDE", wide)
+        model = open_model("sage", {**SMALL, "epochs": 2})
+        model.fit(at(rows, 20), at(rows, 40), context)
+        scores.append(model.predict(at(rows, 60), context))
+
+    assert scores[0] == pytest.approx(scores[1], abs=1e-4)
+
+
+def test_batches_are_made_where_the_arrays_are(platform, monkeypatch):
+    context, rows = platform
+    model = open_model("sage", {**SMALL, "epochs": 1})
+    model.fit(at(rows, 20), at(rows, 40), context)
+    inputs = model._inputs(context)
+
+    def to_host(*_: object) -> None:
+        message = "a batch came to the host on its way"
+        raise AssertionError(message)
+
+    for name in ("numpy", "cpu", "tolist"):
+        monkeypatch.setattr(torch.Tensor, name, to_host)
+    batch = inputs.batch(rows.node[:50], rows.anchor_us[:50])
+    monkeypatch.undo()
+
+    assert batch.trees.num_edges > 300
+    assert batch.x["user"].values.shape[1] == inputs.table.width
+
+
+def test_a_node_has_its_newest_row_at_or_before_the_time(platform):
+    _, rows = platform
+    chosen = rows.take(np.array([7, 607, 9, 1_211]))  # u007 at 20 and 40, u009 at 20, u011 at 60
+    table = tree_inputs.RowTable(chosen, InputTransform.fit(chosen), "cpu")
+    nodes = [7, 7, 7, 7, 9, 9, 11, 11, 8, 599]
+    times = [19, 20, 39, 90, 40, 10, 60, 59, 90, 90]
+
+    found = table.newest(torch.tensor(nodes), torch.tensor(times))
+
+    assert found.tolist() == [4, 0, 0, 1, 2, 4, 3, 4, 4, 4]
+    assert table.inputs(torch.tensor([8]), torch.tensor([90])).values.tolist() == [[0, 0, 1]]
 
 
 def test_progress_is_told_batch_by_batch(platform):
