@@ -11,7 +11,7 @@ import narwhals as nw
 
 from graphguard.config.sections import Config
 from graphguard.errors import BadSetting, near_match
-from graphguard.features import activity, content, network, timing, values
+from graphguard.features import activity, content, network, timing, values, words
 from graphguard.schema import EVENT_TEXT
 
 Feature = Callable[[], nw.Expr]
@@ -21,6 +21,7 @@ THEMES = {
     "network": network,
     "values": values,
     "content": content,
+    words.THEME: words,
 }
 COUNTS = frozenset(feature for theme in THEMES.values() for feature in theme.COUNTS)
 """Features that are 0, not null, for a row without events in their scope."""
@@ -31,7 +32,7 @@ class Source:
     """What a block's rows are made from."""
 
     kind: str
-    """events, objects, numbers, deviations, categories, texts, births, attributes,
+    """events, objects, numbers, deviations, categories, shares, texts, births, attributes,
     attribute_categories or pairs."""
     log: str = ""
     """Log; empty for all logs together and for what is no log."""
@@ -41,6 +42,8 @@ class Source:
     """Column that is measured, or the channel of pairs."""
     target: str = ""
     """Column of the object that a value belongs to."""
+    category: str = ""
+    """The category whose share is measured."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,11 @@ def _value_blocks(config: Config, log: str, actor: str) -> Iterator[Block]:
         used = values.TIMELESS_CATEGORY_COLUMNS if settings.timeless else values.CATEGORY_COLUMNS
         source = Source("categories", log, actor, column)
         yield Block(f"{log}:{column}", "values", source, used, f"{column} of {log}")
+        shared = values.TIMELESS_SHARE_COLUMNS if settings.timeless else values.SHARE_COLUMNS
+        for category in settings.shares.get(column, ()):
+            source = Source("shares", log, actor, column, category=category)
+            words = f"{column} '{category}' of {log}"
+            yield Block(f"{log}:{column}={category}", "values", source, shared, words)
 
 
 def _profile_blocks(config: Config) -> Iterator[Block]:
@@ -217,8 +225,8 @@ def _pair_blocks(config: Config) -> Iterator[Block]:
         channels[f"shared.{name}"] = (network.SHARED_PAIR_COLUMNS, f"shared {name}")
     if channels:
         yield Block("all", "network", Source("pairs"), network.PAIR_COLUMNS, "in any channel")
-    for channel, (features, words) in channels.items():
-        yield Block(channel, "network", Source("pairs", column=channel), features, words)
+    for channel, (features, named) in channels.items():
+        yield Block(channel, "network", Source("pairs", column=channel), features, named)
 
 
 def _sentence(feature: Feature) -> str:

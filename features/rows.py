@@ -297,6 +297,14 @@ def category_rows(acts: Acts, column: str) -> Frame:
     )
 
 
+def share_rows(acts: Acts, column: str, category: str) -> Frame:
+    """Whether each event has a category: `row`, `matches`, `is_last`."""
+    matches = (acts.events.get_column(column) == category).fill_null(value=False)
+    frame = acts.frame().with_columns(matches.gather(acts.asked).alias("matches"))
+    lazy: Frame = nw.from_native(frame.lazy())
+    return lazy.with_columns(is_last=nw.col("age_us") == nw.col("age_us").min().over("row"))
+
+
 def text_rows(acts: Acts, column: str) -> Frame:
     """The texts of a column, measured: `row`, `text_code`, `copied_users` and the measures."""
     acts = acts.with_known(column)

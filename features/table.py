@@ -20,7 +20,8 @@ from graphguard.features.catalogue import FeatureColumn as FeatureColumn
 from graphguard.features.catalogue import column_catalogue as column_catalogue
 from graphguard.features.engine_rows import RELATIONAL, EngineEvents, engine_frames
 from graphguard.features.rows import Acts, Frame, RowWindows
-from graphguard.schema import EVENT_TEXT
+from graphguard.features.words import row_texts
+from graphguard.schema import EVENT_TEXT, ROW_TEXT
 
 Columns = dict[str, NDArray[np.float32]]
 
@@ -91,6 +92,17 @@ def _empty(block: Block, num_rows: int, *, known: bool) -> Columns:
         )
         for feature in block.features
     }
+
+
+def text_column(inputs: FeatureInputs, config: Config) -> pl.Series:
+    """The texts that each row saw, strings, in order of `inputs.rows`; see `features/words.py`."""
+    windows = RowWindows.of(inputs.rows, config.graph.window.us)
+    acts = [
+        _acts(inputs.events[log], config, windows, (log, actor))
+        for log, settings in config.logs.items()
+        if settings.text and log in inputs.events and (actor := config.actor_column(log))
+    ]
+    return row_texts(acts, inputs.rows.height).alias(ROW_TEXT)
 
 
 def source_frames(inputs: FeatureInputs, config: Config) -> Iterator[tuple[Source, Frame]]:
@@ -196,6 +208,8 @@ def _log_frame(acts: Acts, source: Source) -> Frame:
         return rows.deviation_rows(acts, source.column, source.target)
     if source.kind == "categories":
         return rows.category_rows(acts, source.column)
+    if source.kind == "shares":
+        return rows.share_rows(acts, source.column, source.category)
     return rows.text_rows(acts, source.column)
 
 

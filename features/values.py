@@ -146,6 +146,22 @@ def last_category_rarity() -> nw.Expr:
     return mean_fixed(nw.when(nw.col("is_last")).then(nw.col("rarity")))
 
 
+def category_share() -> nw.Expr:
+    """Share of the events with this category; without one counts as another.
+
+    What a user mostly does: who only ever sells, or only ever writes in one corner of the platform.
+    """
+    return share(nw.col("matches"))
+
+
+def last_category_share() -> nw.Expr:
+    """Share of the last event's category being this one: 0 or 1, but for several at one time.
+
+    What the user does now, beside what it mostly does.
+    """
+    return share(nw.when(nw.col("is_last")).then(nw.col("matches")))
+
+
 def attribute() -> nw.Expr:
     """The number that the entity's own table holds.
 
@@ -179,12 +195,15 @@ TIMELESS_CATEGORY_COLUMNS = (
     mean_category_rarity,
 )
 CATEGORY_COLUMNS = (*TIMELESS_CATEGORY_COLUMNS, last_category_rarity)
+TIMELESS_SHARE_COLUMNS = (category_share,)
+SHARE_COLUMNS = (*TIMELESS_SHARE_COLUMNS, last_category_share)
 ATTRIBUTE_COLUMNS = (attribute,)
 ATTRIBUTE_CATEGORY_COLUMNS = (attribute_rarity,)
 COLUMNS = (
     *NUMERIC_COLUMNS,
     *DEVIATION_COLUMNS,
     *CATEGORY_COLUMNS,
+    *SHARE_COLUMNS,
     *ATTRIBUTE_COLUMNS,
     *ATTRIBUTE_CATEGORY_COLUMNS,
 )

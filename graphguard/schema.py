@@ -19,6 +19,10 @@ EVENT_TEXT = "__text"
 """Column of `events` that holds the log's text: the same log column may be an entity as well."""
 
 
+ROW_TEXT = "__text"
+"""Column of `features` that holds a row's texts, where the config lists the theme `words`."""
+
+
 @dataclass(frozen=True)
 class TableSchema:
     """The contract of one table."""
@@ -201,7 +205,7 @@ FEATURES = TableSchema(
         "anchor_us": INT,  # only rows with time < anchor_us were seen
         "scored": FLAG,  # false: enforced before the anchor, so a neighbour but no row to score
     },
-    # Then float32 columns, null where a feature has no meaning for the row.
+    # Then float32 columns, null where a feature has no meaning for the row, and ROW_TEXT.
     key=("entity", "anchor_us"),
     open=True,
 )

@@ -12,7 +12,8 @@ from graphguard.config.anchors import calendar_anchors
 from graphguard.config.values import day_us
 from graphguard.features.engine_rows import EngineEvents
 from graphguard.features.neighbours import NeighbourInputs, neighbour_table
-from graphguard.features.table import FeatureInputs, feature_table
+from graphguard.features.table import FeatureInputs, feature_table, text_column
+from graphguard.features.words import THEME
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Facts, Job
 from graphguard.schema import FEATURES
@@ -57,7 +58,7 @@ def anchor_names(job: Job) -> dict[str, date | None]:
     """Partition names of the run's anchors; an event anchor has one partition and no day."""
     settings = job.config.training
     if settings.event is not None:
-        return {f"anchor=event{settings.event}": None}
+        return {f"anchor=event{settings.event}{'orfewer' * settings.fewer}": None}
     days = calendar_anchors(job.config, job.as_of).all() if settings.calendar else (job.as_of,)
     return {f"anchor={day.isoformat()}": day for day in days}
 
@@ -88,14 +89,14 @@ def make_features(job: Job, graph: HeteroGraph, name: str, anchor: date | None) 
         NeighbourInputs(graph=graph, own=own, bad=spans, target=target), config
     )
     scored = pl.Series("scored", ~held_bad(rows, spans))
-    return pl.concat(
-        [
-            rows.select("key", "entity", "anchor_us").with_columns(scored),
-            own.drop("entity", "anchor_us"),
-            neighbours,
-        ],
-        how="horizontal",
-    )
+    parts = [
+        rows.select("key", "entity", "anchor_us").with_columns(scored),
+        own.drop("entity", "anchor_us"),
+        neighbours,
+    ]
+    if THEME in config.features:
+        parts.append(text_column(inputs, config).to_frame())
+    return pl.concat(parts, how="horizontal")
 
 
 def _rows(job: Job, anchor: date | None) -> pl.DataFrame:
@@ -110,8 +111,8 @@ def _rows(job: Job, anchor: date | None) -> pl.DataFrame:
     ]
     every = pl.concat(acts)
     if anchor is None:
-        event = job.config.training.event
-        rows = event_rows(every, event or 1)
+        settings = job.config.training
+        rows = event_rows(every, settings.event or 1, fewer=settings.fewer)
         return rows.filter(pl.col("anchor_us") <= until)
     return calendar_rows(every.collect(), until, window)
 

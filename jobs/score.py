@@ -16,6 +16,7 @@ from graphguard.jobs.slices import slices
 from graphguard.jobs.train import graph_context, load_dataset
 from graphguard.models.base import Explains, GraphContext, Rows, load_model
 from graphguard.models.label_rates import label_phrases
+from graphguard.models.text_score import text_phrases
 from graphguard.schema import SCORES
 from graphguard.scores.facts import coaction_facts, shared_facts
 from graphguard.scores.reasons import (
@@ -77,6 +78,7 @@ def _column_reasons(job: Job, graph: HeteroGraph, predictions: pl.DataFrame) -> 
     catalogue = [*column_catalogue(job.config), *neighbour_catalogue(job.config)]
     found = _contributions(job, (rows, keys.gather(top)), everyone, graph_context(job, graph, data))
     phrases = {column.name: column.phrase for column in catalogue} | label_phrases(found.names)
+    phrases |= text_phrases(found.names)
     return column_reasons(found, phrases)
 
 

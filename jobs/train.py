@@ -23,6 +23,7 @@ from graphguard.jobs.slices import slices
 from graphguard.models.base import (
     GraphContext,
     Model,
+    Refits,
     Rows,
     RowsInvalid,
     Upkeep,
@@ -53,11 +54,12 @@ def run(job: Job, out: Path) -> Facts:
     parts = _positions(job, data, graph)
     models = _fit(job, data, parts, context)
     held_out = np.concatenate([parts[name] for name in HELD_OUT])
-    raw = {name: model.predict(data.rows.take(held_out), context) for name, model in models.items()}
-    chosen = np.arange(len(parts["select"]))
-    choice = _choose(
-        job, {name: score[chosen] for name, score in raw.items()}, labels_of(data, parts["select"])
-    )
+    judged = _predictions(models, data.rows.take(parts["select"]), context)
+    choice = _choose(job, judged, labels_of(data, parts["select"]))
+    if job.config.training.refit:
+        _refit(models, data.rows.take(np.concatenate([parts["train"], parts["select"]])), context)
+    later = _predictions(models, data.rows.take(held_out[len(parts["select"]) :]), context)
+    raw = {name: np.concatenate([judged[name], later[name]]) for name in models}
     calibrators = {
         name: _calibrate(score, data, held_out, parts["calibrate"]) for name, score in raw.items()
     }
@@ -152,6 +154,17 @@ def _echoes(train: Rows) -> list[str]:
     """Columns that repeat the label, in words."""
     label = np.zeros(len(train), dtype=np.int8) if train.label is None else train.label
     return [str(echo) for echo in label_echoes(train.x, label, train.names)[:ECHOES_TOLD]]
+
+
+def _predictions(models: dict[str, Model], rows: Rows, context: GraphContext) -> Scores:
+    return {name: model.predict(rows, context) for name, model in models.items()}
+
+
+def _refit(models: dict[str, Model], rows: Rows, context: GraphContext) -> None:
+    """Let models learn from the newest labels too, now that they are judged."""
+    for model in models.values():
+        if isinstance(model, Refits):
+            model.refit(rows, context)
 
 
 def labels_of(data: Dataset, rows: NDArray[np.int64]) -> NDArray[np.int8]:

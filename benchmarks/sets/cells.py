@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import numpy as np
 from sets.task import Flags, Floats, Places, Split, Task
 
 from graphguard.evaluate.ranking import RankCounts, rank_counts
-from graphguard.models.base import MODELS, Rows, open_model
+from graphguard.models.base import MODELS, Refits, Rows, open_model
 from graphguard.models.calibrate import fit_calibrator
 from graphguard.tables.files import fingerprint
 
@@ -111,6 +111,8 @@ def task_mark(task: Task) -> str:
     held = sha256(np.ascontiguousarray(task.context.rows.x))
     held.update(np.ascontiguousarray(task.rows.node))
     held.update(repr(task.rows.names).encode())
+    if task.rows.text is not None:
+        held.update("\0".join(task.rows.text).encode(errors="surrogatepass"))
     return held.hexdigest()[:16]
 
 
@@ -118,7 +120,7 @@ def cell_mark(task: Task, rows_mark: str, split: Split, family: str) -> str:
     """Fingerprint of all that a cell is made of, but for the program."""
     label = _labels(task.rows)
     parts = [sha256(places).hexdigest() for places in (split.train, split.valid, split.test)]
-    said = [rows_mark, sha256(label).hexdigest(), parts, _settings(task, family)]
+    said = [rows_mark, sha256(label).hexdigest(), parts, _settings(task, family), task.refit]
     return fingerprint(said)
 
 
@@ -133,6 +135,8 @@ def run_cell(
     valid = rows.take(split.valid)
     model.fit(rows.take(split.train), valid, task.context)
     held_out = model.predict(valid, task.context)
+    if task.refit and isinstance(model, Refits):
+        model.refit(rows.take(np.sort(np.concatenate([split.train, split.valid]))), task.context)
     score = model.predict(rows.take(split.test), task.context)
     seconds = time.perf_counter() - start
     label = _labels(rows)
@@ -174,7 +178,7 @@ def only(rows: Rows, columns: Flags) -> Rows:
     """The rows with some of their columns."""
     names = tuple(name for name, kept in zip(rows.names, columns, strict=True) if kept)
     x = np.ascontiguousarray(rows.x[:, columns])
-    return Rows(rows.node, rows.anchor_us, x, names, rows.label)
+    return replace(rows, x=x, names=names)
 
 
 def _ranked(counts: RankCounts) -> dict[str, float]:

@@ -1,9 +1,11 @@
 """Every protocol of every set, in the order of the table."""
 
-from sets import amazon, hop, tolokers
+from sets import amazon, fdh, hop, tolokers, wikipedia
 from sets.task import Protocol
+
+SETS = (tolokers, amazon, hop, fdh, wikipedia)
 
 
 def every_protocol() -> list[Protocol]:
     """All protocols."""
-    return [*tolokers.protocols(), *amazon.protocols(), *hop.protocols()]
+    return [protocol for one in SETS for protocol in one.protocols()]

@@ -1,7 +1,7 @@
 """Features and graph of a set: the stages of a night, by its config in `configs/bench/`."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +115,7 @@ def featurized(name: str) -> Stored:
     features = read_features(run, target)
     node = graph.dense(target, features.get_column("entity").to_numpy())
     data = make_dataset(features, node, np.zeros(features.height, dtype=np.bool_))
-    rows = Rows(data.rows.node, data.rows.anchor_us, data.rows.x, data.rows.names, None)
-    return Stored(config, graph, data.keys, rows)
+    return Stored(config, graph, data.keys, replace(data.rows, label=None))
 
 
 def labelled(stored: Stored, keys: pl.Series, label: Any) -> Rows:
@@ -130,8 +129,7 @@ def labelled(stored: Stored, keys: pl.Series, label: Any) -> Rows:
         first = keys[int(np.argmin(place))]
         message = f"{int((place < 0).sum())} labelled entities have no row, first {first}"
         raise ValueError(message)
-    mine = stored.rows.take(place)
-    return Rows(mine.node, mine.anchor_us, mine.x, mine.names, np.asarray(label, dtype=np.int8))
+    return replace(stored.rows.take(place), label=np.asarray(label, dtype=np.int8))
 
 
 def write(folder: Path, name: str, frame: pl.DataFrame) -> None:

@@ -51,6 +51,8 @@ class Task:
         parts: Rows judged apart by name, shape [rows]; '' stands for all.
         special: Makes figures of a protocol's own from the split, its test scores and the task.
         settings: Settings of each model family, as the set's config has them.
+        refit: Whether models that can learn from the validation part too, once it has chosen. Not
+            where a protocol names that part and others have not learned from it.
     """
 
     rows: Rows
@@ -60,6 +62,7 @@ class Task:
     parts: Mapping[str, Flags] = field(default_factory=dict)
     special: Callable[[Split, Floats], Mapping[str, float]] | None = None
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    refit: bool = True
 
 
 @dataclass(frozen=True)

@@ -90,4 +90,4 @@ def _task(stored: Stored, label: Places, splits: list[Split]) -> Task:
     worker = pl.Series(np.arange(len(label))).cast(pl.String)
     rows = labelled(stored, worker, label)
     own = np.array([name.startswith("worker:") for name in rows.names])
-    return Task(rows, stored.context, tuple(splits), own, settings=stored.settings)
+    return Task(rows, stored.context, tuple(splits), own, settings=stored.settings, refit=False)

@@ -34,6 +34,8 @@ class LogConfig(Section):
     """Number columns to make value features from."""
     categorical: tuple[str, ...] = ()
     """Category columns to make value features from."""
+    shares: dict[str, tuple[str, ...]] = {}
+    """Categories, by category column, whose share of a user's events becomes a feature."""
     allow_missing: bool = False
     """Whether a day without files ends the run with exit 99 instead of 65."""
     manifest: str | None = None
@@ -247,6 +249,8 @@ class Config(Section):
                 if column in self.entity_columns(name):
                     message = f"logs.{name}: column '{column}' is an entity already; drop it here"
                     raise ValueError(message)
+            for column in log.shares:
+                _known(f"logs.{name}.shares", column, log.categorical)
         for trace in self.rings.traces:
             _known("rings.traces", trace.log, self.logs)
         types = self.node_types()

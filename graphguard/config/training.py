@@ -12,6 +12,9 @@ class EventAnchor(Section):
 
     event: int = Field(ge=1)
     """Number of the event at which a user's features and edges are cut."""
+    fewer: bool = False
+    """Whether users with fewer events have a row too, at their last. A platform cannot know which
+    event is the last one: for comparing with others on finished histories."""
 
 
 class SampledConfig(Section):
@@ -73,6 +76,8 @@ class TreesConfig(Section):
     """Whether columns are made of the training labels around a row; `auto`: in static splits."""
     label_folds: int = Field(10, ge=2)
     """Folds of users whose labels are hidden from one another when these columns are made."""
+    text: Literal["auto", "never"] = "auto"
+    """Whether a column is made of what users' texts say; `auto`: where `features` lists `words`."""
 
 
 class TrainingConfig(Section):
@@ -95,6 +100,8 @@ class TrainingConfig(Section):
     """Seed of every random choice."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where networks train: `auto` takes a GPU if there is one."""
+    refit: bool = True
+    """Whether models that can, once judged, learn anew from the selection slice too (`trees`)."""
     min_positives: int = Field(10, ge=1)
     """Fewest positive rows a slice may hold."""
     sage: SageConfig = SageConfig()
@@ -122,6 +129,11 @@ class TrainingConfig(Section):
     def event(self) -> int | None:
         """The k of an event anchor, else None."""
         return self.anchor.event if isinstance(self.anchor, EventAnchor) else None
+
+    @property
+    def fewer(self) -> bool:
+        """Whether users with fewer events than an event anchor asks for have a row too."""
+        return isinstance(self.anchor, EventAnchor) and self.anchor.fewer
 
     @property
     def calendar(self) -> bool:

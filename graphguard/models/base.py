@@ -42,6 +42,7 @@ class Rows:
         x: Features, shape [n, num_columns], float32; NaN is a missing value, infinity is refused.
         names: Column names, `num_columns` of them, no repeats.
         label: 1 enforced inside the horizon, 0 not, shape [n], int8; None when scoring.
+        text: What the row's user wrote, strings, shape [n]; None where the features list no words.
     """
 
     node: NDArray[np.int64]
@@ -49,6 +50,7 @@ class Rows:
     x: NDArray[np.float32]
     names: tuple[str, ...]
     label: NDArray[np.int8] | None
+    text: NDArray[np.object_] | None = None
 
     def __len__(self) -> int:
         return len(self.node)
@@ -62,6 +64,7 @@ class Rows:
             anchor_us=self.anchor_us[index],
             x=self.x[index],
             label=label,
+            text=None if self.text is None else self.text[index],
         )
 
     def validate(self) -> Self:
@@ -87,6 +90,8 @@ class Rows:
             raise RowsInvalid(
                 field="x", reason=f"column '{self.names[column]}' is infinite in row {row}"
             )
+        if self.text is not None:
+            _expect("text", self.text, (count,), np.object_)
         if self.label is not None:
             _expect("label", self.label, (count,), np.int8)
             wrong = self.label[(self.label != 0) & (self.label != 1)]
@@ -181,6 +186,15 @@ class Model(Protocol):
         Raises:
             ArtefactInvalid: A file is missing or not what it claims to be.
         """
+        ...
+
+
+@runtime_checkable
+class Refits(Protocol):
+    """A model that learns anew from more rows, in the shape that `fit` has found."""
+
+    def refit(self, rows: Rows, context: GraphContext) -> None:
+        """Learn from `rows`: those of `fit`, and of the slice that decided when to stop."""
         ...
 
 

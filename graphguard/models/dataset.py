@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from graphguard.errors import TooFewLabels
 from graphguard.models.base import Rows
-from graphguard.schema import FEATURES
+from graphguard.schema import FEATURES, ROW_TEXT
 
 Span = tuple[int, int]
 """Half-open range of anchors, microseconds since 1970 UTC."""
@@ -48,7 +48,8 @@ def make_dataset(
         node: Dense index of each row's user in the run's graph, shape [rows].
         label: Whether each row is positive, shape [rows].
     """
-    names = tuple(name for name in features.columns if name not in FEATURES.columns)
+    others = {*FEATURES.columns, ROW_TEXT}
+    names = tuple(name for name in features.columns if name not in others)
     # Column by column into single precision: a matrix of doubles would double a night's memory.
     x = np.empty((features.height, len(names)), dtype=np.float32)
     for place, name in enumerate(names):
@@ -60,9 +61,16 @@ def make_dataset(
         x=x,
         names=names,
         label=label.astype(np.int8),
+        text=_texts(features),
     )
     scored = features.get_column("scored").to_numpy().astype(np.bool_)
     return Dataset(rows.validate(), features.get_column("key"), scored)
+
+
+def _texts(features: pl.DataFrame) -> NDArray[np.object_] | None:
+    if ROW_TEXT not in features.columns:
+        return None
+    return np.array(features.get_column(ROW_TEXT).to_list(), dtype=np.object_)
 
 
 def require_classes(where: str, rows: Rows, needed: int) -> None:

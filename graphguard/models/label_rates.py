@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from graphguard.errors import ArtefactInvalid, BadSetting, OwnLabelSeen
 from graphguard.graph.hetero import Adjacency
-from graphguard.graph.keyed import key_hash, seeded
 from graphguard.graph.label_spread import spread_labels
 from graphguard.graph.label_sums import (
     ALWAYS,
@@ -33,6 +32,7 @@ from graphguard.graph.label_sums import (
     shared_labels,
 )
 from graphguard.models.base import GraphContext, Rows, RowsInvalid
+from graphguard.models.folds import node_keys, row_folds
 from graphguard.schema import TRAINING_LABELS
 from graphguard.tables.files import read_parquet, write_parquet
 
@@ -139,13 +139,13 @@ class LabelRates:
         if train.label is None:
             message = "label rates need labelled training rows"
             raise ValueError(message)
-        keys = _keys(context).gather(train.node)
+        keys = node_keys(context).gather(train.node)
         frame = pl.DataFrame(
             {
                 "key": keys,
                 "anchor_us": train.anchor_us,
                 "bad": train.label == 1,
-                "fold": _folds(train.node, keys, (folds, seed), context.group),
+                "fold": row_folds(train.node, keys, (folds, seed), context.group),
             }
         )
         delay = None if context.static else context.horizon_us
@@ -182,7 +182,7 @@ class LabelRates:
         mine = np.flatnonzero(lookers.fold == fold)
         rows = train.take(mine)
         # By key, not by the fold that is stored: who hides too little must not pass by it.
-        own = pl.col("key").is_in(_keys(context).gather(rows.node).implode())
+        own = pl.col("key").is_in(node_keys(context).gather(rows.node).implode())
         turned = labels.with_columns(bad=pl.col("bad") ^ own)
         looking = self._lookers(rows, context)[0]
         before = self._columns(looking, labels, context)
@@ -228,10 +228,10 @@ class LabelRates:
 
     def _lookers(self, rows: Rows, context: GraphContext) -> tuple[Lookers, pl.DataFrame]:
         """Rows with their folds, and the labels with the dense index of their nodes."""
-        keys = _keys(context)
+        keys = node_keys(context)
         place = pl.DataFrame({"key": keys, "node": np.arange(len(keys))})
         labels = self.labels.join(place, on="key", how="inner", maintain_order="left")
-        fold = _folds(rows.node, keys.gather(rows.node), (self.folds, self.seed), None)
+        fold = row_folds(rows.node, keys.gather(rows.node), (self.folds, self.seed), None)
         stored = np.full(len(keys), -1, dtype=np.int64)
         stored[labels.get_column("node").to_numpy()] = labels.get_column("fold").to_numpy()
         fold = np.where(stored[rows.node] >= 0, stored[rows.node], fold)
@@ -388,24 +388,3 @@ def _relations(views: list[_View]) -> list[_View]:
 def _names(view: _View, *, every: bool) -> list[str]:
     functions = DIRECT if view.direct else SHARED
     return [f"{view.name}.{one}" for one in functions if every or one != "label_quiet_rate"]
-
-
-def _keys(context: GraphContext) -> pl.Series:
-    return pl.Series("key", context.graph.keys(context.node_type), dtype=pl.String)
-
-
-def _folds(
-    node: NDArray[np.int64],
-    keys: pl.Series,
-    draw: tuple[int, int],
-    group: NDArray[np.int64] | None,
-) -> NDArray[np.int64]:
-    """Fold of each row by its key; rows of one group go by the smallest hash among them."""
-    folds, seed = draw
-    hashed = seeded(key_hash(keys), seed)
-    if group is not None:
-        _, dense = np.unique(group[node], return_inverse=True)
-        smallest = np.full(dense.max(initial=-1) + 1, np.iinfo(np.uint64).max, dtype=np.uint64)
-        np.minimum.at(smallest, dense, hashed)
-        hashed = seeded(smallest[dense], seed)
-    return (hashed % np.uint64(folds)).astype(np.int64)

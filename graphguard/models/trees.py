@@ -29,6 +29,8 @@ from graphguard.models.base import (
     write_model_file,
 )
 from graphguard.models.label_rates import LabelRates, Wanted, wants_label_rates
+from graphguard.models.text_score import TextScore
+from graphguard.models.text_score import Wanted as TextWanted
 
 Floats = NDArray[np.float32]
 
@@ -62,6 +64,7 @@ class TreesSettings:
         label_rates: Whether columns are made of the training labels around a row; 'auto' makes
             them where the split is static.
         label_folds: Folds whose labels are hidden from their own rows.
+        text: Whether a column is made of what rows' texts say; 'auto' does where rows have texts.
     """
 
     rounds: int = 600
@@ -80,6 +83,7 @@ class TreesSettings:
     embed_columns: int = 64
     label_rates: Wanted = "auto"
     label_folds: int = 10
+    text: TextWanted = "auto"
 
 
 class TreesModel:
@@ -97,6 +101,7 @@ class TreesModel:
         self.gains: dict[str, float] = {}
         self.boosters: list[xgboost.Booster] = []
         self.rates: LabelRates | None = None
+        self.words: TextScore | None = None
 
     def fit(
         self,
@@ -124,9 +129,7 @@ class TreesModel:
         train_label = _labels("training slice", train.validate())
         valid_label = _labels("selection slice", valid.validate())
         self.columns = ()
-        if context is not None and wants_label_rates(self.settings.label_rates, context):
-            folds, seed = self.settings.label_folds, self.settings.seed
-            self.rates = LabelRates.fit(train, context, folds, seed)
+        self._fit_makers(train, context)
         train, valid = self.inputs(train, context), self.inputs(valid, context)
         self.columns = train.names
         # Bins are made once: they do not depend on the seed, and every booster reads the same ones.
@@ -142,18 +145,55 @@ class TreesModel:
         ]
         self.gains = self._mean_gains()
 
+    def refit(self, rows: Rows, context: GraphContext | None = None) -> None:
+        """Grow the boosters anew on more rows, for as many rounds as `fit` has kept.
+
+        Args:
+            rows: Labelled rows: those of `fit` and of the slice that stopped it.
+            context: As in `fit`.
+
+        Raises:
+            TooFewLabels: The rows lack positives or negatives.
+
+        Cost: that of `fit` without the rounds that were grown in vain.
+        """
+        label = _labels("training and selection slices", rows.validate())
+        rounds = [booster.num_boosted_rounds() for booster in self.boosters]
+        self.columns = ()
+        self._fit_makers(rows, context)
+        rows = self.inputs(rows, context)
+        self.columns = rows.names
+        matrix = xgboost.QuantileDMatrix(rows.x, label, nthread=self.settings.threads)
+        weight = self._positive_weight(label)
+        self.boosters = [
+            xgboost.train(self._params(self.settings.seed + bag, weight), matrix, count)
+            for bag, count in enumerate(rounds)
+        ]
+        self.gains = self._mean_gains()
+
+    def _fit_makers(self, train: Rows, context: GraphContext | None) -> None:
+        """Fit what makes columns of rows: labels around them, and what their texts say."""
+        settings = self.settings
+        if context is not None and wants_label_rates(settings.label_rates, context):
+            self.rates = LabelRates.fit(train, context, settings.label_folds, settings.seed)
+        if context is not None and settings.text == "auto" and train.text is not None:
+            self.words = TextScore.fit(train, context, settings.seed)
+
     def inputs(self, rows: Rows, context: GraphContext | None = None) -> Rows:
         """The rows with all columns that the model reads; as they are where they have them.
 
         Raises:
             ValueError: Columns are to be made of the graph, and there is no context.
         """
-        if self.rates is None or (self.columns and set(self.columns) <= set(rows.names)):
+        makers = [one for one in (self.rates, self.words) if one is not None]
+        if not makers or (self.columns and set(self.columns) <= set(rows.names)):
             return rows
         if context is None:
-            message = "the model reads labels around its rows: give the GraphContext of the run"
+            message = "the model makes columns of its rows: give the GraphContext of the run"
             raise ValueError(message)
-        return self.rates.apply(rows, context)
+        for maker in makers:
+            rows = maker.apply(rows, context)
+        return rows
 
     def predict(self, rows: Rows, context: GraphContext | None = None) -> Floats:
         """Return the uncalibrated probability of each row, shape [n], float32 in [0, 1].
@@ -228,10 +268,12 @@ class TreesModel:
             "gains": self.gains,
             "sha256": [sha256(each).hexdigest() for each in raw],
             "label_rates": None if self.rates is None else self.rates.facts(),
+            "text": None if self.words is None else self.words.facts(),
         }
         write_model_file(folder, content)
-        if self.rates is not None:
-            self.rates.save(folder)
+        for maker in (self.rates, self.words):
+            if maker is not None:
+                maker.save(folder)
         for bag, each in enumerate(raw):
             _booster_file(folder, bag).write_bytes(each)
 
@@ -248,10 +290,11 @@ class TreesModel:
             model.columns = tuple(content["columns"])
             model.gains = dict(content["gains"])
             digests = [str(digest) for digest in content["sha256"]]
-            facts = content["label_rates"]
+            rates, words = content["label_rates"], content["text"]
         except (KeyError, TypeError, ValueError) as error:
             raise ArtefactInvalid(folder / "model.json", f"not a trees model ({error})") from error
-        model.rates = None if facts is None else LabelRates.load(folder, facts)
+        model.rates = None if rates is None else LabelRates.load(folder, rates)
+        model.words = None if words is None else TextScore.load(folder, words)
         model.boosters = [
             _load_booster(_booster_file(folder, bag), digest, len(model.columns))
             for bag, digest in enumerate(digests)
@@ -264,8 +307,22 @@ class TreesModel:
         held_out: xgboost.QuantileDMatrix,
         bag: Mapping[str, Any],
     ) -> xgboost.Booster:
+        history: dict[str, dict[str, list[float]]] = {}
+        booster = xgboost.train(
+            self._params(bag["seed"], bag["weight"]),
+            matrix,
+            num_boost_round=self.settings.rounds,
+            evals=[(held_out, "valid")],
+            evals_result=history,
+            early_stopping_rounds=self.settings.patience,
+            verbose_eval=False,
+        )
+        kept = rounds_to_keep(history["valid"]["aucpr"], history["valid"]["logloss"])
+        return booster[:kept]
+
+    def _params(self, seed: int, weight: float) -> dict[str, Any]:
         settings = self.settings
-        params = {
+        return {
             "objective": "binary:logistic",
             "tree_method": "hist",
             "max_depth": settings.depth,
@@ -274,26 +331,14 @@ class TreesModel:
             "colsample_bytree": settings.column_share,
             "min_child_weight": settings.min_child_weight,
             "lambda": settings.l2,
-            "scale_pos_weight": bag["weight"],
-            "seed": bag["seed"],
+            "scale_pos_weight": weight,
+            "seed": seed,
             "nthread": settings.threads,
             "device": pick_device(settings.device),
             # The last metric is the one that stops growth.
             "eval_metric": ["logloss", "aucpr"],
             "verbosity": 0,
         }
-        history: dict[str, dict[str, list[float]]] = {}
-        booster = xgboost.train(
-            params,
-            matrix,
-            num_boost_round=settings.rounds,
-            evals=[(held_out, "valid")],
-            evals_result=history,
-            early_stopping_rounds=settings.patience,
-            verbose_eval=False,
-        )
-        kept = rounds_to_keep(history["valid"]["aucpr"], history["valid"]["logloss"])
-        return booster[:kept]
 
     def _positive_weight(self, label: NDArray[np.int8]) -> float:
         if self.settings.positive_weight == "balanced":

@@ -31,19 +31,20 @@ def latest_acts(acts: Frame, anchor_us: int, window_us: int) -> Frame:
     return inside.group_by("entity").agg(time.max())
 
 
-def event_rows(acts: pl.LazyFrame, k: int) -> pl.DataFrame:
+def event_rows(acts: pl.LazyFrame, k: int, *, fewer: bool = False) -> pl.DataFrame:
     """One row per user with k events or more, cut right after the k-th.
 
     Args:
         acts: Columns `entity` and `time_us`, one row an event.
         k: Which event, from 1.
+        fewer: Whether users with fewer events have a row too, cut right after their last.
 
     Returns:
         Columns `entity` and `anchor_us` (time of the k-th event + 1), in order of entity.
     """
     kth = pl.col("time_us").bottom_k(k).max().alias("anchor_us") + 1
     counted = acts.group_by("entity").agg(kth, pl.len().alias("events"))
-    rows = counted.filter(pl.col("events") >= k).select("entity", "anchor_us")
+    rows = counted.filter(pl.col("events") >= (1 if fewer else k)).select("entity", "anchor_us")
     return rows.sort("entity").collect()
 
 

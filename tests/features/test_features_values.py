@@ -132,3 +132,27 @@ def test_large_sums_stay_exact(config):
     row = table_of(payments(config), drawn).row(0, named=True)
 
     assert row["payments:amount.sd_value"] == 1
+
+
+def test_shares_of_named_categories(config):
+    # a pays by card, by card, then by cash; b by something unknown.
+    drawn = [(1, 7, 40, 1.0, "card"), (1, 7, 30, 1.0, "card"), (1, 7, 20, 1.0, "cash")]
+    drawn += [(2, 7, 10, 1.0, None)]
+    platform = payments(config)
+    log = platform.logs["payments"].model_copy(update={"shares": {"channel": ("card", "cash")}})
+    platform = platform.model_copy(update={"logs": {"payments": log}})
+
+    first, second = table_of(platform, drawn).to_dicts()
+
+    assert first["payments:channel=card.category_share"] == pytest.approx(2 / 3)
+    assert first["payments:channel=card.last_category_share"] == 0
+    assert first["payments:channel=cash.category_share"] == pytest.approx(1 / 3)
+    assert first["payments:channel=cash.last_category_share"] == 1
+    assert second["payments:channel=card.category_share"] == 0
+
+
+def test_shares_of_a_column_that_is_no_category_are_refused(config):
+    logs = {"payments": {"path": "x", "time": "ts", "shares": {"channel": ["card"]}}}
+
+    with pytest.raises(ValueError, match=r"logs\.payments\.shares names 'channel'"):
+        config(logs=logs, graph=payments(config).graph.model_dump())

@@ -220,3 +220,23 @@ def test_a_booster_of_another_width_is_refused(fitted, tmp_path):
 
     with pytest.raises(ArtefactInvalid, match=r"has 6 columns, model.json 4"):
         load_model(tmp_path)
+
+
+def test_a_refit_learns_from_both_slices_for_as_many_rounds(fitted):
+    model = TreesModel(SMALL)
+    first, second = world(0), world(1)
+    model.fit(first, second)
+    rounds = [booster.num_boosted_rounds() for booster in model.boosters]
+    both = Rows(
+        np.concatenate([first.node, second.node + 1500]),
+        np.concatenate([first.anchor_us, second.anchor_us]),
+        np.concatenate([first.x, second.x]),
+        first.names,
+        np.concatenate([first.label, second.label]),
+    )
+
+    model.refit(both)
+
+    later = world(2)
+    assert [booster.num_boosted_rounds() for booster in model.boosters] == rounds
+    assert auprc(model.predict(later), later.label) > auprc(fitted.predict(later), later.label)

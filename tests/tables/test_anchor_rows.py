@@ -49,3 +49,10 @@ def test_a_row_is_positive_if_enforced_within_the_horizon_and_not_cleared_by_the
     rows = pl.DataFrame({"entity": [1, 1, 1, 1, 2], "anchor_us": [10, 11, 20, 21, 15]})
 
     assert label_rows(rows, spans, 10, 100).tolist() == [False, True, True, False, False]
+
+
+def test_users_with_fewer_events_have_a_row_at_their_last_where_it_is_asked_for():
+    acts = pl.LazyFrame({"entity": [1, 1, 1, 2], "time_us": [30, 10, 20, 50]})
+
+    assert event_rows(acts, 2).rows() == [(1, 21)]
+    assert event_rows(acts, 2, fewer=True).rows() == [(1, 21), (2, 51)]
