@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from result import print_result, say, work_folder
-from sets.cells import FAMILIES, OWN, CellStore, cell_mark, run_cell, task_mark
+from sets.cells import FAMILIES, OWN, CellName, CellStore, cell_mark, run_cell, task_mark
 from sets.registry import every_protocol
 from sets.report import result_line, table
 from sets.stages import DataAbsent
@@ -69,45 +69,52 @@ def main() -> int:
         about = [cell.name for cell in store.cells() if _is_wanted(cell.name, wanted)]
         store.forget(about)
     try:
-        left = run(wanted, store)
+        left, marks = run(wanted, store)
     except DataAbsent as absent:
         say(str(absent))
         return 99
     if left:
         say(f"{left} cells are left for the next start: the time was up")
-    cells = [cell for cell in store.cells() if _is_wanted(cell.name, wanted, splits=False)]
+    # A cell of an earlier program's features is no part of this table.
+    cells = [cell for cell in store.cells() if marks.get(cell.name) == cell.mark]
     table(wanted.protocols, cells, store)
     print_result(result_line(wanted.protocols, cells))
     return 0
 
 
-def run(wanted: Wanted, store: CellStore) -> int:
-    """Make the wanted cells that are not there yet; returns how many were left for lack of time."""
+def run(wanted: Wanted, store: CellStore) -> tuple[int, dict[CellName, str]]:
+    """Make the wanted cells that are not there yet.
+
+    Returns:
+        How many were left for lack of time, and the mark that every cell of the chosen families
+        has or would have, other splits too.
+    """
     start, left = time.monotonic(), 0
+    marks: dict[CellName, str] = {}
     for protocol in wanted.protocols:
         task = protocol.load()
         rows_mark = task_mark(task)
-        for place in wanted.of(task):
-            split = task.splits[place]
+        chosen = wanted.of(task)
+        for place, split in enumerate(task.splits):
             for family in wanted.families:
                 name = (protocol.set, protocol.name, family, split.name)
-                mark = cell_mark(task, rows_mark, split, family)
-                if store.holds(name, mark):
+                marks[name] = cell_mark(task, rows_mark, split, family)
+                if place not in chosen or store.holds(name, marks[name]):
                     continue
                 if wanted.minutes and time.monotonic() - start > 60 * wanted.minutes:
                     left += 1
                     continue
-                cell, score = run_cell(task, split, name, mark)
+                cell, score = run_cell(task, split, name, marks[name])
                 store.add(cell, score)
                 shown = ", ".join(f"{key} {cell.figures[key]:.2f}" for key in protocol.figures)
                 say(f"{' '.join(name)}: {shown} ({cell.seconds:.0f} s)")
-    return left
+    return left, marks
 
 
-def _is_wanted(name: tuple[str, str, str, str], wanted: Wanted, *, splits: bool = True) -> bool:
+def _is_wanted(name: CellName, wanted: Wanted) -> bool:
     of, protocol, family, split = name
     known = any(one.set == of and one.name == protocol for one in wanted.protocols)
-    named = not splits or wanted.splits is None or ALL in wanted.splits or split in wanted.splits
+    named = wanted.splits is None or ALL in wanted.splits or split in wanted.splits
     return known and family in wanted.families and named
 
 

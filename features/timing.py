@@ -91,6 +91,30 @@ def night_share() -> nw.Expr:
     return share(nw.col("hour") < 6)
 
 
+def morning_share() -> nw.Expr:
+    """Share of the events between 6 and 12 o'clock (UTC).
+
+    With the next two it tells when a user is at work, at school or at home, where that is one zone.
+    """
+    return share((nw.col("hour") >= 6) & (nw.col("hour") < 12))
+
+
+def afternoon_share() -> nw.Expr:
+    """Share of the events between 12 and 18 o'clock (UTC).
+
+    As in the morning.
+    """
+    return share((nw.col("hour") >= 12) & (nw.col("hour") < 18))
+
+
+def evening_share() -> nw.Expr:
+    """Share of the events between 18 and 24 o'clock (UTC).
+
+    As in the morning.
+    """
+    return share(nw.col("hour") >= 18)
+
+
 def weekday_entropy() -> nw.Expr:
     """Entropy in bits of the day of the week; at most 2.81.
 
@@ -141,6 +165,9 @@ COLUMNS = (
     same_gap_share,
     hour_entropy,
     night_share,
+    morning_share,
+    afternoon_share,
+    evening_share,
     weekday_entropy,
     weekend_share,
     same_second_share,

@@ -22,6 +22,8 @@ OWN = "own"
 FAMILIES = (OWN, *MODELS)
 NETWORKS = tuple(name for name in MODELS if name not in ("trees", "ensemble"))
 THRESHOLD = 0.5
+CellName = tuple[str, str, str, str]
+"""Set, protocol, family and split."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Cell:
     seconds: float
 
     @property
-    def name(self) -> tuple[str, str, str, str]:
+    def name(self) -> CellName:
         """What the cell is about."""
         return self.set, self.protocol, self.family, self.split
 
@@ -63,7 +65,7 @@ class CellStore:
         """Every cell, the newest of each name."""
         return list(self._cells.values())
 
-    def holds(self, name: tuple[str, str, str, str], mark: str) -> bool:
+    def holds(self, name: CellName, mark: str) -> bool:
         """Whether a cell is there and was made of the same input."""
         found = self._cells.get(name)
         return found is not None and found.mark == mark
@@ -77,7 +79,7 @@ class CellStore:
             os.fsync(file.fileno())
         self._cells[cell.name] = cell
 
-    def forget(self, names: Iterable[tuple[str, str, str, str]]) -> None:
+    def forget(self, names: Iterable[CellName]) -> None:
         """Drop cells, so that they are made anew."""
         for name in names:
             self._cells.pop(name, None)
@@ -86,11 +88,11 @@ class CellStore:
         aside.write_text("".join(lines), encoding="utf-8")
         aside.replace(self.path)
 
-    def score(self, name: tuple[str, str, str, str]) -> Floats:
+    def score(self, name: CellName) -> Floats:
         """Test scores of a cell, in order of its split's test rows."""
         return np.load(self._scores(name), allow_pickle=False).astype(np.float64)
 
-    def _scores(self, name: tuple[str, str, str, str]) -> Path:
+    def _scores(self, name: CellName) -> Path:
         return self._folder / "scores" / ("_".join(part or "all" for part in name) + ".npy")
 
     def _read(self) -> list[Cell]:
@@ -124,9 +126,7 @@ def cell_mark(task: Task, rows_mark: str, split: Split, family: str) -> str:
     return fingerprint(said)
 
 
-def run_cell(
-    task: Task, split: Split, name: tuple[str, str, str, str], mark: str
-) -> tuple[Cell, Floats]:
+def run_cell(task: Task, split: Split, name: CellName, mark: str) -> tuple[Cell, Floats]:
     """Fit a family on a split's training rows and judge it on its test rows."""
     start = time.perf_counter()
     family = name[2]
