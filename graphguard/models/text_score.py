@@ -75,7 +75,7 @@ class TextScore:
         label = train.label
         if any(len(np.unique(label[fold != number])) < 2 for number in range(FOLDS)):
             return None
-        counts = ngram_counts(train.text)
+        counts = ngram_counts(train.text.tolist())
         seen = np.bincount(counts.indices, minlength=BUCKETS)
         weight = np.log((1 + len(train)) / (1 + seen)) + 1
         weight = np.where(seen >= FEWEST_TEXTS, weight, 0.0).astype(np.float32)
@@ -94,7 +94,7 @@ class TextScore:
         if rows.text is None:
             message = "the model reads texts, and the rows carry none: list 'words' in `features`"
             raise ValueError(message)
-        inputs = _weighted(ngram_counts(rows.text), self.weight)
+        inputs = _weighted(ngram_counts(rows.text.tolist()), self.weight)
         fold = _folds(rows, context, self.seed)
         score = _read(inputs, fold, (self.coefficients, self.intercepts))
         empty = np.array([not text for text in rows.text], dtype=np.bool_)
