@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from graphguard.config.values import DurationSetting, Section, parse_duration
 
+LabelUse = Literal["auto", "always", "never"]
+TextUse = Literal["auto", "never"]
+
 
 class EventAnchor(Section):
     """One row per user, at its k-th event."""
@@ -17,11 +20,9 @@ class EventAnchor(Section):
     event is the last one: for comparing with others on finished histories."""
 
 
-class SampledConfig(Section):
-    """What all networks on sampled neighbourhoods share."""
+class NetworkConfig(Section):
+    """What all networks share."""
 
-    fanouts: tuple[int, ...] = (8, 4)
-    """Neighbours sampled per relation and direction at each hop."""
     hidden: int = Field(64, ge=4)
     """Width of the hidden layers and of the embedding."""
     epochs: int = Field(20, ge=1)
@@ -30,13 +31,33 @@ class SampledConfig(Section):
     """Rows in a batch."""
     learning_rate: float = Field(0.003, gt=0)
     """Step size of AdamW."""
-    sampler: Literal["uniform", "rarity", "pagerank", "pyg-lib"] = "uniform"
-    """Which neighbours within the window: a uniform draw, one that favours rare ones, those of
-    highest personalised PageRank from the user, or a uniform draw by pyg-lib."""
     loss: Literal["weighted", "focal"] = "weighted"
     """`weighted`: cross-entropy, rare positives weigh more. `focal`: also, easy rows weigh less."""
     focal_gamma: float = Field(2.0, ge=0)
     """How little the focal loss cares for rows that are right already; 0 is `weighted`."""
+
+
+class SampledConfig(NetworkConfig):
+    """What all networks on sampled neighbourhoods share."""
+
+    fanouts: tuple[int, ...] = (8, 4)
+    """Neighbours sampled per relation and direction at each hop."""
+    sampler: Literal["uniform", "rarity", "pagerank", "pyg-lib"] = "uniform"
+    """Which neighbours within the window: a uniform draw, one that favours rare ones, those of
+    highest personalised PageRank from the user, or a uniform draw by pyg-lib."""
+
+
+class PropagatedConfig(NetworkConfig):
+    """The decoupled network: attention over what was added up beforehand, relation by relation."""
+
+    hops: int = Field(2, ge=1, le=2)
+    """How far away neighbours count; the first hop is the columns of features themselves."""
+    label_rates: LabelUse = "auto"
+    """Whether columns are made of the training labels around a row; `auto`: in static splits."""
+    label_folds: int = Field(10, ge=2)
+    """Folds of users whose labels are hidden from one another when these columns are made."""
+    text: TextUse = "auto"
+    """Whether a column is made of what users' texts say; `auto`: where `features` lists `words`."""
 
 
 class SageConfig(SampledConfig):
@@ -72,11 +93,11 @@ class TreesConfig(Section):
     """Shrinkage of each round."""
     bags: int = Field(3, ge=1)
     """Boosters with different seeds whose log-odds are averaged."""
-    label_rates: Literal["auto", "always", "never"] = "auto"
+    label_rates: LabelUse = "auto"
     """Whether columns are made of the training labels around a row; `auto`: in static splits."""
     label_folds: int = Field(10, ge=2)
     """Folds of users whose labels are hidden from one another when these columns are made."""
-    text: Literal["auto", "never"] = "auto"
+    text: TextUse = "auto"
     """Whether a column is made of what users' texts say; `auto`: where `features` lists `words`."""
 
 
@@ -94,7 +115,10 @@ class TrainingConfig(Section):
     """Distance of the anchors on the absolute grid; at least the horizon."""
     horizon: DurationSetting = parse_duration("14d")
     """A row is positive if its user is enforced within this time after the anchor."""
-    models: tuple[Literal["trees", "sage", "rgcn", "hgt", "dgl_rgcn"], ...] = ("trees", "sage")
+    models: tuple[Literal["trees", "propagated", "sage", "rgcn", "hgt", "dgl_rgcn"], ...] = (
+        "trees",
+        "sage",
+    )
     """Model families to fit; the better one on the selection slice is the champion."""
     seed: int = 7
     """Seed of every random choice."""
@@ -104,6 +128,8 @@ class TrainingConfig(Section):
     """Whether models that can, once judged, learn anew from the selection slice too (`trees`)."""
     min_positives: int = Field(10, ge=1)
     """Fewest positive rows a slice may hold."""
+    propagated: PropagatedConfig = PropagatedConfig()
+    """Settings of `propagated`."""
     sage: SageConfig = SageConfig()
     """Settings of `sage`."""
     rgcn: RgcnConfig = RgcnConfig()

@@ -10,11 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, diags_array
 
-from graphguard.graph.hetero import Adjacency
-from graphguard.graph.interop import ranges
 from graphguard.graph.label_sums import LabelledNodes, Lookers
+from graphguard.graph.relations import Relation, user_step
 
 Floats = NDArray[np.float64]
 STEPS = 10
@@ -23,17 +21,17 @@ KEPT = 0.2
 
 
 def spread_labels(
-    sides: Sequence[Adjacency],
-    direct: Sequence[bool],
-    seekers: tuple[Lookers, LabelledNodes],
+    relations: Sequence[Relation],
+    lookers: Lookers,
+    labelled: LabelledNodes,
     window_us: int,
 ) -> tuple[Floats, Floats]:
     """Spread labels over all relations of one window.
 
     Args:
-        sides: User to object, or user to user, one a relation.
-        direct: Whether the relation joins users; it is walked both ways.
-        seekers: Rows of one anchor, and the labels.
+        relations: One or more; those among users are walked both ways.
+        lookers: Rows of one anchor.
+        labelled: Labels there are.
         window_us: Length of the window.
 
     Returns:
@@ -42,48 +40,20 @@ def spread_labels(
 
     Cost: O(edges in the window * 2 folds * STEPS) time, memory 4 float64 a user and fold.
     """
-    lookers, labelled = seekers
     anchor = int(lookers.anchor_us[0]) if len(lookers.anchor_us) else 0
-    steps = [
-        _step(side, users, (anchor - window_us, anchor))
-        for side, users in zip(sides, direct, strict=True)
-    ]
-    there = np.stack([step[0].sum(axis=1) > 0 for step in steps])
-    share = np.divide(1.0, there.sum(axis=0), where=there.any(axis=0), out=np.zeros(there.shape[1]))
+    steps = [user_step(relation, (anchor - window_us, anchor)) for relation in relations]
+    ways = np.sum([step.reaches for step in steps], axis=0)
+    share = np.divide(1.0 - KEPT, ways, where=ways > 0, out=np.zeros(len(ways)))
     seen = labelled.known_us <= anchor
     folds = int(max(labelled.fold.max(initial=0), lookers.fold.max(initial=0))) + 1
-    start = np.zeros((there.shape[1], 2 * folds))
+    start = np.zeros((len(ways), 2 * folds))
     for fold in range(folds):
         shown = seen & (labelled.fold != fold)
         start[labelled.node[shown & labelled.bad], fold] = 1.0
         start[labelled.node[shown], folds + fold] = 1.0
-    mass = start.copy()
+    mass = start
     for _ in range(STEPS):
-        told = sum(forward @ (back @ mass) for forward, back in steps)
-        mass = (1.0 - KEPT) * share[:, None] * told + KEPT * start
+        told = np.sum([step.mean(mass) for step in steps], axis=0)
+        mass = share[:, None] * told + KEPT * start
     bad, known = (mass[lookers.node, lookers.fold + shift] for shift in (0, folds))
     return np.minimum(bad, known), known
-
-
-def _step(side: Adjacency, users: bool, span: tuple[int, int]) -> tuple[csr_array, csr_array]:
-    """One random step from users to users, as two factors whose rows add up to 1."""
-    every = np.arange(side.num_rows)
-    first, last = side.window(every, *span)
-    neighbor = np.asarray(side.neighbor[ranges(first, last)], dtype=np.int64)
-    row = np.repeat(every, last - first)
-    width = side.num_rows if users else int(neighbor.max(initial=-1)) + 1
-    met = csr_array((np.ones(len(row)), (row, neighbor)), shape=(side.num_rows, width))
-    met.sum_duplicates()
-    met.data[:] = 1.0
-    if not users:
-        return _walk(met), _walk(met.T.tocsr())
-    both = (met + met.T).tocsr()
-    both.data[:] = 1.0
-    both.setdiag(0.0)
-    return _walk(both), diags_array(np.ones(side.num_rows)).tocsr()
-
-
-def _walk(steps: csr_array) -> csr_array:
-    degree = steps.sum(axis=1)
-    weight = np.divide(1.0, degree, where=degree > 0, out=np.zeros(len(degree)))
-    return (diags_array(weight) @ steps).tocsr()

@@ -147,21 +147,6 @@ def direct_labels(
     return replace(found_all, weighted_known=known * weight, weighted_bad=bad * weight)
 
 
-def both_ways(out: Adjacency, into: Adjacency) -> Adjacency:
-    """Edges among users of one type without their direction: each from both of its ends."""
-    rows = out.num_rows
-    ends = [
-        np.repeat(np.arange(rows, dtype=np.int64), np.diff(side.indptr)) for side in (out, into)
-    ]
-    start = np.concatenate(ends)
-    neighbor = np.concatenate([out.neighbor, into.neighbor])
-    time_us = np.concatenate([out.time_us, into.time_us])
-    count = np.concatenate([out.count, into.count])
-    order = np.lexsort((neighbor, time_us, start))
-    indptr = np.r_[0, np.cumsum(np.bincount(start, minlength=rows))].astype(np.int64)
-    return Adjacency(indptr, neighbor[order], time_us[order], count[order])
-
-
 @dataclass(frozen=True)
 class _ByNode:
     """Labels by dense index; `known`, `bad` and `weight` are 0 for a node without a label."""

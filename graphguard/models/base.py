@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from graphguard.errors import ArtefactInvalid, BadSetting, BuildMissing, DataError, near_match
+from graphguard.errors import (
+    ArtefactInvalid,
+    BadSetting,
+    BuildMissing,
+    ColumnMissing,
+    DataError,
+    near_match,
+)
 
 if TYPE_CHECKING:
     from graphguard.graph.hetero import HeteroGraph
@@ -66,6 +73,21 @@ class Rows:
             label=label,
             text=None if self.text is None else self.text[index],
         )
+
+    def select(self, names: tuple[str, ...]) -> Self:
+        """Return the rows with these columns, in this order.
+
+        Raises:
+            ColumnMissing: A column is not there.
+        """
+        if names == self.names:
+            return self
+        place = {name: number for number, name in enumerate(self.names)}
+        for name in names:
+            if name not in place:
+                raise ColumnMissing(table="features", column=name, found=self.names)
+        x = np.ascontiguousarray(self.x[:, [place[name] for name in names]])
+        return replace(self, x=x, names=names)
 
     def validate(self) -> Self:
         """Check shapes, types and values, and return the rows themselves.
@@ -225,6 +247,9 @@ class ModelEntry:
 
 MODELS: dict[str, ModelEntry] = {
     "trees": ModelEntry("graphguard.models.trees", "TreesModel", "TreesSettings", "xgboost"),
+    "propagated": ModelEntry(
+        "graphguard.models.propagated", "PropagatedModel", "PropagatedSettings", None
+    ),
     "sage": ModelEntry("graphguard.models.sage", "SageModel", "SageSettings", None),
     "rgcn": ModelEntry("graphguard.models.rgcn", "RgcnModel", "RgcnSettings", None),
     "hgt": ModelEntry("graphguard.models.hgt", "HgtModel", "HgtSettings", None),

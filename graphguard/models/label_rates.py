@@ -12,12 +12,13 @@ night; these columns are for splits without time.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from graphguard.config.training import LabelUse
 from graphguard.errors import ArtefactInvalid, BadSetting, OwnLabelSeen
 from graphguard.graph.hetero import Adjacency
 from graphguard.graph.label_spread import spread_labels
@@ -27,17 +28,17 @@ from graphguard.graph.label_sums import (
     LabelledNodes,
     LabelTouches,
     Lookers,
-    both_ways,
     direct_labels,
     shared_labels,
 )
+from graphguard.graph.relations import Relation, both_ways, relations_of
 from graphguard.models.base import GraphContext, Rows, RowsInvalid
 from graphguard.models.folds import node_keys, row_folds
 from graphguard.schema import TRAINING_LABELS
 from graphguard.tables.files import read_parquet, write_parquet
 
 Floats = NDArray[np.float32]
-Wanted = Literal["auto", "always", "never"]
+
 
 LABELS_FILE = "training_labels.parquet"
 PRIOR = 1.0
@@ -241,7 +242,8 @@ class LabelRates:
         self, lookers: Lookers, labels: pl.DataFrame, context: GraphContext
     ) -> dict[str, Floats]:
         anchors = np.unique(lookers.anchor_us).tolist() if self.calendar else [None]
-        views = list(_views(context))
+        relations = relations_of(context.graph, context.node_type)
+        views = list(_views(relations))
         names = [name for view in views for name in _names(view, every=self.calendar)]
         names += ["all.label_rate", *(["all.label_spread"] if self.calendar else [])]
         made = {name: np.full(len(lookers.node), np.nan, dtype=np.float32) for name in names}
@@ -249,7 +251,10 @@ class LabelRates:
             mine = slice(None) if anchor is None else np.flatnonzero(lookers.anchor_us == anchor)
             some = Lookers(lookers.node[mine], lookers.anchor_us[mine], lookers.fold[mine])
             shown = self._labelled(labels, anchor)
-            found = self._at(views, (some, shown), context)
+            found = self._at(views, (some, shown), context.window_us)
+            if self.calendar:
+                spread = spread_labels(relations, some, shown, context.window_us)
+                found["all.label_spread"] = self._rate(*spread, SPREAD_PRIOR)
             for name in names:
                 made[name][mine] = found[name]
         return made
@@ -269,7 +274,7 @@ class LabelRates:
         )
 
     def _at(
-        self, views: list[_View], seekers: tuple[Lookers, LabelledNodes], context: GraphContext
+        self, views: list[_View], seekers: tuple[Lookers, LabelledNodes], window_us: int
     ) -> dict[str, NDArray[Any]]:
         lookers, labelled = seekers
         count = len(lookers.node)
@@ -277,7 +282,7 @@ class LabelRates:
         made: dict[str, NDArray[Any]] = {}
         for view in views:
             see = view.touches if self.calendar else view.touches_at_any
-            touches = see(lookers, labelled, context.window_us)
+            touches = see(lookers, labelled, window_us)
             weight = 1.0 / np.maximum(touches.others, 1)
             bad = np.bincount(touches.row, weight * touches.bad, count)
             known = np.bincount(touches.row, weight * touches.known, count)
@@ -288,15 +293,6 @@ class LabelRates:
                 for function, column in self._by_row(touches, (bad, known)).items()
             }
         made["all.label_rate"] = self._rate(bad_in_all, known_in_all)
-        if self.calendar:
-            sides = [(view.sides[0], view.direct) for view in _relations(views)]
-            spread = spread_labels(
-                [side for side, _ in sides],
-                [direct for _, direct in sides],
-                seekers,
-                context.window_us,
-            )
-            made["all.label_spread"] = self._rate(*spread, SPREAD_PRIOR)
         return made
 
     def _by_row(
@@ -330,7 +326,35 @@ class LabelRates:
         return top
 
 
-def wants_label_rates(wanted: Wanted, context: GraphContext | None) -> bool:
+class LabelSettings(Protocol):
+    """Settings of a model that may look at labels around a row."""
+
+    @property
+    def label_rates(self) -> LabelUse:
+        """Whether it does."""
+        ...
+
+    @property
+    def label_folds(self) -> int:
+        """Folds whose labels are hidden from their own rows."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Seed of the folds."""
+        ...
+
+
+def fit_label_rates(
+    settings: LabelSettings, train: Rows, context: GraphContext | None
+) -> LabelRates | None:
+    """The fitted columns, where the settings ask for them."""
+    if context is None or not wants_label_rates(settings.label_rates, context):
+        return None
+    return LabelRates.fit(train, context, settings.label_folds, settings.seed)
+
+
+def wants_label_rates(wanted: LabelUse, context: GraphContext | None) -> bool:
     """Whether a model makes the columns: `auto` does where the split is static.
 
     Raises:
@@ -360,29 +384,17 @@ def label_phrases(names: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _views(context: GraphContext) -> Iterator[_View]:
+def _views(relations: list[Relation]) -> Iterator[_View]:
     """Every way in which users meet, by relation."""
-    target, graph = context.node_type, context.graph
-    for edge_type in graph.edge_types:
-        source, relation, end = edge_type
-        out, into = graph.out(edge_type), graph.into(edge_type)
-        if source == target and end == target:
-            both = both_ways(out, into)
-            yield _View(f"{relation}:{end}", (both, both), direct=False)
-            yield _View(f"direct_{relation}:{end}", (out,), direct=True)
-            yield _View(f"direct_rev_{relation}:{end}", (into,), direct=True)
-            yield _View(f"any_{relation}:{end}", (both,), direct=True)
-        elif source == target:
-            yield _View(f"{relation}:{end}", (out, into), direct=False)
-        elif end == target:
-            yield _View(f"rev_{relation}:{source}", (into, out), direct=False)
-
-
-def _relations(views: list[_View]) -> list[_View]:
-    """One view a relation: the shared one, or the one both ways where users meet directly."""
-    any_way = {view.name.removeprefix("any_") for view in views if view.name.startswith("any_")}
-    shared = [view for view in views if not view.direct and view.name not in any_way]
-    return shared + [view for view in views if view.name.startswith("any_")]
+    for one in relations:
+        if not one.direct:
+            yield _View(one.name, (one.out, one.into), direct=False)
+            continue
+        both = both_ways(one)
+        yield _View(one.name, (both, both), direct=False)
+        yield _View(f"direct_{one.name}", (one.out,), direct=True)
+        yield _View(f"direct_rev_{one.name}", (one.into,), direct=True)
+        yield _View(f"any_{one.name}", (both,), direct=True)
 
 
 def _names(view: _View, *, every: bool) -> list[str]:

@@ -4,11 +4,9 @@ A family adds its settings and its kind of round (`tree_net.Round`). The columns
 `features/neighbours.py` averages are left to the trees: a network makes its own averages.
 """
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -18,7 +16,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 from torch import nn
 
-from graphguard.errors import ArtefactInvalid, BadSetting
+from graphguard.errors import ArtefactInvalid
 from graphguard.graph.hetero import EdgeType
 from graphguard.graph.sampling import TemporalSampler
 from graphguard.models.base import (
@@ -29,6 +27,7 @@ from graphguard.models.base import (
     write_model_file,
 )
 from graphguard.models.network_settings import SampledSettings
+from graphguard.models.torch_device import deterministic, pick_torch_device
 from graphguard.models.training import (
     Lesson,
     judged_rows,
@@ -72,7 +71,7 @@ class SampledModel:
         labels_of("train", train)
         judge = judged_rows(valid, self.settings.seed)
         own = [name for name in train.names if NEIGHBOUR_MARK not in name]
-        self.transform = InputTransform.fit(_columns(train, tuple(own)))
+        self.transform = InputTransform.fit(train.select(tuple(own)))
         self.edge_types = list(context.graph.edge_types)
         self.node_type = context.node_type
         device = self.device()
@@ -157,12 +156,7 @@ class SampledModel:
         Raises:
             BadSetting: A GPU is asked for and torch sees none.
         """
-        wanted = self.settings.device
-        if wanted == "cuda" and not torch.cuda.is_available():
-            place, key = "training", "device"
-            reason = "is 'cuda', but torch sees no GPU here; use 'auto' or 'cpu'"
-            raise BadSetting(place, key, reason)
-        return "cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu"
+        return pick_torch_device(self.settings.device)
 
     def _inputs(self, context: GraphContext) -> TreeInputs:
         if self.transform is None:
@@ -184,27 +178,3 @@ class SampledModel:
         net, _ = self._fitted()
         with deterministic(self.settings.seed, self.device()):
             return scores_of(net, rows, self._inputs(context), self.settings)
-
-
-def _columns(rows: Rows, names: tuple[str, ...]) -> Rows:
-    place = {name: number for number, name in enumerate(rows.names)}
-    x = np.ascontiguousarray(rows.x[:, [place[name] for name in names]])
-    return Rows(rows.node, rows.anchor_us, x, names, rows.label)
-
-
-@contextlib.contextmanager
-def deterministic(seed: int, device: str) -> Iterator[None]:
-    """Seeded, deterministic torch inside; its global state as it was outside."""
-    held, was = torch.get_rng_state(), torch.are_deterministic_algorithms_enabled()
-    memory: Any = torch.utils.deterministic  # its attributes are made at run time
-    filled = memory.fill_uninitialized_memory
-    torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(device == "cpu")
-    # Filling memory that is written next anyway takes a twentieth of an epoch.
-    memory.fill_uninitialized_memory = False
-    try:
-        yield
-    finally:
-        memory.fill_uninitialized_memory = filled
-        torch.use_deterministic_algorithms(was)
-        torch.set_rng_state(held)

@@ -8,7 +8,7 @@ score get the column alike, and one's own label never comes back through one's o
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,6 @@ from graphguard.models.base import GraphContext, Rows
 from graphguard.models.folds import node_keys, row_folds
 from graphguard.models.ngrams import BUCKETS, ngram_counts
 
-Wanted = Literal["auto", "never"]
 COLUMN = "text.log_odds"
 PHRASE = "what the texts say, by their words and parts of words"
 WEIGHTS = "text.safetensors"

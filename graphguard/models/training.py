@@ -16,7 +16,7 @@ from graphguard.errors import TooFewLabels
 from graphguard.evaluate.metrics import auprc
 from graphguard.models.base import Rows, Upkeep
 from graphguard.models.losses import imbalance_loss
-from graphguard.models.network_settings import SampledSettings
+from graphguard.models.network_settings import NetworkSettings
 
 Floats = NDArray[np.float32]
 NEGATIVES = 25
@@ -52,7 +52,7 @@ class Lesson:
 
 
 def train_network(
-    net: nn.Module, lesson: Lesson, settings: SampledSettings, upkeep: Upkeep, name: str
+    net: nn.Module, lesson: Lesson, settings: NetworkSettings, upkeep: Upkeep, name: str
 ) -> list[float]:
     """Train until the judged AUPRC no longer grows; leaves the best weights in `net`.
 
@@ -93,7 +93,7 @@ class _Loop:
     """What stays the same from epoch to epoch."""
 
     def __init__(
-        self, net: nn.Module, lesson: Lesson, settings: SampledSettings, label: NDArray[np.int8]
+        self, net: nn.Module, lesson: Lesson, settings: NetworkSettings, label: NDArray[np.int8]
     ) -> None:
         self.net, self.lesson, self.settings, self.label = net, lesson, settings, label
         self.judged = labels_of("valid", lesson.judge)
@@ -132,7 +132,7 @@ class _Loop:
 
 
 def scores_of(
-    net: nn.Module, rows: Rows, source: BatchSource, settings: SampledSettings
+    net: nn.Module, rows: Rows, source: BatchSource, settings: NetworkSettings
 ) -> tuple[Floats, Floats]:
     """Probability and hidden state of rows, shape [n] and [n, hidden], float32."""
     net.eval()

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from xgboost.core import XGBoostError
 
-from graphguard.errors import ArtefactInvalid, BadSetting, ColumnMissing, TooFewLabels
+from graphguard.config.training import LabelUse, TextUse, TreesConfig
+from graphguard.errors import ArtefactInvalid, BadSetting, TooFewLabels
 from graphguard.models.base import (
     GraphContext,
     Rows,
@@ -28,12 +29,11 @@ from graphguard.models.base import (
     read_model_file,
     write_model_file,
 )
-from graphguard.models.label_rates import LabelRates, Wanted, wants_label_rates
-from graphguard.models.text_score import TextScore
-from graphguard.models.text_score import Wanted as TextWanted
+from graphguard.models.makers import Makers
 
 Floats = NDArray[np.float32]
 
+_DEFAULT = TreesConfig()
 _ROWS_AT_ONCE = 100_000
 _PLATEAU = 1e-3
 """Rounds whose validation AUPRC is this near the best count as equally good."""
@@ -67,23 +67,23 @@ class TreesSettings:
         text: Whether a column is made of what rows' texts say; 'auto' does where rows have texts.
     """
 
-    rounds: int = 600
+    rounds: int = _DEFAULT.rounds
     patience: int = 50
-    depth: int = 5
-    learning_rate: float = 0.05
+    depth: int = _DEFAULT.depth
+    learning_rate: float = _DEFAULT.learning_rate
     row_share: float = 0.8
     column_share: float = 0.5
     min_child_weight: float = 2.0
     l2: float = 2.0
     positive_weight: float | Literal["balanced"] = 1.0
-    bags: int = 3
+    bags: int = _DEFAULT.bags
     seed: int = 7
     threads: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
     embed_columns: int = 64
-    label_rates: Wanted = "auto"
-    label_folds: int = 10
-    text: TextWanted = "auto"
+    label_rates: LabelUse = _DEFAULT.label_rates
+    label_folds: int = _DEFAULT.label_folds
+    text: TextUse = _DEFAULT.text
 
 
 class TreesModel:
@@ -100,8 +100,7 @@ class TreesModel:
         self.columns: tuple[str, ...] = ()
         self.gains: dict[str, float] = {}
         self.boosters: list[xgboost.Booster] = []
-        self.rates: LabelRates | None = None
-        self.words: TextScore | None = None
+        self.makers = Makers()
 
     def fit(
         self,
@@ -129,14 +128,14 @@ class TreesModel:
         train_label = _labels("training slice", train.validate())
         valid_label = _labels("selection slice", valid.validate())
         self.columns = ()
-        self._fit_makers(train, context)
+        self.makers = Makers.fit(self.settings, train, context)
         train, valid = self.inputs(train, context), self.inputs(valid, context)
         self.columns = train.names
         # Bins are made once: they do not depend on the seed, and every booster reads the same ones.
         threads = self.settings.threads
         matrix = xgboost.QuantileDMatrix(train.x, train_label, nthread=threads)
         held_out = xgboost.QuantileDMatrix(
-            self._arranged(valid), valid_label, ref=matrix, nthread=threads
+            valid.select(self.columns).x, valid_label, ref=matrix, nthread=threads
         )
         weight = self._positive_weight(train_label)
         self.boosters = [
@@ -160,7 +159,7 @@ class TreesModel:
         label = _labels("training and selection slices", rows.validate())
         rounds = [booster.num_boosted_rounds() for booster in self.boosters]
         self.columns = ()
-        self._fit_makers(rows, context)
+        self.makers = Makers.fit(self.settings, rows, context)
         rows = self.inputs(rows, context)
         self.columns = rows.names
         matrix = xgboost.QuantileDMatrix(rows.x, label, nthread=self.settings.threads)
@@ -171,29 +170,15 @@ class TreesModel:
         ]
         self.gains = self._mean_gains()
 
-    def _fit_makers(self, train: Rows, context: GraphContext | None) -> None:
-        """Fit what makes columns of rows: labels around them, and what their texts say."""
-        settings = self.settings
-        if context is not None and wants_label_rates(settings.label_rates, context):
-            self.rates = LabelRates.fit(train, context, settings.label_folds, settings.seed)
-        if context is not None and settings.text == "auto" and train.text is not None:
-            self.words = TextScore.fit(train, context, settings.seed)
-
     def inputs(self, rows: Rows, context: GraphContext | None = None) -> Rows:
         """The rows with all columns that the model reads; as they are where they have them.
 
         Raises:
             ValueError: Columns are to be made of the graph, and there is no context.
         """
-        makers = [one for one in (self.rates, self.words) if one is not None]
-        if not makers or (self.columns and set(self.columns) <= set(rows.names)):
+        if self.columns and set(self.columns) <= set(rows.names):
             return rows
-        if context is None:
-            message = "the model makes columns of its rows: give the GraphContext of the run"
-            raise ValueError(message)
-        for maker in makers:
-            rows = maker.apply(rows, context)
-        return rows
+        return self.makers.apply(rows, context)
 
     def predict(self, rows: Rows, context: GraphContext | None = None) -> Floats:
         """Return the uncalibrated probability of each row, shape [n], float32 in [0, 1].
@@ -267,13 +252,9 @@ class TreesModel:
             "columns": list(self.columns),
             "gains": self.gains,
             "sha256": [sha256(each).hexdigest() for each in raw],
-            "label_rates": None if self.rates is None else self.rates.facts(),
-            "text": None if self.words is None else self.words.facts(),
         }
-        write_model_file(folder, content)
-        for maker in (self.rates, self.words):
-            if maker is not None:
-                maker.save(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_model_file(folder, content | self.makers.save(folder))
         for bag, each in enumerate(raw):
             _booster_file(folder, bag).write_bytes(each)
 
@@ -290,11 +271,9 @@ class TreesModel:
             model.columns = tuple(content["columns"])
             model.gains = dict(content["gains"])
             digests = [str(digest) for digest in content["sha256"]]
-            rates, words = content["label_rates"], content["text"]
+            model.makers = Makers.load(folder, content)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtefactInvalid(folder / "model.json", f"not a trees model ({error})") from error
-        model.rates = None if rates is None else LabelRates.load(folder, rates)
-        model.words = None if words is None else TextScore.load(folder, words)
         model.boosters = [
             _load_booster(_booster_file(folder, bag), digest, len(model.columns))
             for bag, digest in enumerate(digests)
@@ -368,23 +347,13 @@ class TreesModel:
         return np.asarray(np.mean(parts, axis=0), dtype=np.float32)
 
     def _matrices(self, rows: Rows) -> Iterator[tuple[slice, xgboost.DMatrix]]:
-        x = self._arranged(rows)
+        x = rows.select(self.columns).x
         device = pick_device(self.settings.device)
         for booster in self.boosters:
             booster.set_param({"device": device, "nthread": self.settings.threads})
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = slice(start, min(start + _ROWS_AT_ONCE, len(rows)))
             yield part, xgboost.DMatrix(x[part], nthread=self.settings.threads)
-
-    def _arranged(self, rows: Rows) -> Floats:
-        """Return the features in the order of `self.columns`."""
-        if rows.names == self.columns:
-            return rows.x
-        place = {name: number for number, name in enumerate(rows.names)}
-        for name in self.columns:
-            if name not in place:
-                raise ColumnMissing(table="features", column=name, found=rows.names)
-        return rows.x[:, [place[name] for name in self.columns]]
 
 
 def rounds_to_keep(auprc: list[float], log_loss: list[float]) -> int:

@@ -1,0 +1,101 @@
+"""What makes columns of rows when a model is fitted and when it scores: labels around, and texts.
+
+The models that read columns share it, so that each reads the same ones.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from graphguard.config.training import LabelUse, TextUse
+from graphguard.models.base import GraphContext, Rows
+from graphguard.models.label_rates import LabelRates, wants_label_rates
+from graphguard.models.text_score import TextScore
+
+
+class MakerSettings(Protocol):
+    """Settings of a model whose rows get more columns."""
+
+    @property
+    def label_rates(self) -> LabelUse:
+        """Whether columns are made of the training labels around a row."""
+        ...
+
+    @property
+    def label_folds(self) -> int:
+        """Folds whose labels are hidden from their own rows."""
+        ...
+
+    @property
+    def text(self) -> TextUse:
+        """Whether a column is made of what rows' texts say."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Seed of the folds."""
+        ...
+
+
+@dataclass(frozen=True)
+class Makers:
+    """The fitted makers of a model; None where it has no such column."""
+
+    rates: LabelRates | None = None
+    words: TextScore | None = None
+
+    @classmethod
+    def fit(cls, settings: MakerSettings, train: Rows, context: GraphContext | None) -> Self:
+        """Fit what the settings ask for, on training rows; nothing where there is no context.
+
+        Raises:
+            BadSetting: Columns of labels are asked for, but no label's time is known.
+        """
+        rates = words = None
+        if context is not None and wants_label_rates(settings.label_rates, context):
+            rates = LabelRates.fit(train, context, settings.label_folds, settings.seed)
+        if context is not None and settings.text == "auto" and train.text is not None:
+            words = TextScore.fit(train, context, settings.seed)
+        return cls(rates, words)
+
+    def apply(self, rows: Rows, context: GraphContext | None) -> Rows:
+        """The rows with the columns added.
+
+        Raises:
+            ValueError: There are columns to make, and no context to make them of.
+        """
+        made = [one for one in (self.rates, self.words) if one is not None]
+        if not made:
+            return rows
+        if context is None:
+            message = "the model makes columns of its rows: give the GraphContext of the run"
+            raise ValueError(message)
+        for maker in made:
+            rows = maker.apply(rows, context)
+        return rows
+
+    def save(self, folder: Path) -> dict[str, Any]:
+        """Write what they hold into `folder`; returns what `load` needs beside, as JSON values."""
+        facts: dict[str, Any] = {"label_rates": None, "text": None}
+        if self.rates is not None:
+            self.rates.save(folder)
+            facts["label_rates"] = self.rates.facts()
+        if self.words is not None:
+            self.words.save(folder)
+            facts["text"] = self.words.facts()
+        return facts
+
+    @classmethod
+    def load(cls, folder: Path, facts: Mapping[str, Any]) -> Self:
+        """Bring back what `save` wrote and returned.
+
+        Raises:
+            ArtefactInvalid: A file is missing or not what it claims to be.
+            KeyError: The facts are not of makers.
+        """
+        rates, words = facts["label_rates"], facts["text"]
+        return cls(
+            None if rates is None else LabelRates.load(folder, rates),
+            None if words is None else TextScore.load(folder, words),
+        )
