@@ -7,7 +7,7 @@ convolutional networks"; Frasca et al. 2020, "SIGN".
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -17,15 +17,20 @@ from graphguard.graph.propagate import NEVER, NeighbourRows, neighbour_means
 from graphguard.graph.relations import Relation, both_ways, relations_of, user_step
 from graphguard.models.base import GraphContext, Rows
 from graphguard.models.label_rates import MOST_ANCHORS
-from graphguard.models.transform import FARTHEST, InputTransform
+from graphguard.models.quantiles import QuantileInputs
+from graphguard.models.transform import InputTransform
 
 Floats = NDArray[np.float32]
 
 OWN = "own"
-LABELS = "labels"
-MARKS = {".nbr_": "hop 1", ".direct_": "hop 1, direct", ".label_": LABELS}
+FAR = ".hop2."
+MARKS = {
+    FAR: "hop 2",
+    ".nbr_": "hop 1",
+    ".direct_": "hop 1, direct",
+    ".label_": "labels",
+}
 """What in a column's name tells where it comes from; all others are the user's own."""
-SMALLEST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -47,60 +52,47 @@ class HopInputs:
     """Makes the inputs of rows; fitted on training rows.
 
     Attributes:
-        columns: Columns of the rows by where they come from, in order of the tokens.
-        transform: Squeezes and scales all columns.
-        own: The same of the user's own columns, as neighbours show them.
+        shown: A user's own columns as neighbours show them: squeezed, scaled, gaps marked.
+        quantiles: Makes inputs of all columns, in order of the tokens.
         relations: Names of the relations of the second hop; empty without one.
         calendar: Whether rows share few anchors; else each has its own.
-        mean: Of the second hop's inputs in training, shape [relations * width].
-        scale: Their standard deviation.
     """
 
     def __init__(
         self,
-        transforms: tuple[InputTransform, InputTransform],
+        shown: InputTransform,
+        quantiles: QuantileInputs,
         relations: tuple[str, ...],
-        spread: tuple[Floats, Floats],
         *,
         calendar: bool,
     ) -> None:
-        self.transform, self.own = transforms
-        self.columns = column_groups(self.transform.names)
+        self.shown, self.quantiles = shown, quantiles
         self.relations, self.calendar = relations, calendar
-        self.mean, self.scale = spread
 
     @classmethod
     def fit(cls, train: Rows, context: GraphContext, hops: int) -> tuple[Self, Floats]:
         """Fit on training rows; returns their inputs too."""
-        groups = column_groups(train.names)
-        ordered = tuple(name for names in groups.values() for name in names)
-        transforms = (
-            InputTransform.fit(train.select(ordered)),
-            InputTransform.fit(train.select(groups[OWN])),
-        )
+        shown = InputTransform.fit(train.select(column_groups(train.names)[OWN]))
         names = tuple(one.name for one in relations_of(context.graph, context.node_type))
         calendar = len(np.unique(context.rows.anchor_us)) <= MOST_ANCHORS
-        none = np.zeros(0, dtype=np.float32)
-        made = cls(transforms, names if hops > 1 else (), (none, none), calendar=calendar)
-        far = made._far(train, context)
-        made.mean = far.mean(axis=0, dtype=np.float64).astype(np.float32)
-        spread = far.std(axis=0, dtype=np.float64).astype(np.float32)
-        made.scale = np.where(spread > SMALLEST, spread, np.float32(1.0))
-        return made, made._joined(train, far)
+        none = QuantileInputs.fit(train.select(()))
+        made = cls(shown, none, names if hops > 1 else (), calendar=calendar)
+        whole = made.with_far(train, context)
+        groups = column_groups(whole.names)
+        ordered = tuple(name for columns in groups.values() for name in columns)
+        made.quantiles = QuantileInputs.fit(whole.select(ordered))
+        return made, made.quantiles.apply(whole)
 
     @property
     def tokens(self) -> list[Token]:
         """The inputs in groups, the user's own first; they cover all columns."""
+        width = dict(zip(self.quantiles.names, self.quantiles.widths.tolist(), strict=True))
         found, first = list[Token](), 0
-        marked = {self.transform.names[place] for place in self.transform.marked}
-        for name, columns in self.columns.items():
-            last = first + len(columns) + len(marked.intersection(columns))
+        for name, columns in column_groups(self.quantiles.names).items():
+            last = first + sum(width[column] for column in columns)
             if last > first:
                 found.append(Token(name, first, last))
             first = last
-        for relation in self.relations:
-            found.append(Token(f"{relation}, hop 2", first, first + self.own.width + 1))
-            first += self.own.width + 1
         return found
 
     def apply(self, rows: Rows, context: GraphContext) -> Floats:
@@ -111,42 +103,41 @@ class HopInputs:
 
         Cost: with a second hop also O(edges in the window * own columns) a relation and anchor.
         """
-        return self._joined(rows, self._far(rows, context))
+        return self.quantiles.apply(self.with_far(rows, context))
 
-    def _joined(self, rows: Rows, far: Floats) -> Floats:
-        near = self.transform.apply(rows)
-        # Values and marks of one token side by side.
-        number = len(self.transform.names)
-        mark_of = {int(place): number + n for n, place in enumerate(self.transform.marked)}
-        order, first = [], 0
-        for columns in self.columns.values():
-            places = range(first, first + len(columns))
-            order += [*places, *(mark_of[place] for place in places if place in mark_of)]
-            first += len(columns)
-        scaled = np.clip((far - self.mean) / self.scale, -FARTHEST, FARTHEST)
-        return np.concatenate([near[:, order], scaled], axis=1)
+    def with_far(self, rows: Rows, context: GraphContext) -> Rows:
+        """The rows with the columns of the second hop: means of what neighbours of neighbours show.
 
-    def _far(self, rows: Rows, context: GraphContext) -> Floats:
-        """The second hop, before it is scaled."""
-        width = (self.own.width + 1) * len(self.relations)
-        found = np.zeros((len(rows), width), dtype=np.float32)
+        A column's name is `<relation>.hop2.<column>`, with `missing.` before the column for the
+        share of gaps, and `<relation>.hop2.rows` for the share of users that have a row.
+        """
         if not self.relations:
-            return found
+            return rows
+        shown = self.shown.names
+        marks = [f"missing.{shown[place]}" for place in self.shown.marked]
         relations = relations_of(context.graph, context.node_type)
-        if not self.calendar:
-            return self._of_own_windows(rows, context, relations)
-        for anchor in np.unique(rows.anchor_us).tolist():
-            mine = np.flatnonzero(rows.anchor_us == anchor)
-            found[mine] = self._at(anchor, context, relations)[rows.node[mine]]
-        return found
+        far = np.zeros((len(rows), (self.shown.width + 1) * len(relations)), dtype=np.float32)
+        if self.calendar:
+            for anchor in np.unique(rows.anchor_us).tolist():
+                mine = np.flatnonzero(rows.anchor_us == anchor)
+                far[mine] = self._at(anchor, context, relations)[rows.node[mine]]
+        else:
+            far = self._of_own_windows(rows, context, relations)
+        names = [
+            f"{relation}{FAR}{column}"
+            for relation in self.relations
+            for column in (*shown, *marks, "rows")
+        ]
+        x = np.concatenate([rows.x, far], axis=1)
+        return replace(rows, x=x, names=(*rows.names, *names))
 
     def _at(self, anchor: int, context: GraphContext, relations: list[Relation]) -> Floats:
         """The second hop of every node at one anchor."""
         shown = context.rows.take(context.rows.anchor_us == anchor)
         nodes = context.graph.num_nodes[context.node_type]
-        values = np.zeros((nodes, self.own.width + 1), dtype=np.float32)
+        values = np.zeros((nodes, self.shown.width + 1), dtype=np.float32)
         # The last column says whether there is a row at all.
-        values[shown.node, :-1] = self.own.apply(shown)
+        values[shown.node, :-1] = self.shown.apply(shown)
         values[shown.node, -1] = 1.0
         span = (anchor - context.window_us, anchor)
         steps = [user_step(relation, span) for relation in relations]
@@ -162,8 +153,8 @@ class HopInputs:
     ) -> Floats:
         """The same for rows with anchors of their own: neighbours as they were before them."""
         every = context.rows
-        values = np.ones((len(every), self.own.width + 1))
-        values[:, :-1] = self.own.apply(every)
+        values = np.ones((len(every), self.shown.width + 1))
+        values[:, :-1] = self.shown.apply(every)
         nodes = context.graph.num_nodes[context.node_type]
         never = np.full(nodes, NEVER, dtype=np.int64)
 

@@ -31,12 +31,16 @@ from graphguard.models.hop_inputs import HopInputs
 from graphguard.models.label_rates import LabelRates, fit_label_rates
 from graphguard.models.network_settings import NetworkSettings
 from graphguard.models.propagated_net import HEADS, TokenNet
+from graphguard.models.quantiles import ARRAYS, QuantileInputs
 from graphguard.models.torch_device import deterministic, pick_torch_device
 from graphguard.models.training import Lesson, judged_rows, labels_of, scores_of, train_network
 from graphguard.models.transform import InputTransform
 
 Floats = NDArray[np.float32]
 WEIGHTS = "weights.safetensors"
+_DAMAGE = (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, IndexError)
+PARTS = {"shown": ("mean", "scale", "marked"), "quantiles": ARRAYS}
+"""Arrays of the inputs beside the weights."""
 _DEFAULT = PropagatedConfig()
 
 
@@ -113,14 +117,13 @@ class PropagatedModel:
         """Write weights and transforms as safetensors, settings as JSON."""
         inputs, net = self._fitted()
         arrays = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
-        for name, one in (("transform", inputs.transform), ("own", inputs.own)):
-            arrays |= {f"{name}.{key}": getattr(one, key) for key in ("mean", "scale", "marked")}
-        arrays |= {"far.mean": inputs.mean, "far.scale": inputs.scale}
+        for part, keys in PARTS.items():
+            arrays |= {f"{part}.{key}": getattr(getattr(inputs, part), key) for key in keys}
         content = {
             "name": self.name,
             "settings": asdict(self.settings),
-            "columns": list(inputs.transform.names),
-            "own": list(inputs.own.names),
+            "columns": list(inputs.quantiles.names),
+            "shown": list(inputs.shown.names),
             "relations": list(inputs.relations),
             "calendar": inputs.calendar,
             "attention": self.attention,
@@ -149,7 +152,7 @@ class PropagatedModel:
             weights = {name: torch.from_numpy(np.array(one)) for name, one in arrays.items()}
             model.net.load_state_dict(weights)
             facts = content["label_rates"]
-        except (OSError, SafetensorError, KeyError, TypeError, RuntimeError, IndexError) as error:
+        except _DAMAGE as error:
             reason = f"no weights of this model ({' '.join(str(error).split())[:200]})"
             raise ArtefactInvalid(path, reason) from error
         model.rates = None if facts is None else LabelRates.load(folder, facts)
@@ -230,16 +233,12 @@ class _Table:
 
 def _read_inputs(arrays: dict[str, Any], content: dict[str, Any]) -> HopInputs:
     """Take what belongs to the inputs out of `arrays`."""
-    transforms = [
-        InputTransform(
-            tuple(content[columns]),
-            *(arrays.pop(f"{name}.{key}") for key in ("mean", "scale", "marked")),
-        )
-        for name, columns in (("transform", "columns"), ("own", "own"))
-    ]
+    held = {
+        part: {key: arrays.pop(f"{part}.{key}") for key in keys} for part, keys in PARTS.items()
+    }
     return HopInputs(
-        (transforms[0], transforms[1]),
+        InputTransform(tuple(content["shown"]), **held["shown"]),
+        QuantileInputs(tuple(content["columns"]), **held["quantiles"]),
         tuple(content["relations"]),
-        (arrays.pop("far.mean"), arrays.pop("far.scale")),
         calendar=bool(content["calendar"]),
     )

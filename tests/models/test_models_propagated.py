@@ -132,7 +132,7 @@ def test_a_damaged_model_is_refused(fitted, tmp_path, damage):
         path.unlink()
     else:
         content = json.loads((tmp_path / "model.json").read_text())
-        content["relations"] = ["uses:device"]
+        content["columns"] = content["columns"][:-1]
         (tmp_path / "model.json").write_text(json.dumps(content))
 
     with pytest.raises(ArtefactInvalid, match="no weights of this model"):
@@ -179,11 +179,6 @@ def test_columns_are_told_apart_by_where_they_come_from():
     }
 
 
-def second_hop(model, context, rows):
-    """The second hop of rows, as the model sees it before it is scaled."""
-    return model._far(rows, context)
-
-
 def test_the_second_hop_is_what_the_met_have_met(tmp_path):
     # Users 0 and 1 on device 0, 1 and 2 on device 1, all at 5; one column: 1, 2, 4.
     x = np.full((USERS, 1), np.nan, dtype=np.float32)
@@ -196,12 +191,16 @@ def test_the_second_hop_is_what_the_met_have_met(tmp_path):
     inputs, _ = HopInputs.fit(rows, context, hops=2)
 
     step = np.array([[0.5, 0.5, 0], [0.25, 0.5, 0.25], [0, 0.5, 0.5]])
-    shown = inputs.own.apply(rows)
-    far = second_hop(inputs, context, rows)
-    assert far[:, 0] == pytest.approx((step @ step @ shown)[:, 0], abs=1e-6)
-    # The last input of a relation says that all who are met have rows; nobody met anybody directly.
-    assert far[:, 1].tolist() == [1, 1, 1]
-    assert (far[:, 2:] == 0).all()
+    shown = inputs.shown.apply(rows)
+    far = inputs.with_far(rows, context)
+    assert far.names == (
+        "v", "uses:device.hop2.v", "uses:device.hop2.rows", "meets:user.hop2.v",
+        "meets:user.hop2.rows",
+    )  # fmt: skip
+    assert far.x[:, 1] == pytest.approx((step @ step @ shown)[:, 0], abs=1e-6)
+    # All who are met have rows; nobody met anybody directly.
+    assert far.x[:, 2].tolist() == [1, 1, 1]
+    assert (far.x[:, 3:] == 0).all()
 
 
 @pytest.mark.parametrize("own_anchors", [False, True])
@@ -225,11 +224,13 @@ def test_what_comes_later_changes_nothing(platform, tmp_path, own_anchors):
         context = timed_context(folder, uses, np.repeat([280, 450], USERS), more)
         inputs, made = HopInputs.fit(early, context, hops=2)
         assert inputs.calendar is not own_anchors
-        found.append((made, inputs.apply(late, context)))
+        far = inputs.with_far(early, context).x[:, len(rows.names) :]
+        found.append((made, far, inputs.with_far(late, context).x[:, len(rows.names) :]))
 
     assert (found[0][0] == found[1][0]).all()
-    assert np.ptp(found[0][0][:, -3]) > 1
-    assert (found[0][1][:, -3:] != found[1][1][:, -3:]).any()
+    assert (found[0][1] == found[1][1]).all()
+    assert np.ptp(found[0][1][:, 0]) > 0.5
+    assert (found[0][2] != found[1][2]).any()
 
 
 def timed_context(folder, uses, time, rows):
