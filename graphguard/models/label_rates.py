@@ -12,7 +12,7 @@ night; these columns are for splits without time.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import polars as pl
@@ -324,34 +324,6 @@ class LabelRates:
         top = np.full(count, self.base_rate)
         np.maximum.at(top, touches.row, self._rate(touches.bad, touches.known))
         return top
-
-
-class LabelSettings(Protocol):
-    """Settings of a model that may look at labels around a row."""
-
-    @property
-    def label_rates(self) -> LabelUse:
-        """Whether it does."""
-        ...
-
-    @property
-    def label_folds(self) -> int:
-        """Folds whose labels are hidden from their own rows."""
-        ...
-
-    @property
-    def seed(self) -> int:
-        """Seed of the folds."""
-        ...
-
-
-def fit_label_rates(
-    settings: LabelSettings, train: Rows, context: GraphContext | None
-) -> LabelRates | None:
-    """The fitted columns, where the settings ask for them."""
-    if context is None or not wants_label_rates(settings.label_rates, context):
-        return None
-    return LabelRates.fit(train, context, settings.label_folds, settings.seed)
 
 
 def wants_label_rates(wanted: LabelUse, context: GraphContext | None) -> bool:

@@ -18,7 +18,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 from torch import Tensor
 
-from graphguard.config.training import LabelUse, PropagatedConfig
+from graphguard.config.training import LabelUse, PropagatedConfig, TextUse
 from graphguard.errors import ArtefactInvalid, BadSetting
 from graphguard.models.base import (
     GraphContext,
@@ -28,7 +28,7 @@ from graphguard.models.base import (
     write_model_file,
 )
 from graphguard.models.hop_inputs import HopInputs
-from graphguard.models.label_rates import LabelRates, fit_label_rates
+from graphguard.models.makers import Makers
 from graphguard.models.network_settings import NetworkSettings
 from graphguard.models.propagated_net import HEADS, TokenNet
 from graphguard.models.quantiles import ARRAYS, QuantileInputs
@@ -52,11 +52,13 @@ class PropagatedSettings(NetworkSettings):
         hops: 1 or 2.
         label_rates: As of `trees`.
         label_folds: As of `trees`.
+        text: As of `trees`.
     """
 
     hops: int = _DEFAULT.hops
     label_rates: LabelUse = _DEFAULT.label_rates
     label_folds: int = _DEFAULT.label_folds
+    text: TextUse = _DEFAULT.text
 
 
 class PropagatedModel:
@@ -72,7 +74,7 @@ class PropagatedModel:
     def __init__(self, settings: PropagatedSettings | None = None) -> None:
         self.settings = settings or PropagatedSettings()
         self.inputs: HopInputs | None = None
-        self.rates: LabelRates | None = None
+        self.makers = Makers()
         self.net: TokenNet | None = None
         self.attention: dict[str, float] = {}
         self.curve: list[float] = []
@@ -90,8 +92,8 @@ class PropagatedModel:
         """
         labels_of("train", train)
         judge = judged_rows(valid, self.settings.seed)
-        self.rates = fit_label_rates(self.settings, train, context)
-        train, judge = (self._with_labels(rows, context) for rows in (train, judge))
+        self.makers = Makers.fit(self.settings, train, context)
+        train, judge = (self.makers.apply(rows, context) for rows in (train, judge))
         self.inputs, made = HopInputs.fit(train, context, self.settings.hops)
         device = pick_torch_device(self.settings.device)
         table = _Table((train, judge), (made, self.inputs.apply(judge, context)), device)
@@ -127,11 +129,9 @@ class PropagatedModel:
             "relations": list(inputs.relations),
             "calendar": inputs.calendar,
             "attention": self.attention,
-            "label_rates": None if self.rates is None else self.rates.facts(),
         }
-        write_model_file(folder, content)
-        if self.rates is not None:
-            self.rates.save(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_model_file(folder, content | self.makers.save(folder))
         (folder / WEIGHTS).write_bytes(save_arrays(dict(sorted(arrays.items()))))
 
     @classmethod
@@ -151,11 +151,10 @@ class PropagatedModel:
             model.net = model._make()
             weights = {name: torch.from_numpy(np.array(one)) for name, one in arrays.items()}
             model.net.load_state_dict(weights)
-            facts = content["label_rates"]
+            model.makers = Makers.load(folder, content)
         except _DAMAGE as error:
             reason = f"no weights of this model ({' '.join(str(error).split())[:200]})"
             raise ArtefactInvalid(path, reason) from error
-        model.rates = None if facts is None else LabelRates.load(folder, facts)
         model.net = model.net.to(pick_torch_device(model.settings.device))
         return model
 
@@ -174,13 +173,10 @@ class PropagatedModel:
             raise ValueError(message)
         return self.inputs, self.net
 
-    def _with_labels(self, rows: Rows, context: GraphContext) -> Rows:
-        return rows if self.rates is None else self.rates.apply(rows, context)
-
     def _run(self, rows: Rows, context: GraphContext) -> tuple[Floats, Floats]:
         inputs, net = self._fitted()
         device = pick_torch_device(self.settings.device)
-        made = inputs.apply(self._with_labels(rows, context), context)
+        made = inputs.apply(self.makers.apply(rows, context), context)
         with deterministic(self.settings.seed, device):
             return scores_of(net, rows, _Table((rows,), (made,), device), self.settings)
 
