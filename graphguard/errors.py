@@ -263,6 +263,23 @@ class DegreesLookAhead(DataError):
         )
 
 
+class RankFailed(GraphGuardError):
+    """One of the processes that train together ended; the others were ended with it."""
+
+    def __init__(self, rank: int | None, ranks: int, code: int, told: str) -> None:
+        self.rank, self.ranks, self.code, self.told = rank, ranks, code, told
+        # A signal comes from outside: memory, an operator. Ranks end with our own exit codes.
+        known = code in list(Exit)
+        self.exit_code = Exit.TRANSIENT if code < 0 else Exit(code) if known else Exit.BUG
+        who = f"the agent of {ranks} ranks" if rank is None else f"rank {rank} of {ranks}"
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        words = f": {told}" if told else ""
+        super().__init__(
+            f"{who} ended with {how}, and the training with it; the same command goes on from the "
+            f"last checkpoint{words}"
+        )
+
+
 class EngineUnreachable(TransientError):
     """The cluster that runs the relational steps does not answer."""
 

@@ -4,6 +4,7 @@ import contextlib
 import importlib.metadata
 import platform
 import resource
+import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -185,12 +186,14 @@ def versions() -> dict[str, str]:
 def _run_stage(job: Job, stage: Stage) -> None:
     final = job.run.stage(stage.name)
     if is_committed(final):
+        shutil.rmtree(job.run.kept(stage.name), ignore_errors=True)
         job.reporter.note(f"{stage.name}: done before", stage=stage.name, reused=True)
         return
     facts: Facts = {"stage": stage.name, "as_of": job.as_of.isoformat()}
     with _stage_memory() as memory, committing(final, facts) as out:
         facts.update(stage.run(job, out))
         facts["stage_peak_memory_mb"] = memory()
+    shutil.rmtree(job.run.kept(stage.name), ignore_errors=True)
     seconds = read_manifest(final)["seconds"]
     job.reporter.note(
         f"{stage.name}: {facts.get('rows', 0):,} rows in {seconds:.1f} s",

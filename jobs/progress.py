@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -21,22 +21,45 @@ from rich.progress import (
 from graphguard.jobs.context import Reporter
 
 
+class TimeLeft:
+    """Estimates the seconds left of steps that all take about as long."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._first = (0, 0.0)
+        self._total = 0
+
+    def after(self, done: int, total: int) -> float | None:
+        """Seconds left after a step; None where none has been timed yet.
+
+        Another total, or fewer steps done, is other work: the estimate begins anew.
+        """
+        now = self._clock()
+        if total != self._total or done < self._first[0]:
+            self._first, self._total = (done, now), total
+        timed = done - self._first[0]
+        return None if timed <= 0 else (now - self._first[1]) / timed * (total - done)
+
+
 class JsonLines:
     """One JSON object a line on stderr: stages, steps at most once a second, notes."""
 
     def __init__(self) -> None:
         self._last = 0.0
+        self._left = TimeLeft()
 
     def stage(self, name: str, number: int, total: int) -> None:
         """Tell that a stage begins."""
         self._write("stage", stage=name, number=number, total=total)
 
     def step(self, done: int, total: int, what: str) -> None:
-        """Tell how far the stage is."""
+        """Tell how far the stage is, and about how long it will take yet."""
         now = time.monotonic()
+        left = self._left.after(done, total)
         if now - self._last >= 1 or done == total:
             self._last = now
-            self._write("step", done=done, total=total, what=what)
+            told = {} if left is None else {"seconds_left": round(left, 1)}
+            self._write("step", done=done, total=total, what=what, **told)
 
     def note(self, text: str, **facts: object) -> None:
         """Tell something worth a line."""
@@ -59,16 +82,16 @@ class Bars:
     def stage(self, name: str, number: int, total: int) -> None:
         """Move the night's bar and begin the stage's anew."""
         if self._night is None:
-            self._night = self._progress.add_task("night", total=total)
+            self._night = self._progress.add_task("night", total=total, what="")
         self._progress.update(self._night, completed=number - 1, total=total)
         if self._stage is not None:
             self._progress.remove_task(self._stage)
-        self._stage = self._progress.add_task(name, total=None)
+        self._stage = self._progress.add_task(name, total=None, what="")
 
     def step(self, done: int, total: int, what: str) -> None:
         """Move the stage's bar."""
         if self._stage is not None:
-            self._progress.update(self._stage, completed=done, total=total)
+            self._progress.update(self._stage, completed=done, total=total, what=what)
 
     def note(self, text: str, **facts: object) -> None:
         """Print a line above the bars."""
@@ -88,6 +111,7 @@ def reporting(*, json_logs: bool) -> Iterator[Reporter]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[what]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         yield Bars(progress)

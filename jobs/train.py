@@ -19,16 +19,9 @@ from graphguard.graph.components import linked_components
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.keyed import key_hash, seeded
 from graphguard.jobs.context import Facts, Job
+from graphguard.jobs.fitting import fit_models
 from graphguard.jobs.slices import slices
-from graphguard.models.base import (
-    GraphContext,
-    Model,
-    Refits,
-    Rows,
-    RowsInvalid,
-    Upkeep,
-    open_model,
-)
+from graphguard.models.base import GraphContext, Model, Refits, Rows, RowsInvalid
 from graphguard.models.calibrate import Calibrator, fit_calibrator
 from graphguard.models.card import CardFacts, model_card, summarise_slice
 from graphguard.models.certify import certify_threshold
@@ -52,7 +45,8 @@ def run(job: Job, out: Path) -> Facts:
     data = load_dataset(job, graph)
     context = graph_context(job, graph, data)
     parts = _positions(job, data, graph)
-    models = _fit(job, data, parts, context)
+    train, select = (data.rows.take(parts[name]) for name in ("train", "select"))
+    models = fit_models(job, train, select, context)
     held_out = np.concatenate([parts[name] for name in HELD_OUT])
     judged = _predictions(models, data.rows.take(parts["select"]), context)
     choice = _choose(job, judged, labels_of(data, parts["select"]))
@@ -78,7 +72,7 @@ def run(job: Job, out: Path) -> Facts:
         "rows": len(data.rows),
         "champion": choice.champion,
         "gates": [],
-        "warnings": _echoes(data.rows.take(parts["train"])),
+        "warnings": _echoes(train),
     }
 
 
@@ -133,21 +127,6 @@ def _positions(job: Job, data: Dataset, graph: HeteroGraph) -> dict[str, NDArray
         needed = job.config.training.min_positives if name in ("train", "select") else 1
         require_classes(f"slice '{name}'", data.rows.take(rows), needed)
     return parts
-
-
-def _fit(
-    job: Job, data: Dataset, parts: dict[str, NDArray[np.int64]], context: GraphContext
-) -> dict[str, Model]:
-    settings = job.config.training
-    models: dict[str, Model] = {}
-    for number, name in enumerate(settings.models, 1):
-        options: dict[str, Any] = getattr(settings, name).model_dump()
-        model = open_model(name, {**options, "seed": settings.seed, "device": settings.device})
-        upkeep = Upkeep(tell=job.reporter.step)
-        model.fit(data.rows.take(parts["train"]), data.rows.take(parts["select"]), context, upkeep)
-        models[name] = model
-        job.reporter.step(number, len(settings.models), name)
-    return models
 
 
 def _echoes(train: Rows) -> list[str]:

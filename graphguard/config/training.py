@@ -126,6 +126,9 @@ class TrainingConfig(Section):
     """Where networks train: `auto` takes a GPU if there is one."""
     refit: bool = True
     """Whether models that can, once judged, learn anew from the selection slice too (`trees`)."""
+    ranks: int = Field(1, ge=1)
+    """Processes of this machine that train a sampled network together, each with a GPU if there
+    are any; they share the mapped graph and rows."""
     min_positives: int = Field(10, ge=1)
     """Fewest positive rows a slice may hold."""
     propagated: PropagatedConfig = PropagatedConfig()

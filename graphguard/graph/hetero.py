@@ -127,6 +127,11 @@ class HeteroGraph:
         graph._folder = folder
         return graph
 
+    @property
+    def folder(self) -> Path | None:
+        """Where its mapped files lie; None for a graph in memory."""
+        return self._folder
+
     def out(self, edge_type: EdgeType) -> Adjacency:
         """Edges by source (CSR)."""
         return self._adjacency[edge_type][0]

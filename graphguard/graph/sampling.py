@@ -1,26 +1,25 @@
 """Sample neighbourhoods in time: a tree per seed, over all relations both ways, in whole batches.
 
 Torch-geometric's own neighbour loader needs pyg-lib, which has no package on the usual index; this
-sampler implements its `BaseSampler` in vectorised torch over CSR, so it plugs into `NodeLoader`.
-Every sampled edge has its time in [anchor - window, anchor) of its own seed. What is drawn follows
-a hash of (seed, seed node, anchor, place in the tree), so a seed's tree is the same in every batch.
+sampler is vectorised torch over CSR, on CPU or GPU (`graph/geometric.py` is its door to
+torch-geometric's `NodeLoader`). Every sampled edge has its time in [anchor - window, anchor) of its
+own seed. What is drawn follows a hash of (seed, seed node, anchor, place in the tree), so a seed's
+tree is the same in every batch.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.sampler import BaseSampler, HeteroSamplerOutput, NodeSamplerInput
 
 from graphguard.graph.draws import hash_step
 from graphguard.graph.hetero import HeteroGraph
-from graphguard.graph.neighbourhoods import Asked, Layer, Step, Trees
+from graphguard.graph.neighbourhoods import Asked, Layer, Trees
 from graphguard.graph.strategies import Pick, Question, Strategy, open_picker
 from graphguard.graph.timed_edges import TimedEdges
 
 
-class TemporalSampler(BaseSampler):  # type: ignore[misc]
+class TemporalSampler:
     """Disjoint trees of neighbours bounded in time.
 
     Args:
@@ -50,7 +49,6 @@ class TemporalSampler(BaseSampler):  # type: ignore[misc]
         self.fanouts, self.seed, self.node_type = list(fanouts), seed, node_type
         self.edges = TimedEdges(graph, window_us, device)
         self._picker = open_picker(strategy, graph, self.edges, node_type)
-        self._types = sorted(graph.num_nodes)
 
     def sample(self, nodes: Tensor, anchor: Tensor, draw: int = 0) -> Trees:
         """Sample the trees of a batch of seeds.
@@ -73,21 +71,6 @@ class TemporalSampler(BaseSampler):  # type: ignore[misc]
         for hop in range(len(self.fanouts)):
             layers.append(self._hop(layers[-1], anchor, hop, pick))
         return Trees(kind, anchor, layers)
-
-    def sample_from_nodes(self, index: NodeSamplerInput, **_: Any) -> HeteroSamplerOutput:
-        """Sample the trees of a batch of seeds; `index.time` holds their anchors."""
-        trees = self.sample(index.node, index.time)
-        return _as_geometric(trees, index.input_id, (self._types, self.edges.steps))
-
-    def sample_from_edges(self, *_: Any, **__: Any) -> HeteroSamplerOutput:
-        """Not offered: seeds are nodes."""
-        message = "TemporalSampler samples from nodes; pass it to a NodeLoader"
-        raise NotImplementedError(message)
-
-    @property
-    def edge_permutation(self) -> None:
-        """Edges are numbered as they are stored."""
-        return None
 
     def _hop(self, layer: Layer, anchor: Tensor, hop: int, pick: Pick) -> Layer:
         """Draw the next layer, and note in this one what was drawn."""
@@ -117,37 +100,3 @@ class TemporalSampler(BaseSampler):  # type: ignore[misc]
             seed={kind: parts[1] for kind, parts in joined.items()},
             mark={} if last else {kind: parts[2] for kind, parts in joined.items()},
         )
-
-
-def _as_geometric(
-    trees: Trees, input_id: Any, types: tuple[list[str], list[Step]]
-) -> HeteroSamplerOutput:
-    """What torch-geometric's loaders take."""
-    node_types, steps = types
-    empty = torch.zeros(0, dtype=torch.int64, device=trees.anchor.device)
-    node, batch = dict.fromkeys(node_types, empty), dict.fromkeys(node_types, empty)
-    for kind in {kind for layer in trees.layers for kind in layer.node}:
-        node[kind], batch[kind] = trees.nodes(kind)
-    parts: dict[Any, list[tuple[Tensor, Tensor, Tensor]]] = {step.message: [] for step in steps}
-    counts: dict[Any, list[int]] = {step.message: [] for step in steps}
-    for depth, layer in enumerate(trees.layers[:-1]):
-        drawn = {one.step.message: one for one in layer.asked}
-        for message, found in parts.items():
-            one = drawn.get(message)
-            counts[message].append(0 if one is None else len(one.edge))
-            if one is not None:
-                found.append((*trees.edges(depth, one), one.edge))
-    joined = {
-        message: [torch.cat(part) for part in zip(*found, strict=True)] if found else [empty] * 3
-        for message, found in parts.items()
-    }
-    return HeteroSamplerOutput(
-        node=node,
-        row={message: found[0] for message, found in joined.items()},
-        col={message: found[1] for message, found in joined.items()},
-        edge={message: found[2] for message, found in joined.items()},
-        batch=batch,
-        num_sampled_nodes={kind: trees.sizes(kind) for kind in node_types},
-        num_sampled_edges=counts,
-        metadata=(input_id, trees.anchor),
-    )

@@ -2,9 +2,11 @@
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from graphguard.graph.draws import window_bounds
@@ -75,9 +77,16 @@ class TimedEdges:
         return [high - low for low, high in spans]
 
 
-def _tensors(adjacency: Adjacency, device: str) -> StepEdges:
+def as_tensor(array: NDArray[Any], device: str) -> Tensor:
+    """An array, mapped or not, as a tensor; on CPU the array's own memory, which is never written.
+
+    So processes that map one file share its pages.
+    """
     with warnings.catch_warnings():
-        # Mapped arrays are read-only; they are never written through the tensor.
         warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-        arrays = (adjacency.indptr, adjacency.neighbor, adjacency.time_us)
-        return StepEdges(*(torch.from_numpy(np.asarray(one)).to(device) for one in arrays))
+        return torch.from_numpy(np.asarray(array)).to(device)
+
+
+def _tensors(adjacency: Adjacency, device: str) -> StepEdges:
+    arrays = (adjacency.indptr, adjacency.neighbor, adjacency.time_us)
+    return StepEdges(*(as_tensor(one, device) for one in arrays))

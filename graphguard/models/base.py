@@ -158,8 +158,12 @@ class GraphContext:
     group: NDArray[np.int64] | None = None
 
 
-def _nobody(done: int, total: int, what: str) -> None:
-    """Tell nobody."""
+def _tell_nobody(done: int, total: int, what: str) -> None:
+    """Say nothing."""
+
+
+def _note_nowhere(text: str) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True)
@@ -168,9 +172,15 @@ class Upkeep:
 
     Attributes:
         tell: Called with steps done, most steps there can be, and what is being done.
+        note: Called with something worth a line.
+        folder: Where to keep checkpoints; None keeps none. Who gives it removes it.
+        inputs: Names what the data was made of: a checkpoint of other inputs is never taken.
     """
 
-    tell: Callable[[int, int, str], None] = _nobody
+    tell: Callable[[int, int, str], None] = _tell_nobody
+    note: Callable[[str], None] = _note_nowhere
+    folder: Path | None = None
+    inputs: str = ""
 
 
 @runtime_checkable
@@ -273,13 +283,23 @@ def open_model(name: str, settings: Mapping[str, Any] | None = None) -> Model:
     """
     module = _model_module(name)
     make_settings = getattr(module, MODELS[name].settings)
-    known = [field.name for field in fields(make_settings)]
+    known = known_settings(name)
     for key in settings or {}:
         if key not in known:
             reason = f"unknown setting '{key}' (known: {', '.join(known)}).{near_match(key, known)}"
             raise BadSetting(path="training", key=name, reason=reason)
     model: Model = getattr(module, MODELS[name].cls)(make_settings(**dict(settings or {})))
     return model
+
+
+def known_settings(name: str) -> tuple[str, ...]:
+    """Settings that a model takes.
+
+    Raises:
+        BadSetting: The name is unknown.
+        BuildMissing: The package behind the model is not installed.
+    """
+    return tuple(one.name for one in fields(getattr(_model_module(name), MODELS[name].settings)))
 
 
 def load_model(folder: Path) -> Model:

@@ -45,7 +45,9 @@ class SampledSettings(NetworkSettings):
     Attributes:
         fanouts: Neighbours per relation and direction at each hop; one round of messages a hop.
         sampler: Which neighbours a node takes, see `graphguard.graph.strategies`.
+        ranks: Processes of this machine that train together; the result is that of one.
     """
 
     fanouts: tuple[int, ...] = _DEFAULT.fanouts
     sampler: Strategy = _DEFAULT.sampler
+    ranks: int = 1

@@ -5,7 +5,6 @@ and the labels around (`hop_inputs.py`, `label_rates.py`); attention over the to
 relation and hop matter for a row (`propagated_net.py`).
 """
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -33,7 +32,15 @@ from graphguard.models.network_settings import NetworkSettings
 from graphguard.models.propagated_net import HEADS, TokenNet
 from graphguard.models.quantiles import ARRAYS, QuantileInputs
 from graphguard.models.torch_device import deterministic, pick_torch_device
-from graphguard.models.training import Lesson, judged_rows, labels_of, scores_of, train_network
+from graphguard.models.training import (
+    Course,
+    Lesson,
+    judged_rows,
+    labels_of,
+    scores_of,
+    told_apart,
+    train_network,
+)
 from graphguard.models.transform import InputTransform
 
 Floats = NDArray[np.float32]
@@ -100,9 +107,8 @@ class PropagatedModel:
         with deterministic(self.settings.seed, device):
             self.net = self._make().to(device)
             lesson = Lesson(train, judge, table)
-            self.curve = train_network(
-                self.net, lesson, self.settings, upkeep or Upkeep(), self.name
-            )
+            upkeep = told_apart(upkeep or Upkeep(), context)
+            self.curve = train_network(self.net, lesson, Course(self.name, self.settings, upkeep))
             self.attention = self._mean_attention(table, train)
 
     def predict(self, rows: Rows, context: GraphContext) -> Floats:
@@ -185,7 +191,9 @@ class PropagatedModel:
         net.eval()
         total = np.zeros(len(inputs.tokens))
         with torch.no_grad():
-            for batch, _ in table.batches(rows, self.settings.batch_rows):
+            for start in range(0, len(rows), self.settings.batch_rows):
+                part = slice(start, start + self.settings.batch_rows)
+                batch = table.batch(rows.node[part], rows.anchor_us[part])
                 total += net.attention(batch).sum(dim=0, dtype=torch.float64).cpu().numpy()
         return {
             token.name: float(weight)
@@ -211,16 +219,12 @@ class _Table:
         self._order = np.argsort(keys, kind="stable")
         self._keys = keys[self._order]
 
-    def batches(
-        self, rows: Rows, size: int, draw: int = 0
-    ) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
-        """Batches of rows in order, with the positions of their rows; `draw` changes nothing."""
-        keys = self._key(rows.node, rows.anchor_us)
-        place = torch.from_numpy(self._order[np.searchsorted(self._keys, keys)])
-        for start in range(0, len(rows), size):
-            part = np.arange(start, min(start + size, len(rows)))
-            chosen = place[start : start + size].to(self._inputs.device)
-            yield self._inputs.index_select(0, chosen), part
+    def batch(
+        self, nodes: NDArray[np.int64], anchor_us: NDArray[np.int64], draw: int = 0
+    ) -> Tensor:
+        """Inputs of the rows of these nodes at these anchors; `draw` changes nothing."""
+        place = self._order[np.searchsorted(self._keys, self._key(nodes, anchor_us))]
+        return self._inputs.index_select(0, torch.from_numpy(place).to(self._inputs.device))
 
     def _key(self, node: NDArray[np.int64], anchor_us: NDArray[np.int64]) -> NDArray[np.int64]:
         key: NDArray[np.int64] = node * len(self._anchors)

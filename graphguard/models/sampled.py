@@ -27,16 +27,19 @@ from graphguard.models.base import (
     write_model_file,
 )
 from graphguard.models.network_settings import SampledSettings
+from graphguard.models.team import Team
 from graphguard.models.torch_device import deterministic, pick_torch_device
 from graphguard.models.training import (
+    Course,
     Lesson,
     judged_rows,
     labels_of,
     scores_of,
+    told_apart,
     train_network,
 )
 from graphguard.models.transform import InputTransform
-from graphguard.models.tree_inputs import RowTable, TreeInputs
+from graphguard.models.tree_inputs import RowTable, TreeInputs, input_table
 from graphguard.models.tree_net import TreeNet
 
 Floats = NDArray[np.float32]
@@ -69,18 +72,38 @@ class SampledModel:
             TooFewLabels: A slice lacks positives or negatives.
         """
         labels_of("train", train)
+        labels_of("valid", valid)
+        self.device()  # a GPU that is not there is told before any work
+        upkeep = told_apart(upkeep or Upkeep(), context)
+        if self.settings.ranks == 1:
+            self.fit_share(train, valid, context, upkeep)
+            return
+        from graphguard.models.ranks import trained_in_ranks
+
+        made = {"name": self.name, "settings": asdict(self.settings)}
+        with trained_in_ranks(made, (train, valid), context, upkeep) as folder:
+            self.__dict__.update(self.load(folder).__dict__)
+
+    def fit_share(
+        self,
+        train: Rows,
+        valid: Rows,
+        context: GraphContext,
+        upkeep: Upkeep,
+        among: tuple[Team, Path] | None = None,
+    ) -> None:
+        """Fit as one of the ranks that train together; `among` is its place and their folder."""
         judge = judged_rows(valid, self.settings.seed)
         own = [name for name in train.names if NEIGHBOUR_MARK not in name]
         self.transform = InputTransform.fit(train.select(tuple(own)))
         self.edge_types = list(context.graph.edge_types)
         self.node_type = context.node_type
-        device = self.device()
-        with deterministic(self.settings.seed, device):
-            self.net = self._make().to(device)
-            lesson = Lesson(train, judge, self._inputs(context))
-            self.curve = train_network(
-                self.net, lesson, self.settings, upkeep or Upkeep(), self.name
-            )
+        with deterministic(self.settings.seed, self.device()):
+            self.net = self._make().to(self.device())
+            lesson = Lesson(train, judge, self._inputs(context, among))
+            team = among[0] if among else Team()
+            course = Course(self.name, self.settings, upkeep, team)
+            self.curve = train_network(self.net, lesson, course)
 
     def predict(self, rows: Rows, context: GraphContext) -> Floats:
         """Probability of each row, shape [n], float32, uncalibrated."""
@@ -107,6 +130,7 @@ class SampledModel:
             "columns": list(transform.names),
             "node_type": self.node_type,
             "edge_types": [list(one) for one in self.edge_types],
+            "curve": self.curve,
         }
         write_model_file(folder, content)
         (folder / WEIGHTS).write_bytes(save_arrays(dict(sorted(arrays.items()))))
@@ -125,6 +149,7 @@ class SampledModel:
             settings = {**content["settings"], "fanouts": tuple(content["settings"]["fanouts"])}
             model = cls(cls.settings_class(**settings))
             model.node_type = content["node_type"]
+            model.curve = list(content["curve"])
             model.edge_types = [(one[0], one[1], one[2]) for one in content["edge_types"]]
             parts = [arrays.pop(f"transform.{name}") for name in ("mean", "scale", "marked")]
             model.transform = InputTransform(tuple(content["columns"]), *parts)
@@ -158,7 +183,7 @@ class SampledModel:
         """
         return pick_torch_device(self.settings.device)
 
-    def _inputs(self, context: GraphContext) -> TreeInputs:
+    def _inputs(self, context: GraphContext, among: tuple[Team, Path] | None = None) -> TreeInputs:
         if self.transform is None:
             message = f"{self.name} has no input transform yet; fit it first"
             raise ValueError(message)
@@ -172,7 +197,8 @@ class SampledModel:
             device=device,
             strategy=self.settings.sampler,
         )
-        return TreeInputs(sampler, RowTable(context.rows, self.transform, device))
+        table = input_table(context.rows, self.transform, among)
+        return TreeInputs(sampler, RowTable(context.rows, table, device))
 
     def _run(self, rows: Rows, context: GraphContext) -> tuple[Floats, Floats]:
         net, _ = self._fitted()

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +12,9 @@ from torch import Tensor
 from graphguard.graph.draws import lower_bound
 from graphguard.graph.neighbourhoods import Trees
 from graphguard.graph.sampling import TemporalSampler
+from graphguard.graph.timed_edges import as_tensor
 from graphguard.models.base import Rows
+from graphguard.models.team import Team
 from graphguard.models.transform import InputTransform
 from graphguard.models.tree_net import Inputs, TreeBatch
 
@@ -20,21 +23,51 @@ WIDE = 64
 finding the repeats costs as much as encoding some sixty columns."""
 
 
+def input_table(
+    rows: Rows, transform: InputTransform, among: tuple[Team, Path] | None = None
+) -> NDArray[np.float32]:
+    """Inputs of all rows, and one row more that stands for nodes without: zeros, and a mark.
+
+    Args:
+        rows: All feature rows, of every anchor.
+        transform: Makes inputs of them.
+        among: The ranks that share one mapped table, and their folder; None makes one in memory.
+
+    Returns:
+        Shape [rows + 1, width + 1], float32.
+    """
+    shape = (len(rows) + 1, transform.width + 1)
+    if among is None:
+        table = np.zeros(shape, dtype=np.float32)
+        _fill(table, rows, transform)
+        return table
+    team, folder = among
+    path = folder / "inputs.npy"
+    if team.rank == 0:
+        written = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        _fill(written, rows, transform)
+        written.flush()
+    team.wait()
+    mapped: NDArray[np.float32] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return mapped
+
+
+def _fill(table: NDArray[np.float32], rows: Rows, transform: InputTransform) -> None:
+    transform.apply(rows, table[:-1, :-1])
+    table[-1, -1] = 1.0
+
+
 class RowTable:
     """Inputs of all known rows on one device, and the newest row of a node at a time.
 
     Args:
         rows: All feature rows, of every anchor.
-        transform: Makes inputs of them.
+        table: Their inputs, see `input_table`.
         device: Where to hold them.
     """
 
-    def __init__(self, rows: Rows, transform: InputTransform, device: str) -> None:
-        # The last row stands for nodes without a row: zeros, and a mark.
-        table = np.zeros((len(rows) + 1, transform.width + 1), dtype=np.float32)
-        transform.apply(rows, table[:-1, :-1])
-        table[-1, -1] = 1.0
-        self._inputs = torch.from_numpy(table).to(device)
+    def __init__(self, rows: Rows, table: NDArray[np.float32], device: str) -> None:
+        self._inputs = as_tensor(table, device)
         order = np.lexsort((rows.anchor_us, rows.node))
         size = int(rows.node.max(initial=-1)) + 1
         ends = np.zeros(size + 1, dtype=np.int64)
@@ -75,7 +108,7 @@ class RowTable:
 
 @dataclass(frozen=True)
 class TreeInputs:
-    """Makes batches of rows.
+    """Makes batches.
 
     Attributes:
         sampler: Samples the trees.
@@ -85,24 +118,10 @@ class TreeInputs:
     sampler: TemporalSampler
     table: RowTable
 
-    def batches(
-        self, rows: Rows, size: int, draw: int = 0
-    ) -> Iterator[tuple[TreeBatch, NDArray[np.int64]]]:
-        """Batches of rows in order, with the positions of their rows.
-
-        Args:
-            rows: Rows to sample around.
-            size: Rows of a batch.
-            draw: Another number samples other trees.
-        """
-        for start in range(0, len(rows), size):
-            place = np.arange(start, min(start + size, len(rows)))
-            yield self.batch(rows.node[place], rows.anchor_us[place], draw), place
-
     def batch(
         self, nodes: NDArray[np.int64], anchor_us: NDArray[np.int64], draw: int = 0
     ) -> TreeBatch:
-        """One batch, around these nodes at these anchors."""
+        """One batch, around these nodes at these anchors; another `draw` samples other trees."""
         trees = self.sampler.sample(torch.from_numpy(nodes), torch.from_numpy(anchor_us), draw)
         kinds = sorted({kind for layer in trees.layers for kind in layer.node})
         return TreeBatch(trees, {kind: self._inputs(trees, kind) for kind in kinds})

@@ -144,6 +144,13 @@ class Run:
         """Final folder of a stage, whether it is there or not."""
         return self.folder / stage
 
+    def kept(self, stage: str) -> Path:
+        """Folder of what a stage keeps over a kill; removed once the stage is committed.
+
+        An erasure removes it too, with all else that begins with `.tmp-`.
+        """
+        return self.folder / f".tmp-kept-{stage}"
+
     def has(self, stage: str) -> bool:
         """Whether a stage was committed."""
         return is_committed(self.stage(stage))

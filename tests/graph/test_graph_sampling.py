@@ -9,6 +9,7 @@ from torch_geometric.loader import NodeLoader
 from torch_geometric.sampler import NodeSamplerInput
 
 from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
+from graphguard.graph.geometric import GeometricSampler
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.neighbourhoods import reverse_type, walked
 from graphguard.graph.sampling import TemporalSampler
@@ -37,7 +38,7 @@ def graph(tmp_path_factory):
 
 
 def sampler(graph, fanouts=(3, 2), seed=0):
-    return TemporalSampler(graph, fanouts, WINDOW, seed=seed)
+    return GeometricSampler(TemporalSampler(graph, fanouts, WINDOW, seed=seed))
 
 
 def sample(sampler, nodes, anchors):

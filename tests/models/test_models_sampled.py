@@ -10,13 +10,11 @@ from graphguard.evaluate.metrics import auroc
 from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.models import tree_inputs
-from graphguard.models.base import GraphContext, Model, Rows, Upkeep, load_model, open_model
+from graphguard.models.base import GraphContext, Model, Upkeep, load_model, open_model
 from graphguard.models.sage import SageModel, SageSettings
 from graphguard.models.transform import InputTransform
 
-USES = ("user", "uses", "device")
-WINDOW, ANCHORS = 10, (20, 40, 60)
-USERS, DEVICES = 600, 75
+WINDOW, USERS = 10, 600
 FAMILIES = ("sage", "rgcn", "hgt", "dgl_rgcn")
 SMALL = {
     "fanouts": (6, 4),
@@ -26,38 +24,6 @@ SMALL = {
     "learning_rate": 0.01,
     "seed": 5,
 }
-
-
-@pytest.fixture(scope="module")
-def platform(tmp_path_factory):
-    """Users whose label is whether the OTHER users of their device show a mark; own marks lie."""
-    draw = np.random.default_rng(1)
-    folder = tmp_path_factory.mktemp("graph")
-    home = draw.integers(0, DEVICES, USERS)
-    marked = draw.random(DEVICES) < 0.3
-    mark = np.where(draw.random(USERS) < 0.9, marked[home], ~marked[home]).astype(float)
-    source = np.tile(np.arange(USERS), 3)
-    time = np.repeat([15, 35, 55], USERS)
-    ones = np.ones(len(source), dtype=np.int64)
-    nodes = {
-        "user": NodeArrays(pl.Series([f"u{n:03}" for n in range(USERS)]), np.arange(USERS)),
-        "device": NodeArrays(pl.Series([f"d{n:03}" for n in range(DEVICES)]), np.arange(DEVICES)),
-    }
-    edges = EdgeArrays(source, np.tile(home, 3), time, ones)
-    write_graph(folder, nodes, [(USES, edges)], {}, 7)
-    # The label is the device's secret; a user's own mark is hidden in its own row (column `own`).
-    hidden = draw.random(USERS) < 0.5
-    own = np.where(hidden, 0.5, mark)
-    x = np.stack([own, draw.normal(size=USERS)], axis=1).astype(np.float32)
-    label = (marked[home] & hidden).astype(np.int8)
-    rows = Rows(
-        node=np.tile(np.arange(USERS), 3),
-        anchor_us=np.repeat(ANCHORS, USERS),
-        x=np.tile(x, (3, 1)),
-        names=("own", "noise"),
-        label=np.tile(label, 3),
-    )
-    return GraphContext(HeteroGraph.open(folder), "user", WINDOW, rows), rows
 
 
 def at(rows, anchor):
@@ -188,7 +154,8 @@ def test_batches_are_made_where_the_arrays_are(platform, monkeypatch):
 def test_a_node_has_its_newest_row_at_or_before_the_time(platform):
     _, rows = platform
     chosen = rows.take(np.array([7, 607, 9, 1_211]))  # u007 at 20 and 40, u009 at 20, u011 at 60
-    table = tree_inputs.RowTable(chosen, InputTransform.fit(chosen), "cpu")
+    inputs = tree_inputs.input_table(chosen, InputTransform.fit(chosen))
+    table = tree_inputs.RowTable(chosen, inputs, "cpu")
     nodes = [7, 7, 7, 7, 9, 9, 11, 11, 8, 599]
     times = [19, 20, 39, 90, 40, 10, 60, 59, 90, 90]
 

@@ -1,0 +1,78 @@
+"""Fit the models of a night so that a kill costs little: what is done is kept beside the stage."""
+
+from pathlib import Path
+from typing import Any
+
+from graphguard.jobs.context import Job
+from graphguard.models.base import (
+    GraphContext,
+    Model,
+    Rows,
+    Upkeep,
+    known_settings,
+    load_model,
+    open_model,
+)
+from graphguard.tables.commit import read_manifest
+from graphguard.tables.files import fingerprint, read_json, replace_json
+
+FITTED = "fitted.json"
+"""Written last beside a model that was fitted: names the inputs it was fitted on."""
+SHARED = ("seed", "device", "ranks")
+"""Settings of training as a whole, given to each model that knows them."""
+
+
+def fit_models(job: Job, train: Rows, valid: Rows, context: GraphContext) -> dict[str, Model]:
+    """Fit every model of the config, or take those that a killed run of this night has fitted.
+
+    Models and checkpoints are kept in the folder of the stage that outlives a kill; the night
+    removes it once the stage is committed.
+    """
+    settings = job.config.training
+    inputs = _inputs(job)
+    models: dict[str, Model] = {}
+    for number, name in enumerate(settings.models, 1):
+        folder = job.run.kept("train") / name
+        model = fitted_before(folder, inputs)
+        if model is None:
+            model = open_model(name, model_settings(job, name))
+            upkeep = Upkeep(job.reporter.step, job.reporter.note, folder / "checkpoint", inputs)
+            model.fit(train, valid, context, upkeep)
+            model.save(folder / "model")
+            replace_json(folder / FITTED, {"inputs": inputs})
+        else:
+            job.reporter.note(f"{name}: fitted before the run was interrupted", model=name)
+        models[name] = model
+        job.reporter.step(number, len(settings.models), name)
+    return models
+
+
+def model_settings(job: Job, name: str) -> dict[str, Any]:
+    """A model's own settings, and those of training as a whole that it knows."""
+    training = job.config.training
+    known = known_settings(name)
+    shared = {key: getattr(training, key) for key in SHARED if key in known}
+    return {**getattr(training, name).model_dump(), **shared}
+
+
+def fitted_before(folder: Path, inputs: str) -> Model | None:
+    """The model that was fitted into `folder` on these inputs; None where there is none."""
+    path = folder / FITTED
+    if path.is_file() and read_json(path)["inputs"] == inputs:
+        return load_model(folder / "model")
+    return None
+
+
+def _inputs(job: Job) -> str:
+    """Names all that the stage reads: the config, the versions, and every stage before it."""
+    run = job.run
+    made_of: list[Any] = [
+        job.config.training.model_dump(mode="json"),
+        read_json(run.folder / "versions.json"),
+    ]
+    for stage in ("ingest", "build_graph", "link", "featurize"):
+        if run.has(stage):
+            manifest = read_manifest(run.stage(stage))
+            made_of.append([manifest["files"], manifest.get("partitions")])
+            made_of.append(manifest.get("erasures"))
+    return fingerprint(made_of)
