@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from graphguard.config.sections import Config, EdgeConfig
 from graphguard.features.catalogue import FeatureColumn, column_catalogue
+from graphguard.graph.bad_news import bad_news
 from graphguard.graph.hetero import Adjacency, HeteroGraph
 from graphguard.graph.propagate import NEVER, SCALE, NeighbourRows, neighbour_means, touches_of
 
@@ -59,6 +60,8 @@ TOUCHED = (
     ("nbr_bad_touches", "touches by known-bad users on common objects"),
     ("nbr_other_touches", "touches by others on common objects"),
     ("nbr_fewest_others", "fewest touches by others on a common object"),
+    ("nbr_oldest_bad_d", "days since a known-bad user on a common object first came to be known"),
+    ("nbr_newest_bad_d", "days since a known-bad user on a common object last came to be known"),
 )
 
 
@@ -209,6 +212,7 @@ def _relation_columns(
         around.bad_touches,
         around.other_touches,
         around.fewest_others,
+        *bad_news(into, touches_of(out, chosen, relation.window_us), chosen, relation.window_us),
     )
     return np.concatenate([*parts, np.stack(touched, axis=1)], axis=1)
 

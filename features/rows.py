@@ -16,6 +16,7 @@ from graphguard.config.values import DAY_US
 from graphguard.features.exact import fixed
 from graphguard.features.history import ObjectHistory, Touches
 from graphguard.features.texts import measure_texts, same_text
+from graphguard.schema import FIXED_POINT
 
 Ints = NDArray[np.int64]
 Frame = nw.LazyFrame[Any]
@@ -263,7 +264,12 @@ def value_rows(lazy: Frame) -> Frame:
 
 
 def deviation_rows(acts: Acts, column: str, target: str) -> Frame:
-    """Values minus the object's mean by others before: `row`, `deviation` (fixed point)."""
+    """Values held against the object's mean by others before.
+
+    Returns:
+        `row`, `deviation` (the difference, fixed point) and `log_ratio` (doublings over the mean,
+        fixed point, null unless both are above 0).
+    """
     acts = acts.with_known(column).with_known(target)
     value = acts.events.get_column(column).to_numpy()
     history = ObjectHistory(acts.touches(acts.events.get_column(target).to_numpy()))
@@ -271,7 +277,12 @@ def deviation_rows(acts: Acts, column: str, target: str) -> Frame:
     # Whole steps of 2^-20, rounded down: an integer, so the sums to come are exact.
     usual = sums // np.maximum(count, 1)
     deviation = pl.Series("deviation", value[acts.asked] - usual)
-    frame = acts.frame().with_columns(deviation).filter(pl.Series(count > 0))
+    own = value[acts.asked]
+    above = (own > 0) & (usual > 0)
+    doublings = np.log2(np.where(above, own, 1)) - np.log2(np.where(above, usual, 1))
+    ratio = pl.Series("log_ratio", np.rint(doublings * FIXED_POINT).astype(np.int64))
+    ratio = ratio.to_frame().select(pl.when(pl.Series(above)).then("log_ratio")).to_series()
+    frame = acts.frame().with_columns(deviation, ratio).filter(pl.Series(count > 0))
     lazy: Frame = nw.from_native(frame.lazy())
     return lazy
 

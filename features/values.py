@@ -4,10 +4,15 @@ Reads columns made in `features/rows.py` and `features/profiles.py` (numbers in 
 nothing.
 """
 
+import math
+
 import narwhals as nw
 
 from graphguard.features.exact import entropy_bits, mean_fixed, real, share, spread_fixed
 from graphguard.schema import FIXED_POINT
+
+FAR_ABOVE = round(math.log2(3.0) * FIXED_POINT)
+"""Three times what is usual, in doublings (fixed point)."""
 
 
 def mean_value() -> nw.Expr:
@@ -106,6 +111,30 @@ def deviation_spread() -> nw.Expr:
     return spread_fixed(nw.col("deviation"))
 
 
+def mean_log_ratio() -> nw.Expr:
+    """Mean doublings of the value over the object's mean by others; null where none had acted.
+
+    A payment of five times the card's usual tells more than one of five more.
+    """
+    return mean_fixed(nw.col("log_ratio"))
+
+
+def max_log_ratio() -> nw.Expr:
+    """Most doublings of a value over the object's mean by others; null where none had acted.
+
+    As the mean, where one act is the harm.
+    """
+    return real(nw.col("log_ratio").max())
+
+
+def far_above_share() -> nw.Expr:
+    """Share of the values at least three times the object's mean by others.
+
+    Its mean over those who share an object tells how often that object saw such a value lately.
+    """
+    return share(nw.col("log_ratio") >= FAR_ABOVE)
+
+
 def num_categories() -> nw.Expr:
     """Number of distinct categories used.
 
@@ -187,7 +216,15 @@ TIMELESS_NUMERIC_COLUMNS = (
     whole_value_share,
 )
 NUMERIC_COLUMNS = (*TIMELESS_NUMERIC_COLUMNS, last_value, last_deviation)
-DEVIATION_COLUMNS = (mean_deviation, mean_abs_deviation, max_abs_deviation, deviation_spread)
+DEVIATION_COLUMNS = (
+    mean_deviation,
+    mean_abs_deviation,
+    max_abs_deviation,
+    deviation_spread,
+    mean_log_ratio,
+    max_log_ratio,
+    far_above_share,
+)
 TIMELESS_CATEGORY_COLUMNS = (
     num_categories,
     top_category_share,

@@ -1,7 +1,10 @@
 """Features and graph of a set: the stages of a night, by its config in `configs/bench/`."""
 
 import os
+import shutil
 from dataclasses import dataclass, replace
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,8 @@ import polars as pl
 from result import TOP, work_folder
 from sets.task import Flags, Places
 
+import graphguard
+from graphguard import features, jobs
 from graphguard.config.load import load_config
 from graphguard.config.sections import Config
 from graphguard.features.catalogue import column_catalogue
@@ -107,15 +112,39 @@ def featurized(name: str) -> Stored:
     """Run the stages of a night up to the features, or take what an earlier start left."""
     prepared(name)
     config = load_config(TOP / "configs" / "bench" / f"{name}.yaml")
-    folder = work_folder("quality") / config.workspace.name
-    config = config.model_copy(update={"workspace": folder})
+    config = config.model_copy(update={"workspace": _workspace(config.workspace.name)})
     run = run_night(Night(config, last="featurize"))
     graph = HeteroGraph.open(run.stage("build_graph") / "graph")
     target = config.training.target
-    features = read_features(run, target)
-    node = graph.dense(target, features.get_column("entity").to_numpy())
-    data = make_dataset(features, node, np.zeros(features.height, dtype=np.bool_))
+    table = read_features(run, target)
+    node = graph.dense(target, table.get_column("entity").to_numpy())
+    data = make_dataset(table, node, np.zeros(table.height, dtype=np.bool_))
     return Stored(config, graph, data.keys, replace(data.rows, label=None))
+
+
+def _workspace(name: str) -> Path:
+    """The set's workspace as the present program makes it; those of earlier ones are removed.
+
+    A committed stage is not run again for a change of the program, so a program has its own.
+    """
+    folder = work_folder("quality") / f"{name}-{_program()}"
+    for other in folder.parent.glob(f"{name}-????????"):
+        if other != folder:
+            shutil.rmtree(other)
+    return folder
+
+
+@cache
+def _program() -> str:
+    """Fingerprint of the code that makes features and graph."""
+    package = Path(graphguard.__file__).parent
+    folders = [package / part for part in ("config", "graph", "rings", "tables")]
+    folders += [Path(module.__file__ or "").parent for module in (features, jobs)]
+    held = sha256()
+    for folder in folders:
+        for path in sorted(folder.glob("*.py")):
+            held.update(path.read_bytes())
+    return held.hexdigest()[:8]
 
 
 def labelled(stored: Stored, keys: pl.Series, label: Any) -> Rows:

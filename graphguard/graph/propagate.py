@@ -291,8 +291,8 @@ class Arrivals:
         self.num_edges = len(objects)
         self._order = np.lexsort((arrival, objects))
         ordered = (objects[self._order], arrival[self._order])
-        self._first = _before(ordered, queries.object, queries.since_us)
-        self._last = _before(ordered, queries.object, queries.until_us)
+        self._first = earlier_in_order(ordered, queries.object, queries.since_us)
+        self._last = earlier_in_order(ordered, queries.object, queries.until_us)
         # An edge older than the window whose values came inside it is in the range but too old.
         self._stale = _stale_pairs(edges, queries)
 
@@ -306,7 +306,7 @@ class Arrivals:
         return result
 
 
-def _before(ordered: tuple[Ints, Ints], objects: Ints, time: Ints) -> Ints:
+def earlier_in_order(ordered: tuple[Ints, Ints], objects: Ints, time: Ints) -> Ints:
     """How many of the ordered (object, time) sort before each wanted (object, time)."""
     count = len(ordered[0])
     wanted_last = np.r_[np.ones(count, dtype=np.int8), np.zeros(len(objects), dtype=np.int8)]
@@ -325,7 +325,7 @@ def _stale_pairs(edges: tuple[Ints, Ints, Ints], queries: Queries) -> tuple[Ints
     waiting = waiting[np.lexsort((time[waiting], objects[waiting]))]
     ordered = (objects[waiting], time[waiting])
     start = np.searchsorted(ordered[0], queries.object, side="left")
-    end = np.maximum(start, _before(ordered, queries.object, queries.since_us))
+    end = np.maximum(start, earlier_in_order(ordered, queries.object, queries.since_us))
     query = np.repeat(np.arange(len(queries.object)), end - start)
     edge = waiting[ranges(start, end)]
     stale = (made[edge] >= queries.since_us[query]) & (made[edge] < queries.until_us[query])

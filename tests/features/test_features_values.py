@@ -156,3 +156,28 @@ def test_shares_of_a_column_that_is_no_category_are_refused(config):
 
     with pytest.raises(ValueError, match=r"logs\.payments\.shares names 'channel'"):
         config(logs=logs, graph=payments(config).graph.model_dump())
+
+
+def test_a_value_is_held_against_what_is_usual_as_a_ratio_too(config):
+    # shop 7: b pays 4, c pays 12 (others' mean 8 for a): a pays 32, two doublings more; 8 as usual.
+    drawn = [
+        (2, 7, 40, 4.0, "a"),
+        (3, 7, 30, 12.0, "a"),
+        (1, 7, 20, 32.0, "a"),
+        (1, 7, 10, 8.0, "a"),
+    ]
+
+    row = table_of(payments(config), drawn).row(0, named=True)
+
+    assert row["payments:amount:shop.mean_log_ratio"] == 1
+    assert row["payments:amount:shop.max_log_ratio"] == 2
+    assert row["payments:amount:shop.far_above_share"] == 0.5
+
+
+def test_a_ratio_to_nothing_is_unknown(config):
+    drawn = [(2, 7, 40, 0.0, "a"), (1, 7, 20, 32.0, "a"), (3, 7, 15, -4.0, "a")]
+
+    row = table_of(payments(config), drawn).row(0, named=True)
+
+    assert row["payments:amount:shop.mean_log_ratio"] is None
+    assert row["payments:amount:shop.mean_deviation"] == 32
