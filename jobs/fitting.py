@@ -5,6 +5,7 @@ from typing import Any
 
 from graphguard.jobs.context import Job
 from graphguard.models.base import (
+    Adopts,
     GraphContext,
     Model,
     Rows,
@@ -18,6 +19,7 @@ from graphguard.tables.files import fingerprint, read_json, replace_json
 
 FITTED = "fitted.json"
 """Written last beside a model that was fitted: names the inputs it was fitted on."""
+ENSEMBLE = "ensemble"
 SHARED = ("seed", "device", "ranks")
 """Settings of training as a whole, given to each model that knows them."""
 
@@ -31,11 +33,15 @@ def fit_models(job: Job, train: Rows, valid: Rows, context: GraphContext) -> dic
     settings = job.config.training
     inputs = _inputs(job)
     models: dict[str, Model] = {}
-    for number, name in enumerate(settings.models, 1):
+    # An ensemble adds up what the others have learned.
+    order = sorted(settings.models, key=lambda name: name == ENSEMBLE)
+    for number, name in enumerate(order, 1):
         folder = job.run.kept("train") / name
         model = fitted_before(folder, inputs)
         if model is None:
             model = open_model(name, model_settings(job, name))
+            if isinstance(model, Adopts):
+                model.adopt(models)
             upkeep = Upkeep(job.reporter.step, job.reporter.note, folder / "checkpoint", inputs)
             model.fit(train, valid, context, upkeep)
             model.save(folder / "model")
@@ -44,7 +50,7 @@ def fit_models(job: Job, train: Rows, valid: Rows, context: GraphContext) -> dic
             job.reporter.note(f"{name}: fitted before the run was interrupted", model=name)
         models[name] = model
         job.reporter.step(number, len(settings.models), name)
-    return models
+    return {name: models[name] for name in settings.models}
 
 
 def model_settings(job: Job, name: str) -> dict[str, Any]:
@@ -52,7 +58,11 @@ def model_settings(job: Job, name: str) -> dict[str, Any]:
     training = job.config.training
     known = known_settings(name)
     shared = {key: getattr(training, key) for key in SHARED if key in known}
-    return {**getattr(training, name).model_dump(), **shared}
+    options = {**getattr(training, name).model_dump(), **shared}
+    if name == ENSEMBLE:
+        members = training.ensemble.members
+        options["settings"] = {member: model_settings(job, member) for member in members}
+    return options
 
 
 def fitted_before(folder: Path, inputs: str) -> Model | None:

@@ -14,7 +14,7 @@ from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.slices import slices
 from graphguard.jobs.train import graph_context, load_dataset
-from graphguard.models.base import Explains, GraphContext, Rows, load_model
+from graphguard.models.base import GraphContext, Rows, explainer_of, load_model
 from graphguard.models.label_rates import label_phrases
 from graphguard.models.text_score import text_phrases
 from graphguard.schema import SCORES
@@ -97,13 +97,15 @@ def _contributions(
     for source, folder in places:
         if not folder.is_dir():
             continue
-        model = load_model(folder)
-        if isinstance(model, Explains):
+        scorer = load_model(folder)
+        model = explainer_of(scorer)
+        if model is not None:
             seen = model.inputs(rows, context)
             place = {name: number for number, name in enumerate(seen.names)}
             values = seen.x[:, [place[name] for name in model.columns]]
             pushes = model.contributions(seen, context)[:, :-1]
-            return Contributions(keys, pushes, values, model.columns, source)
+            told: Source = source if model is scorer else "challenger"
+            return Contributions(keys, pushes, values, model.columns, told)
     return population_contributions(keys, rows.x, rows.names, population=everyone)
 
 

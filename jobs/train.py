@@ -21,7 +21,7 @@ from graphguard.graph.keyed import key_hash, seeded
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.fitting import fit_models
 from graphguard.jobs.slices import slices
-from graphguard.models.base import GraphContext, Model, Refits, Rows, RowsInvalid
+from graphguard.models.base import GraphContext, Model, Refits, Rows, RowsInvalid, explainer_of
 from graphguard.models.calibrate import Calibrator, fit_calibrator
 from graphguard.models.card import CardFacts, model_card, summarise_slice
 from graphguard.models.certify import certify_threshold
@@ -299,6 +299,8 @@ def _card(
     metrics: dict[str, Any],
 ) -> dict[str, Any]:
     settings: dict[str, Any] = getattr(job.config.training, champion.name).model_dump(mode="json")
+    # Of an ensemble: how much each member weighs.
+    settings |= {"shares": shares} if (shares := getattr(champion, "shares", None)) else {}
     quality = {
         part: {name: Interval(**value) for name, value in found.items()}
         for part, found in metrics["models"][champion.name].items()
@@ -310,7 +312,7 @@ def _card(
         slices=[summarise_slice(name, data.rows.take(rows)) for name, rows in parts.items()],
         metrics=quality,
         columns=data.rows.names,
-        gains=getattr(champion, "gains", {}),
+        gains=getattr(explainer_of(champion), "gains", {}),
         versions=read_json(job.run.folder / "versions.json"),
     )
     return model_card(facts)

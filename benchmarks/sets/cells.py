@@ -20,7 +20,8 @@ from graphguard.tables.files import fingerprint
 OWN = "own"
 """Trees on the columns about the entity alone: what the graph has to beat."""
 FAMILIES = (OWN, *MODELS)
-NETWORKS = tuple(name for name in MODELS if name not in ("trees", "ensemble"))
+ENSEMBLE = "ensemble"
+NETWORKS = tuple(name for name in MODELS if name not in ("trees", ENSEMBLE))
 THRESHOLD = 0.5
 CellName = tuple[str, str, str, str]
 """Set, protocol, family and split."""
@@ -200,4 +201,7 @@ def _labels(rows: Rows) -> Places:
 def _settings(task: Task, family: str) -> dict[str, Any]:
     if family == OWN:
         return {**task.settings.get("trees", {}), "label_rates": "never"}
-    return dict(task.settings.get(family, {}))
+    held = dict(task.settings.get(family, {}))
+    if family == ENSEMBLE:
+        held["settings"] = {name: dict(task.settings[name]) for name in held["members"]}
+    return held

@@ -8,6 +8,7 @@ from graphguard.config.values import DurationSetting, Section, parse_duration
 
 LabelUse = Literal["auto", "always", "never"]
 TextUse = Literal["auto", "never"]
+Family = Literal["trees", "propagated", "sage", "rgcn", "hgt", "dgl_rgcn"]
 
 
 class EventAnchor(Section):
@@ -58,6 +59,13 @@ class PropagatedConfig(NetworkConfig):
     """Folds of users whose labels are hidden from one another when these columns are made."""
     text: TextUse = "auto"
     """Whether a column is made of what users' texts say; `auto`: where `features` lists `words`."""
+
+
+class EnsembleConfig(Section):
+    """Several families, their log-odds added up with weights learned on the selection slice."""
+
+    members: tuple[Family, ...] = ("trees", "propagated")
+    """Families to add up; those that are in `models` too are fitted once."""
 
 
 class SageConfig(SampledConfig):
@@ -115,10 +123,7 @@ class TrainingConfig(Section):
     """Distance of the anchors on the absolute grid; at least the horizon."""
     horizon: DurationSetting = parse_duration("14d")
     """A row is positive if its user is enforced within this time after the anchor."""
-    models: tuple[Literal["trees", "propagated", "sage", "rgcn", "hgt", "dgl_rgcn"], ...] = (
-        "trees",
-        "sage",
-    )
+    models: tuple[Family | Literal["ensemble"], ...] = ("trees", "sage")
     """Model families to fit; the better one on the selection slice is the champion."""
     seed: int = 7
     """Seed of every random choice."""
@@ -143,6 +148,8 @@ class TrainingConfig(Section):
     """Settings of `dgl_rgcn`."""
     trees: TreesConfig = TreesConfig()
     """Settings of `trees`."""
+    ensemble: EnsembleConfig = EnsembleConfig()
+    """Settings of `ensemble`."""
 
     @model_validator(mode="after")
     def _windows_do_not_overlap(self) -> "TrainingConfig":

@@ -21,6 +21,7 @@ from graphguard.errors import (
     BuildMissing,
     ColumnMissing,
     DataError,
+    TooFewLabels,
     near_match,
 )
 
@@ -120,6 +121,21 @@ class Rows:
             if len(wrong):
                 raise RowsInvalid(field="label", reason=f"must be 0 or 1, found {wrong[0]}")
         return self
+
+
+def labels_of(where: str, rows: Rows) -> NDArray[np.int8]:
+    """The labels of rows.
+
+    Raises:
+        TooFewLabels: There are no positives, or no negatives.
+    """
+    if rows.label is None:
+        message = f"{where}: rows carry no label"
+        raise ValueError(message)
+    positives = int(rows.label.sum())
+    if positives == 0 or positives == len(rows):
+        raise TooFewLabels(where, positives, len(rows) - positives, 1)
+    return rows.label
 
 
 def _expect(
@@ -231,6 +247,15 @@ class Refits(Protocol):
 
 
 @runtime_checkable
+class Adopts(Protocol):
+    """A model made of others that may be fitted already."""
+
+    def adopt(self, models: "Mapping[str, Model]") -> None:
+        """Take fitted models by family, those that it is made of."""
+        ...
+
+
+@runtime_checkable
 class Explains(Protocol):
     """A model that says exactly what each column adds to a row's log-odds."""
 
@@ -243,6 +268,12 @@ class Explains(Protocol):
     def contributions(self, rows: Rows, context: GraphContext) -> NDArray[np.float32]:
         """Return shape [n, columns + 1], last the base value; a row adds up to the log-odds."""
         ...
+
+
+def explainer_of(model: Model) -> Explains | None:
+    """The model whose columns explain a model's scores: itself, a member, or none."""
+    found = model if isinstance(model, Explains) else getattr(model, "explainer", None)
+    return found if isinstance(found, Explains) else None
 
 
 @dataclass(frozen=True)
@@ -260,6 +291,7 @@ MODELS: dict[str, ModelEntry] = {
     "propagated": ModelEntry(
         "graphguard.models.propagated", "PropagatedModel", "PropagatedSettings", None
     ),
+    "ensemble": ModelEntry("graphguard.models.ensemble", "EnsembleModel", "EnsembleSettings", None),
     "sage": ModelEntry("graphguard.models.sage", "SageModel", "SageSettings", None),
     "rgcn": ModelEntry("graphguard.models.rgcn", "RgcnModel", "RgcnSettings", None),
     "hgt": ModelEntry("graphguard.models.hgt", "HgtModel", "HgtSettings", None),

@@ -23,6 +23,7 @@ from graphguard.models.base import (
     GraphContext,
     Rows,
     Upkeep,
+    labels_of,
     read_model_file,
     write_model_file,
 )
@@ -36,7 +37,6 @@ from graphguard.models.training import (
     Course,
     Lesson,
     judged_rows,
-    labels_of,
     scores_of,
     told_apart,
     train_network,

@@ -17,9 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from graphguard.errors import TooFewLabels
 from graphguard.evaluate.metrics import auprc
-from graphguard.models.base import GraphContext, Rows, Upkeep
+from graphguard.models.base import GraphContext, Rows, Upkeep, labels_of
 from graphguard.models.checkpoint import Checkpoints, Standing, put_back, state_of
 from graphguard.models.losses import imbalance_loss
 from graphguard.models.network_settings import NetworkSettings
@@ -271,21 +270,6 @@ def draw_negatives(
     if len(zeros) > negatives:
         zeros = rng.choice(zeros, negatives, replace=False)
     return np.sort(np.concatenate([ones, zeros]))
-
-
-def labels_of(where: str, rows: Rows) -> NDArray[np.int8]:
-    """The labels of rows.
-
-    Raises:
-        TooFewLabels: There are no positives, or no negatives.
-    """
-    if rows.label is None:
-        message = f"{where}: rows carry no label"
-        raise ValueError(message)
-    positives = int(rows.label.sum())
-    if positives == 0 or positives == len(rows):
-        raise TooFewLabels(where, positives, len(rows) - positives, 1)
-    return rows.label
 
 
 def mixed_precision(device: str) -> Any:

@@ -21,11 +21,12 @@ from scipy.special import expit
 from xgboost.core import XGBoostError
 
 from graphguard.config.training import LabelUse, TextUse, TreesConfig
-from graphguard.errors import ArtefactInvalid, BadSetting, TooFewLabels
+from graphguard.errors import ArtefactInvalid, BadSetting
 from graphguard.models.base import (
     GraphContext,
     Rows,
     Upkeep,
+    labels_of,
     read_model_file,
     write_model_file,
 )
@@ -125,8 +126,8 @@ class TreesModel:
 
         Cost: about 0.5 s per million cells and 100 rounds on one core, for each bag.
         """
-        train_label = _labels("training slice", train.validate())
-        valid_label = _labels("selection slice", valid.validate())
+        train_label = labels_of("training slice", train.validate())
+        valid_label = labels_of("selection slice", valid.validate())
         self.columns = ()
         self.makers = Makers.fit(self.settings, train, context)
         train, valid = self.inputs(train, context), self.inputs(valid, context)
@@ -156,7 +157,7 @@ class TreesModel:
 
         Cost: that of `fit` without the rounds that were grown in vain.
         """
-        label = _labels("training and selection slices", rows.validate())
+        label = labels_of("training and selection slices", rows.validate())
         rounds = [booster.num_boosted_rounds() for booster in self.boosters]
         self.columns = ()
         self.makers = Makers.fit(self.settings, rows, context)
@@ -397,17 +398,6 @@ def pick_device(device: str) -> str:
         reason = f"'cuda' is asked for but {found}; use 'auto' or pip install 'graphguard[gpu]'"
         raise BadSetting(path="training", key="device", reason=reason)
     return "cuda" if present else "cpu"
-
-
-def _labels(where: str, rows: Rows) -> NDArray[np.int8]:
-    if rows.label is None:
-        message = f"{where}: rows carry no label"
-        raise ValueError(message)
-    positives = int(rows.label.sum())
-    negatives = len(rows) - positives
-    if positives == 0 or negatives == 0:
-        raise TooFewLabels(where, positives, negatives, needed=1)
-    return rows.label
 
 
 def _booster_file(folder: Path, bag: int) -> Path:
