@@ -15,8 +15,7 @@ from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.slices import slices
 from graphguard.jobs.train import graph_context, load_dataset
 from graphguard.models.base import GraphContext, Rows, explainer_of, load_model
-from graphguard.models.label_rates import label_phrases
-from graphguard.models.text_score import text_phrases
+from graphguard.models.makers import maker_phrases
 from graphguard.schema import SCORES
 from graphguard.scores.facts import coaction_facts, shared_facts
 from graphguard.scores.reasons import (
@@ -77,9 +76,8 @@ def _column_reasons(job: Job, graph: HeteroGraph, predictions: pl.DataFrame) -> 
     rows, everyone = data.rows.take(chosen[top]), data.rows.x[chosen]
     catalogue = [*column_catalogue(job.config), *neighbour_catalogue(job.config)]
     found = _contributions(job, (rows, keys.gather(top)), everyone, graph_context(job, graph, data))
-    phrases = {column.name: column.phrase for column in catalogue} | label_phrases(found.names)
-    phrases |= text_phrases(found.names)
-    return column_reasons(found, phrases)
+    phrases = {column.name: column.phrase for column in catalogue}
+    return column_reasons(found, phrases | maker_phrases(found.names, phrases))
 
 
 def _contributions(

@@ -52,7 +52,7 @@ class PropagatedConfig(NetworkConfig):
     """The decoupled network: attention over what was added up beforehand, relation by relation."""
 
     hops: int = Field(2, ge=1, le=2)
-    """How far away neighbours count; the first hop is the columns of features themselves."""
+    """How far away neighbours count: 2 adds means over neighbours of neighbours."""
     label_rates: LabelUse = "auto"
     """Whether columns are made of the training labels around a row; `auto`: in static splits."""
     label_folds: int = Field(10, ge=2)
@@ -105,6 +105,8 @@ class TreesConfig(Section):
     """Whether columns are made of the training labels around a row; `auto`: in static splits."""
     label_folds: int = Field(10, ge=2)
     """Folds of users whose labels are hidden from one another when these columns are made."""
+    hops: int = Field(1, ge=1, le=2)
+    """How far away neighbours count: 2 adds means over neighbours of neighbours."""
     text: TextUse = "auto"
     """Whether a column is made of what users' texts say; `auto`: where `features` lists `words`."""
 

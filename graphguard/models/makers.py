@@ -1,4 +1,4 @@
-"""What makes columns of rows when a model is fitted and when it scores: labels around, and texts.
+"""What makes columns of rows when a model is fitted and when it scores: labels, texts, far hops.
 
 The models that read columns share it, so that each reads the same ones.
 """
@@ -10,8 +10,9 @@ from typing import Any, Protocol, Self
 
 from graphguard.config.training import LabelUse, TextUse
 from graphguard.models.base import GraphContext, Rows
-from graphguard.models.label_rates import LabelRates, wants_label_rates
-from graphguard.models.text_score import TextScore
+from graphguard.models.far_columns import FarColumns, far_phrases
+from graphguard.models.label_rates import LabelRates, label_phrases, wants_label_rates
+from graphguard.models.text_score import TextScore, text_phrases
 
 
 class MakerSettings(Protocol):
@@ -25,6 +26,11 @@ class MakerSettings(Protocol):
     @property
     def label_folds(self) -> int:
         """Folds whose labels are hidden from their own rows."""
+        ...
+
+    @property
+    def hops(self) -> int:
+        """How far away neighbours count; the columns of features are the first hop."""
         ...
 
     @property
@@ -44,6 +50,7 @@ class Makers:
 
     rates: LabelRates | None = None
     words: TextScore | None = None
+    far: FarColumns | None = None
 
     @classmethod
     def fit(cls, settings: MakerSettings, train: Rows, context: GraphContext | None) -> Self:
@@ -52,12 +59,14 @@ class Makers:
         Raises:
             BadSetting: Columns of labels are asked for, but no label's time is known.
         """
-        rates = words = None
+        rates = words = far = None
         if context is not None and wants_label_rates(settings.label_rates, context):
             rates = LabelRates.fit(train, context, settings.label_folds, settings.seed)
         if context is not None and settings.text == "auto" and train.text is not None:
             words = TextScore.fit(train, context, settings.seed)
-        return cls(rates, words)
+        if context is not None and settings.hops > 1 and context.graph.edge_types:
+            far = FarColumns.fit(train, context)
+        return cls(rates, words, far)
 
     def apply(self, rows: Rows, context: GraphContext | None) -> Rows:
         """The rows with the columns added.
@@ -65,7 +74,7 @@ class Makers:
         Raises:
             ValueError: There are columns to make, and no context to make them of.
         """
-        made = [one for one in (self.rates, self.words) if one is not None]
+        made = [one for one in (self.far, self.rates, self.words) if one is not None]
         if not made:
             return rows
         if context is None:
@@ -77,13 +86,11 @@ class Makers:
 
     def save(self, folder: Path) -> dict[str, Any]:
         """Write what they hold into `folder`; returns what `load` needs beside, as JSON values."""
-        facts: dict[str, Any] = {"label_rates": None, "text": None}
-        if self.rates is not None:
-            self.rates.save(folder)
-            facts["label_rates"] = self.rates.facts()
-        if self.words is not None:
-            self.words.save(folder)
-            facts["text"] = self.words.facts()
+        facts: dict[str, Any] = {}
+        for name, maker in (("label_rates", self.rates), ("text", self.words), ("far", self.far)):
+            if maker is not None:
+                maker.save(folder)
+            facts[name] = None if maker is None else maker.facts()
         return facts
 
     @classmethod
@@ -94,8 +101,19 @@ class Makers:
             ArtefactInvalid: A file is missing or not what it claims to be.
             KeyError: The facts are not of makers.
         """
-        rates, words = facts["label_rates"], facts["text"]
+        rates, words, far = facts["label_rates"], facts["text"], facts["far"]
         return cls(
             None if rates is None else LabelRates.load(folder, rates),
             None if words is None else TextScore.load(folder, words),
+            None if far is None else FarColumns.load(folder, far),
         )
+
+
+def maker_phrases(names: tuple[str, ...], phrases: Mapping[str, str]) -> dict[str, str]:
+    """What each column among `names` that a maker made says, in plain words.
+
+    Args:
+        names: Names of any columns.
+        phrases: What the columns of features say.
+    """
+    return {**label_phrases(names), **text_phrases(names), **far_phrases(names, phrases)}

@@ -1,13 +1,13 @@
 """The decoupled network: neighbours are added up once, then rows train without sampling.
 
-Its inputs are tokens: the user's own columns, what each relation brings over one hop and over two,
-and the labels around (`hop_inputs.py`, `label_rates.py`); attention over the tokens says which
+Its inputs are tokens: the user's own columns, what each relation brings over one hop and over two
+(`far_columns.py`), and the labels around (`label_rates.py`); attention over the tokens says which
 relation and hop matter for a row (`propagated_net.py`).
 """
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -41,13 +41,12 @@ from graphguard.models.training import (
     told_apart,
     train_network,
 )
-from graphguard.models.transform import InputTransform
 
 Floats = NDArray[np.float32]
 WEIGHTS = "weights.safetensors"
 _DAMAGE = (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError, IndexError)
-PARTS = {"shown": ("mean", "scale", "marked"), "quantiles": ARRAYS}
-"""Arrays of the inputs beside the weights."""
+QUANTILES = "quantiles."
+"""Before the names of the inputs' arrays, which stand beside the weights."""
 _DEFAULT = PropagatedConfig()
 
 
@@ -95,15 +94,16 @@ class PropagatedModel:
             TooFewLabels: A slice lacks positives or negatives.
             BadSetting: Columns of labels are asked for, but no label's time is known.
 
-        Cost: what `HopInputs.apply` takes, then about 3 microseconds a row and token an epoch.
+        Cost: what `Makers.apply` takes, then about 3 microseconds a row and token an epoch.
         """
         labels_of("train", train)
         judge = judged_rows(valid, self.settings.seed)
         self.makers = Makers.fit(self.settings, train, context)
         train, judge = (self.makers.apply(rows, context) for rows in (train, judge))
-        self.inputs, made = HopInputs.fit(train, context, self.settings.hops)
+        self.inputs = HopInputs.fit(train)
         device = pick_torch_device(self.settings.device)
-        table = _Table((train, judge), (made, self.inputs.apply(judge, context)), device)
+        made = (self.inputs.apply(train), self.inputs.apply(judge))
+        table = _Table((train, judge), made, device)
         with deterministic(self.settings.seed, device):
             self.net = self._make().to(device)
             lesson = Lesson(train, judge, table)
@@ -125,15 +125,11 @@ class PropagatedModel:
         """Write weights and transforms as safetensors, settings as JSON."""
         inputs, net = self._fitted()
         arrays = {name: value.cpu().numpy() for name, value in net.state_dict().items()}
-        for part, keys in PARTS.items():
-            arrays |= {f"{part}.{key}": getattr(getattr(inputs, part), key) for key in keys}
+        arrays |= {f"{QUANTILES}{key}": getattr(inputs.quantiles, key) for key in ARRAYS}
         content = {
             "name": self.name,
             "settings": asdict(self.settings),
             "columns": list(inputs.quantiles.names),
-            "shown": list(inputs.shown.names),
-            "relations": list(inputs.relations),
-            "calendar": inputs.calendar,
             "attention": self.attention,
         }
         folder.mkdir(parents=True, exist_ok=True)
@@ -152,7 +148,9 @@ class PropagatedModel:
         try:
             arrays = load_arrays(path.read_bytes())
             model = cls(PropagatedSettings(**content["settings"]))
-            model.inputs = _read_inputs(arrays, content)
+            quantiles = {key: arrays.pop(f"{QUANTILES}{key}") for key in ARRAYS}
+            columns = tuple(content["columns"])
+            model.inputs = HopInputs(QuantileInputs(columns, **quantiles))
             model.attention = dict(content["attention"])
             model.net = model._make()
             weights = {name: torch.from_numpy(np.array(one)) for name, one in arrays.items()}
@@ -182,7 +180,7 @@ class PropagatedModel:
     def _run(self, rows: Rows, context: GraphContext) -> tuple[Floats, Floats]:
         inputs, net = self._fitted()
         device = pick_torch_device(self.settings.device)
-        made = inputs.apply(self.makers.apply(rows, context), context)
+        made = inputs.apply(self.makers.apply(rows, context))
         with deterministic(self.settings.seed, device):
             return scores_of(net, rows, _Table((rows,), (made,), device), self.settings)
 
@@ -229,16 +227,3 @@ class _Table:
     def _key(self, node: NDArray[np.int64], anchor_us: NDArray[np.int64]) -> NDArray[np.int64]:
         key: NDArray[np.int64] = node * len(self._anchors)
         return key + np.searchsorted(self._anchors, anchor_us)
-
-
-def _read_inputs(arrays: dict[str, Any], content: dict[str, Any]) -> HopInputs:
-    """Take what belongs to the inputs out of `arrays`."""
-    held = {
-        part: {key: arrays.pop(f"{part}.{key}") for key in keys} for part, keys in PARTS.items()
-    }
-    return HopInputs(
-        InputTransform(tuple(content["shown"]), **held["shown"]),
-        QuantileInputs(tuple(content["columns"]), **held["quantiles"]),
-        tuple(content["relations"]),
-        calendar=bool(content["calendar"]),
-    )

@@ -65,6 +65,7 @@ class TreesSettings:
         label_rates: Whether columns are made of the training labels around a row; 'auto' makes
             them where the split is static.
         label_folds: Folds whose labels are hidden from their own rows.
+        hops: 2 adds means over neighbours of neighbours to the columns of features.
         text: Whether a column is made of what rows' texts say; 'auto' does where rows have texts.
     """
 
@@ -84,6 +85,7 @@ class TreesSettings:
     embed_columns: int = 64
     label_rates: LabelUse = _DEFAULT.label_rates
     label_folds: int = _DEFAULT.label_folds
+    hops: int = _DEFAULT.hops
     text: TextUse = _DEFAULT.text
 
 

@@ -12,8 +12,10 @@ from graphguard.evaluate.metrics import auroc
 from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.models.base import GraphContext, Model, Rows, Upkeep, load_model
-from graphguard.models.hop_inputs import HopInputs, column_groups
+from graphguard.models.far_columns import FarColumns, far_phrases
+from graphguard.models.hop_inputs import column_groups
 from graphguard.models.propagated import PropagatedModel, PropagatedSettings
+from graphguard.models.trees import TreesModel, TreesSettings
 
 USES, MEETS = ("user", "uses", "device"), ("user", "meets", "user")
 USERS, DEVICES, WINDOW, ANCHORS = 600, 75, 10, (20, 40, 60)
@@ -188,11 +190,11 @@ def test_the_second_hop_is_what_the_met_have_met(tmp_path):
     none = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
     context = context_of(tmp_path, uses, none, rows, [5])
 
-    inputs, _ = HopInputs.fit(rows, context, hops=2)
+    columns = FarColumns.fit(rows, context)
 
     step = np.array([[0.5, 0.5, 0], [0.25, 0.5, 0.25], [0, 0.5, 0.5]])
-    shown = inputs.shown.apply(rows)
-    far = inputs.with_far(rows, context)
+    shown = columns.shown.apply(rows)
+    far = columns.apply(rows, context)
     assert far.names == (
         "v", "uses:device.hop2.v", "uses:device.hop2.rows", "meets:user.hop2.v",
         "meets:user.hop2.rows",
@@ -201,6 +203,11 @@ def test_the_second_hop_is_what_the_met_have_met(tmp_path):
     # All who are met have rows; nobody met anybody directly.
     assert far.x[:, 2].tolist() == [1, 1, 1]
     assert (far.x[:, 3:] == 0).all()
+    phrases = far_phrases(far.names, {"v": "number of acts"})
+    assert phrases["uses:device.hop2.v"] == (
+        "number of acts, mean of those two steps away (uses device)"
+    )
+    assert set(phrases) == set(far.names[1:])
 
 
 @pytest.mark.parametrize("own_anchors", [False, True])
@@ -222,15 +229,15 @@ def test_what_comes_later_changes_nothing(platform, tmp_path, own_anchors):
         more = concat(early, replace(late, x=late.x + number))
         folder = tmp_path / str(number)
         context = timed_context(folder, uses, np.repeat([280, 450], USERS), more)
-        inputs, made = HopInputs.fit(early, context, hops=2)
-        assert inputs.calendar is not own_anchors
-        far = inputs.with_far(early, context).x[:, len(rows.names) :]
-        found.append((made, far, inputs.with_far(late, context).x[:, len(rows.names) :]))
+        columns = FarColumns.fit(early, context)
+        assert columns.calendar is not own_anchors
+        found.append(
+            [columns.apply(some, context).x[:, len(rows.names) :] for some in (early, late)]
+        )
 
     assert (found[0][0] == found[1][0]).all()
-    assert (found[0][1] == found[1][1]).all()
-    assert np.ptp(found[0][1][:, 0]) > 0.5
-    assert (found[0][2] != found[1][2]).any()
+    assert np.ptp(found[0][0][:, 0]) > 0.5
+    assert (found[0][1] != found[1][1]).any()
 
 
 def timed_context(folder, uses, time, rows):
@@ -250,3 +257,22 @@ def concat(one, other):
         for name in ("node", "anchor_us", "x")
     ]
     return Rows(*parts, one.names, np.concatenate([one.label, other.label]))
+
+
+def test_trees_may_read_the_second_hop_too(platform, tmp_path):
+    context, rows = platform
+    scores = {}
+    for hops in (1, 2):
+        model = TreesModel(TreesSettings(rounds=60, bags=1, threads=1, hops=hops))
+        model.fit(at(rows, 20), at(rows, 40), context)
+        scores[hops] = model.predict(at(rows, 60), context)
+    test = at(rows, 60)
+    hidden = np.flatnonzero(test.x[:, 0] == 0.5)
+    assert auroc(scores[2][hidden], test.label[hidden]) > 0.8
+    assert auroc(scores[1][hidden], test.label[hidden]) < 0.65
+
+    model.save(tmp_path)
+    assert (load_model(tmp_path).predict(test, context) == scores[2]).all()
+    (tmp_path / "hops.safetensors").write_bytes(b"no arrays")
+    with pytest.raises(ArtefactInvalid, match=r"hops.safetensors: no second hop"):
+        load_model(tmp_path)
