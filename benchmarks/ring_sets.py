@@ -86,13 +86,16 @@ def amazon() -> dict[str, Any]:
     folder = data("amazon_collusive")
     if folder is None:
         return {}
-    ratings = pl.read_parquet(folder / "ratings.parquet").unique(["user", "item"])
+    # Who buys the same thing need not think the same of it: what is shared is a rating of an item.
+    ratings = pl.read_parquet(folder / "ratings.parquet").unique()
     users = ratings.get_column("user").unique().sort()
     known = pl.read_parquet(folder / "labels.parquet")
     people = pl.DataFrame({"user": users}).join(known, on="user", how="left", maintain_order="left")
     touched = Touched(
         (ratings.get_column("user").rank("dense").cast(pl.Int64) - 1).to_numpy(),
-        (ratings.get_column("item").rank("dense").cast(pl.Int64) - 1).to_numpy(),
+        ratings.select(pl.struct("item", "rating").rank("dense").cast(pl.Int64) - 1)
+        .to_series()
+        .to_numpy(),
         len(users),
     )
     label = people.get_column("is_spammer").cast(pl.Int64).fill_null(-1).to_numpy()
