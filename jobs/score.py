@@ -14,7 +14,7 @@ from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.slices import slices
 from graphguard.jobs.train import graph_context, load_dataset
-from graphguard.models.base import GraphContext, Rows, explainer_of, load_model
+from graphguard.models.base import Explains, GraphContext, Rows, explainer_of, load_model
 from graphguard.models.makers import maker_phrases
 from graphguard.schema import SCORES
 from graphguard.scores.facts import coaction_facts, shared_facts
@@ -102,7 +102,7 @@ def _contributions(
             place = {name: number for number, name in enumerate(seen.names)}
             values = seen.x[:, [place[name] for name in model.columns]]
             pushes = model.contributions(seen, context)[:, :-1]
-            told: Source = source if model is scorer else "challenger"
+            told: Source = source if isinstance(scorer, Explains) else "challenger"
             return Contributions(keys, pushes, values, model.columns, told)
     return population_contributions(keys, rows.x, rows.names, population=everyone)
 
