@@ -3,14 +3,19 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from graphguard.config.values import day_us
-from graphguard.evaluate.drift import DriftReport, drift_report
+from graphguard.evaluate.drift import Past
+from graphguard.evaluate.gate import GateInputs, GateReport, LabelCount, drift_gate
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Facts, Job
+from graphguard.jobs.linked import linked_groups
 from graphguard.jobs.slices import slices
 from graphguard.jobs.train import load_dataset
+from graphguard.models.base import explainer_of, load_model
 from graphguard.policy.decide import PolicyContext, decide
 from graphguard.schema import DECISIONS
 from graphguard.tables.anchor_rows import held_bad
@@ -46,13 +51,38 @@ def run(job: Job, out: Path) -> Facts:
     return {"rows": decisions.height, "acted": summary.acted, "held_back_by": gates}
 
 
-def _drift(job: Job) -> DriftReport:
-    """Tonight's rows against those that calibrated the model, column by column."""
+def _drift(job: Job) -> GateReport:
+    """Tonight's rows and scores, and the newest labels, against those of past anchors."""
     graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
     data = load_dataset(job, graph)
     spans = slices(job.config, job.as_of)
-    before, now = data.inside([spans.calibrate]), data.inside([spans.score])
-    return drift_report(data.rows.x[before], data.rows.x[now], data.rows.names)
+    anchors = [data.inside([one]) for one in (*spans.train, spans.select, spans.calibrate)]
+    group = linked_groups(job, graph, every=True)[data.rows.node]
+    labels = []
+    for rows in anchors:
+        positive = rows[data.label_of(rows) == 1]
+        labels.append(LabelCount(len(set(group[positive].tolist())), len(rows)))
+    model = load_model(job.run.stage("train") / "model")
+    return drift_gate(
+        GateInputs(
+            rows=[data.rows.x[rows] for rows in (*anchors, data.inside([spans.score]))],
+            names=data.rows.names,
+            scores=_scores(job),
+            labels=labels,
+            past=Past(gains=getattr(explainer_of(model), "gains", {})),
+        )
+    )
+
+
+def _scores(job: Job) -> list[NDArray[np.float64]]:
+    """The champion's own probabilities on the selection slice, the newest anchor, and tonight."""
+    champion = read_json(job.run.file("train", "metrics.json"))["champion"]
+    table = read_parquet(job.run.file("train", "evaluation.parquet"))
+    mine = table.filter(pl.col("model") == champion)
+    select = pl.col("slice") == "select"
+    tonight = read_parquet(job.run.file("embed", "predictions.parquet"))
+    frames = (mine.filter(select), mine.filter(~select), tonight)
+    return [frame.get_column("raw").to_numpy() for frame in frames]
 
 
 def _enforced(job: Job, scores: pl.DataFrame) -> list[str]:

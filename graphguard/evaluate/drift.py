@@ -1,14 +1,15 @@
 """Has the night changed? Population stability and Kolmogorov-Smirnov, column by column.
 
-A calibrated threshold holds its precision only while the rows look as they did, so the report shows
-this table and the export gate reads its verdict. The stability index is positive for equal
-populations too, the more the fewer the rows; a column is called drifted only when the index is both
-large and larger than chance (under no change PSI / (1/n + 1/m) is chi-square with bins - 1 degrees;
-Yurdakul and Naranjo 2020, "Statistical Properties of the Population Stability Index").
+The stability index is positive for equal populations too, the more the fewer the rows; a column is
+called drifted only when the index is large, larger than chance (under no change PSI / (1/n + 1/m)
+is chi-square with bins - 1 degrees; Yurdakul and Naranjo 2020, "Statistical Properties of the
+Population Stability Index"), and larger than what the column has moved by between past anchors:
+some columns, such as those about newcomers, never stand still. `evaluate/gate.py` makes a verdict
+of it.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from scipy.special import chdtrc
 
 Verdict = Literal["green", "amber", "red"]
+MOST_ROWS = 20_000
+"""Rows of a side that are compared, evenly spread over all: more would sharpen nothing."""
 
 
 @dataclass(frozen=True)
@@ -26,24 +29,35 @@ class DriftLimits:
         amber: Stability index from which a column is amber.
         red: Stability index from which a column is red.
         alpha: Chance of a false alarm in a night, shared out among its columns.
+        usual: How many times the largest move between past anchors is still usual.
         red_share: Share of red columns that makes the night red.
+        red_gain: Share of the model's gain, on red columns, that makes the night red.
         bins: Bins of equal reference count.
+        tail: Quantiles of the reference's scores, and how many times as many rows tonight are red.
+        label_ratio: Factor by which the rate of new positives may change between anchors.
+        label_alpha: Chance, under equal rates, of a change of rates called drift.
     """
 
     amber: float = 0.1
     red: float = 0.25
     alpha: float = 0.01
-    red_share: float = 0.2
+    usual: float = 1.5
+    red_share: float = 0.03
+    red_gain: float = 0.2
     bins: int = 10
+    tail: tuple[tuple[float, float], ...] = ((0.95, 2.5), (0.99, 4.0))
+    label_ratio: float = 3.0
+    label_alpha: float = 1e-3
 
 
 @dataclass(frozen=True)
 class ColumnDrift:
-    """How one column differs between two runs.
+    """How one column differs between two anchors.
 
     Attributes:
         name: Column name.
         psi: Population stability index, 0 when equal.
+        usual: Largest index between neighbouring past anchors; 0 without a past.
         p_value: Chance of such an index where nothing has changed.
         ks: Largest gap of the two distribution functions over the present values, in [0, 1].
         missing_before: Share of NaN in the reference.
@@ -53,6 +67,7 @@ class ColumnDrift:
 
     name: str
     psi: float
+    usual: float
     p_value: float
     ks: float
     missing_before: float
@@ -61,11 +76,34 @@ class ColumnDrift:
 
 
 @dataclass(frozen=True)
+class Past:
+    """What is known beside two anchors' rows.
+
+    Attributes:
+        anchors: Rows of anchors before the reference, oldest first, each [rows, columns].
+        gains: Share of the model's gain by column name; empty where the model has none.
+    """
+
+    anchors: Sequence[NDArray[Any]] = ()
+    gains: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class DriftReport:
-    """The table, worst column first, with the night's verdict and the sentence that gives it."""
+    """The table, worst column first, with the columns' verdict and the sentence that gives it.
+
+    Attributes:
+        verdict: Of all columns together.
+        reason: The sentence.
+        red_share: Share of the columns that are red.
+        red_gain: Share of the model's gain that lies on red columns.
+        columns: Every column.
+    """
 
     verdict: Verdict
     reason: str
+    red_share: float
+    red_gain: float
     columns: tuple[ColumnDrift, ...]
 
 
@@ -125,52 +163,72 @@ def drift_report(
     now: NDArray[Any],
     names: Sequence[str],
     limits: DriftLimits | None = None,
-    decisive: Sequence[str] = (),
+    past: Past | None = None,
 ) -> DriftReport:
-    """Compare two runs column by column.
+    """Compare two anchors column by column.
 
     Args:
         before: Reference rows (those that calibrated the thresholds), shape [n, columns].
         now: Current rows, shape [m, columns]; NaN is missing.
         names: Column names.
         limits: Where amber and red begin.
-        decisive: Columns, such as the score, that make the night red alone.
+        past: Earlier anchors and the model's gains.
 
     Returns:
-        The report. Red: a decisive column is red, or at least `red_share` of all columns. Amber:
-        any column is amber or red.
+        The report. Red: the red columns are many, or the model rests on them. Amber: a column is
+        amber or red.
 
     Raises:
         ValueError: Column counts differ, or a side has no row.
 
-    Cost: O((n + m) log(n + m)) a column.
+    Cost: O((n + m) log(n + m)) a column and anchor, of at most 20,000 rows each.
     """
-    limits = limits or DriftLimits()
-    if before.shape[1] != len(names) or now.shape[1] != len(names):
-        message = (
-            f"drift: {len(names)} names for {before.shape[1]} columns before and {now.shape[1]} now"
-        )
-        raise ValueError(message)
+    limits, past = limits or DriftLimits(), past or Past()
+    for side, rows in (("before", before), ("now", now), *(("past", one) for one in past.anchors)):
+        if rows.shape[1] != len(names):
+            message = f"drift: {len(names)} names for {rows.shape[1]} columns {side}"
+            raise ValueError(message)
     alpha = limits.alpha / max(len(names), 1)
+    sides = [_spread(rows) for rows in (*past.anchors, before, now)]
     columns = [
-        _column(name, before[:, number], now[:, number], limits, alpha)
-        for number, name in enumerate(names)
+        column_drift(name, [side[:, place] for side in sides], limits, alpha)
+        for place, name in enumerate(names)
     ]
     columns.sort(key=lambda column: (-column.psi, column.name))
-    verdict, reason = _night(columns, limits, frozenset(decisive))
-    return DriftReport(verdict, reason, tuple(columns))
+    red = [column for column in columns if column.verdict == "red"]
+    share = len(red) / max(len(names), 1)
+    gain = sum(past.gains.get(column.name, 0.0) for column in red)
+    verdict, reason = _together(columns, (share, gain), limits)
+    return DriftReport(verdict, reason, share, gain, tuple(columns))
 
 
-def _column(
-    name: str, before: NDArray[Any], now: NDArray[Any], limits: DriftLimits, alpha: float
+def column_drift(
+    name: str, anchors: Sequence[NDArray[Any]], limits: DriftLimits, alpha: float
 ) -> ColumnDrift:
+    """Compare the last two of a column's anchors, against how far earlier ones lay apart.
+
+    Args:
+        name: Column name.
+        anchors: Values of each anchor, oldest first, two or more, each of shape [rows].
+        limits: Where amber and red begin.
+        alpha: Chance of a false alarm.
+
+    Raises:
+        ValueError: An anchor is empty.
+    """
+    before, now = anchors[-2], anchors[-1]
     index, p_value = psi(before, now, limits.bins)
     verdict: Verdict = "green"
+    usual = 0.0
     if p_value < alpha and index >= limits.amber:
-        verdict = "red" if index >= limits.red else "amber"
+        pairs = zip(anchors[:-2], anchors[1:-1], strict=True)
+        usual = max((psi(one, next_, limits.bins)[0] for one, next_ in pairs), default=0.0)
+        if index > limits.usual * usual:
+            verdict = "red" if index >= limits.red else "amber"
     return ColumnDrift(
         name=name,
         psi=index,
+        usual=usual,
         p_value=p_value,
         ks=ks_statistic(before, now),
         missing_before=float(np.isnan(before).mean()),
@@ -179,23 +237,26 @@ def _column(
     )
 
 
-def _night(
-    columns: list[ColumnDrift], limits: DriftLimits, decisive: frozenset[str]
+def _spread(rows: NDArray[Any]) -> NDArray[Any]:
+    """At most MOST_ROWS of the rows, evenly spread; rows come in order of key, so by no time."""
+    step = -(-len(rows) // MOST_ROWS)
+    return rows[::step] if step > 1 else rows
+
+
+def _together(
+    columns: list[ColumnDrift], red: tuple[float, float], limits: DriftLimits
 ) -> tuple[Verdict, str]:
-    red = [column for column in columns if column.verdict == "red"]
+    share, gain = red
     moved = [column for column in columns if column.verdict != "green"]
-    for column in red:
-        if column.name in decisive:
-            return "red", f"'{column.name}' has moved: PSI {column.psi:.2f}, KS {column.ks:.2f}"
-    if red and len(red) >= limits.red_share * len(columns):
-        return "red", f"{len(red)} of {len(columns)} columns have moved, most '{red[0].name}'"
-    if moved:
-        worst = moved[0]
-        return "amber", (
-            f"{len(moved)} of {len(columns)} columns have moved, most '{worst.name}' "
-            f"(PSI {worst.psi:.2f})"
-        )
-    return "green", f"none of {len(columns)} columns has moved"
+    if not moved:
+        return "green", f"none of {len(columns)} columns has moved beyond the usual"
+    told = f"{len(moved)} of {len(columns)} columns have moved"
+    worst = f"most '{moved[0].name}' (PSI {moved[0].psi:.2f}, usual {moved[0].usual:.2f})"
+    if share >= limits.red_share:
+        return "red", f"{told}, {share:.0%} of all far, {worst}"
+    if gain >= limits.red_gain:
+        return "red", f"{told}, {gain:.0%} of the model's gain is on those that moved far, {worst}"
+    return "amber", f"{told}, {worst}"
 
 
 def _edges(before: NDArray[Any], now: NDArray[Any], bins: int) -> NDArray[np.float64]:

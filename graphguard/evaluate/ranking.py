@@ -59,6 +59,14 @@ class RankCounts:
         """Share of all positives found in the first `k` rows, ties in proportion."""
         return np.asarray(self._caught_by(k) / np.sum(self.positives, axis=-1))
 
+    def recall_at_positives(self) -> Floats:
+        """Share of the positives among as many first rows as there are positives.
+
+        Tang et al. 2023, "GADBench", name it Rec@K.
+        """
+        # A resample keeps the number of positives, so that one number does for all of them.
+        return self.recall_at_k(int(np.sum(self.positives, axis=-1).flat[0]))
+
     def _cumulated(self) -> tuple[Floats, Floats]:
         caught = np.cumsum(self.positives, axis=-1)
         return caught, caught + np.cumsum(self.negatives, axis=-1)
@@ -96,6 +104,7 @@ def rank_metrics(budget: int, max_fpr: float = 0.01) -> dict[str, RankMetric]:
         f"recall_at_fpr_{max_fpr:g}": partial(RankCounts.recall_at_fpr, max_fpr=max_fpr),
         "precision_at_budget": partial(RankCounts.precision_at_k, k=budget),
         "recall_at_budget": partial(RankCounts.recall_at_k, k=budget),
+        "recall_at_positives": RankCounts.recall_at_positives,
     }
 
 

@@ -1,27 +1,29 @@
 """From a model's own probability to the chance that a row is enforced: calibration.
 
-Fitted on a later slice than the model, at the true prevalence. Three forms compete by
-cross-validated log loss inside the slice: logistic (Platt 1999), beta (Kull et al. 2017, "Beta
-calibration") and isotonic (pool adjacent violators, centred as in Oron and Flournoy 2017). All are
-strictly increasing, so calibration never changes who ranks above whom.
+Fitted on later slices than the model, at the true prevalence. Three forms compete by
+cross-validated log loss: logistic (Platt 1999), beta (Kull et al. 2017, "Beta calibration") and
+isotonic (pool adjacent violators, centred as in Oron and Flournoy 2017). What one slice's curve is
+worth on another flattens the winner (`models/transfer.py`). All are strictly increasing, so
+calibration never changes who ranks above whom.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression, minimize
 from scipy.special import expit, log_expit, logit
 
 from graphguard.errors import ArtefactInvalid, TooFewLabels
+from graphguard.evaluate.calibration import Line
 from graphguard.evaluate.ranking import Floats
+from graphguard.evaluate.splits import stratified_group_folds
 from graphguard.models.base import read_json_object
-
-Method = Literal["logistic", "beta", "isotonic"]
+from graphguard.models.curves import Method, fit_curve
+from graphguard.models.transfer import fit_transfer
 
 FEWEST_POSITIVES: dict[Method, int] = {"logistic": 1, "beta": 20, "isotonic": 200}
 """Positives and negatives from which a form takes part: a freer form needs more to be fitted on."""
@@ -48,6 +50,8 @@ class Calibrator:
         rows: Rows fitted on.
         positives: Positives among them.
         log_loss: Cross-validated log loss in nats by form; empty where only one form took part.
+        slope: What the form's slope was worth on a slice it was not fitted on, in [0.05, 1]; it is
+            in the coefficients and values already. 1 where there was one slice.
     """
 
     method: Method
@@ -57,6 +61,7 @@ class Calibrator:
     rows: int
     positives: int
     log_loss: Mapping[str, float]
+    slope: float = 1.0
 
     def apply(self, score: NDArray[Any]) -> Floats:
         """Return calibrated probabilities.
@@ -105,6 +110,7 @@ class Calibrator:
                 rows=int(content["rows"]),
                 positives=int(content["positives"]),
                 log_loss={str(key): float(value) for key, value in content["log_loss"].items()},
+                slope=float(content["slope"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtefactInvalid(path, f"not a calibrator ({error!r})") from error
@@ -130,15 +136,24 @@ class Calibrator:
         return None
 
 
-def fit_calibrator(score: NDArray[Any], label: NDArray[Any]) -> Calibrator:
+def fit_calibrator(
+    score: NDArray[Any],
+    label: NDArray[Any],
+    group: NDArray[Any] | None = None,
+    part: NDArray[Any] | None = None,
+) -> Calibrator:
     """Fit the forms that the number of positives allows and keep the simplest good one.
 
     A freer form must beat a simpler one by more than the standard error of the difference. Folds
-    are shuffled ranks of each class, so the result does not depend on row order.
+    are whole groups, or shuffled ranks of each class, so the result does not depend on row order.
 
     Args:
-        score: The model's probability on a slice it was not fitted on, shape [n], in [0, 1].
+        score: The model's probability on slices it was not fitted on, shape [n], in [0, 1].
         label: 1 enforced inside the horizon, 0 not, shape [n]; no row left out or reweighted.
+        group: Ring or component of each row, shape [n], integer: what is enforced together tells
+            as much as one. None: rows are independent.
+        part: Slice of each row, shape [n]: with two or more, what a curve is worth on a slice it
+            was not fitted on flattens the result. None: one slice.
 
     Returns:
         The winning calibrator.
@@ -159,12 +174,17 @@ def fit_calibrator(score: NDArray[Any], label: NDArray[Any]) -> Calibrator:
             negatives=len(inner) - positives,
             needed=1,
         )
-    cells = _cells(inner, label)
+    cells = _cells(inner, label, _fold_of_row(inner, label, group))
     methods = [method for method, fewest in FEWEST_POSITIVES.items() if scarce >= fewest]
     losses = _cross_validated(cells, methods) if len(methods) > 1 else {}
     winner = _simplest_good(cells, losses)
     count = np.stack([cells.positives, cells.negatives])
-    curve = _fit(winner, cells.log_odds, cells.positives.sum(axis=0), cells.negatives.sum(axis=0))
+    curve = fit_curve(
+        winner, cells.log_odds, cells.positives.sum(axis=0), cells.negatives.sum(axis=0)
+    )
+    told = _told_by_others(winner, inner, label, part)
+    transfer = Line(1.0, 0.0) if told is None else fit_transfer(told, label, group)
+    curve = curve.moved(transfer)
     return Calibrator(
         method=winner,
         coefficients=curve.coefficients,
@@ -175,6 +195,7 @@ def fit_calibrator(score: NDArray[Any], label: NDArray[Any]) -> Calibrator:
         log_loss={
             str(method): float(np.sum(count * loss) / len(inner)) for method, loss in losses.items()
         },
+        slope=transfer.slope,
     )
 
 
@@ -190,35 +211,49 @@ class _Cells:
     negatives: Floats
 
 
-@dataclass(frozen=True)
-class _Curve:
-    coefficients: tuple[float, float, float] = (1.0, 1.0, 0.0)
-    knots: tuple[float, ...] = ()
-    values: tuple[float, ...] = ()
-
-    def at(self, log_odds: Floats) -> Floats:
-        """Return the log-odds of the fitted probability."""
-        if self.knots:
-            return np.asarray(logit(np.interp(log_odds, self.knots, self.values)))
-        a, b, c = self.coefficients
-        return np.asarray(a * log_expit(log_odds) - b * log_expit(-log_odds) + c)
-
-
-def _cells(inner: Floats, label: NDArray[Any]) -> _Cells:
-    log_odds = _log_odds(inner)
-    cell_of_row = np.round(log_odds / _CELL)
-    cell, place = np.unique(cell_of_row, return_inverse=True)
-    counts = []
+def _fold_of_row(
+    inner: Floats, label: NDArray[Any], group: NDArray[Any] | None
+) -> NDArray[np.int64]:
+    if group is not None:
+        # A ring torn by the folds would be told by its twins, and flatter the freer forms.
+        hashed = np.unique(group, return_inverse=True)[1].astype(np.uint64)
+        return stratified_group_folds(group, hashed, label, FOLDS)
+    fold = np.empty(len(inner), dtype=np.int64)
     for value in (1, 0):
         rows = np.flatnonzero(label == value)
-        fold = np.empty(len(rows), dtype=np.int64)
         # Dealt in turn along the ranking, folds would share each other's luck and flatter the
         # freer forms; a fixed shuffle of the ranks is as blind to row order.
         shuffled = np.random.default_rng(value).permutation(len(rows))
-        fold[np.argsort(log_odds[rows], kind="stable")] = shuffled % FOLDS
-        flat = np.bincount(fold * len(cell) + place[rows], minlength=FOLDS * len(cell))
+        fold[rows[np.argsort(inner[rows], kind="stable")]] = shuffled % FOLDS
+    return fold
+
+
+def _cells(inner: Floats, label: NDArray[Any], fold: NDArray[np.int64] | None = None) -> _Cells:
+    """Count rows by cell and fold; all of them in fold 0 where none is given."""
+    fold = np.zeros(len(inner), dtype=np.int64) if fold is None else fold
+    cell, place = np.unique(np.round(_log_odds(inner) / _CELL), return_inverse=True)
+    counts = []
+    for value in (1, 0):
+        mine = label == value
+        flat = np.bincount(fold[mine] * len(cell) + place[mine], minlength=FOLDS * len(cell))
         counts.append(flat.reshape(FOLDS, len(cell)).astype(np.float64))
     return _Cells(cell * _CELL, counts[0], counts[1])
+
+
+def _told_by_others(
+    method: Method, inner: Floats, label: NDArray[Any], part: NDArray[Any] | None
+) -> Floats | None:
+    """Log-odds that each row is told by a curve fitted to the other slices; None without any."""
+    names = np.unique(part) if part is not None else np.empty(0)
+    told = np.empty(len(inner))
+    for name in names:
+        mine = np.asarray(part == name)
+        if not (0 < np.sum(label[~mine]) < np.sum(~mine)):
+            return None
+        cells = _cells(inner[~mine], label[~mine])
+        curve = fit_curve(method, cells.log_odds, cells.positives[0], cells.negatives[0])
+        told[mine] = curve.at(_log_odds(inner[mine]))
+    return told if len(names) > 1 else None
 
 
 def _cross_validated(cells: _Cells, methods: list[Method]) -> dict[Method, Floats]:
@@ -232,7 +267,7 @@ def _cross_validated(cells: _Cells, methods: list[Method]) -> dict[Method, Float
         loss = np.empty((2, *cells.positives.shape))
         for fold in range(FOLDS):
             kept = np.arange(FOLDS) != fold
-            curve = _fit(
+            curve = fit_curve(
                 method,
                 cells.log_odds,
                 cells.positives[kept].sum(axis=0),
@@ -255,53 +290,6 @@ def _simplest_good(cells: _Cells, losses: Mapping[Method, Floats]) -> Method:
         if total > spread:
             best = method
     return best
-
-
-def _fit(method: Method, log_odds: Floats, positives: Floats, negatives: Floats) -> _Curve:
-    if method == "isotonic":
-        return _fit_isotonic(log_odds, positives, negatives)
-    return _fit_beta(log_odds, positives, negatives, tied=method == "logistic")
-
-
-def _fit_beta(log_odds: Floats, positives: Floats, negatives: Floats, *, tied: bool) -> _Curve:
-    """Maximise the likelihood over a, b >= 0 and c; `tied` asks for a = b."""
-    found, lacking = positives.sum(), negatives.sum()
-    # Platt's targets stand for one unseen row of each class: separable scores keep a finite slope.
-    ones = positives * (found + 1) / (found + 2) + negatives / (lacking + 2)
-    zeros = positives + negatives - ones
-    columns = np.stack([log_expit(log_odds), -log_expit(-log_odds), np.ones_like(log_odds)])
-    if tied:
-        columns = np.stack([log_odds, columns[2]])
-    scale = min(found, lacking)
-
-    def loss(weights: Floats) -> tuple[float, Floats]:
-        said = weights @ columns
-        value = -np.sum(ones * log_expit(said)) - np.sum(zeros * log_expit(-said))
-        slope = columns @ ((ones + zeros) * expit(said) - ones)
-        return float(value / scale), np.asarray(slope / scale)
-
-    start = np.ones(len(columns))
-    start[-1] = 0.0
-    bounds = [(0.0, 20.0)] * (len(columns) - 1) + [(-200.0, 200.0)]
-    options = {"ftol": 1e-13, "gtol": 1e-9, "maxiter": 500}
-    fit = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B", options=options)
-    weights = [float(weight) for weight in fit.x]
-    return _Curve(coefficients=(weights[0], weights[-2], weights[-1]))
-
-
-def _fit_isotonic(log_odds: Floats, positives: Floats, negatives: Floats) -> _Curve:
-    rows = positives + negatives
-    present = rows > 0
-    share = positives[present] / rows[present]
-    fit = isotonic_regression(share, weights=rows[present])
-    block = np.repeat(np.arange(len(fit.blocks) - 1), np.diff(fit.blocks))
-    weight = np.bincount(block, weights=rows[present])
-    centre = np.bincount(block, weights=rows[present] * log_odds[present]) / weight
-    # No finite slice shows that a chance is 0 or 1: half a row of doubt is left at both ends.
-    lowest = 0.5 / (negatives.sum() + 1.0)
-    highest = 1.0 - 0.5 / (positives.sum() + 1.0)
-    value = np.clip(fit.x[fit.blocks[:-1]], lowest, highest)
-    return _Curve(knots=tuple(centre.tolist()), values=tuple(value.tolist()))
 
 
 def _inner(score: NDArray[Any]) -> Floats:

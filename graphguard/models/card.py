@@ -59,6 +59,8 @@ class CardFacts:
         horizon_us: A row is positive when enforcement falls within this after its anchor.
         slices: Summaries of the slices used.
         metrics: Interval by metric name, by slice name.
+        kinds: Rows, positives and metrics of each kind of row, plain values.
+        calibration: How far the probabilities can be believed, plain values.
         columns: Column names the model reads.
         gains: Share of the gain by column name; empty for a model that has none.
         versions: Version by library name.
@@ -69,6 +71,8 @@ class CardFacts:
     horizon_us: int
     slices: Sequence[SliceSummary]
     metrics: Mapping[str, Mapping[str, Interval]]
+    kinds: Sequence[Mapping[str, Any]]
+    calibration: Mapping[str, Any]
     columns: Sequence[str]
     gains: Mapping[str, float]
     versions: Mapping[str, str]
@@ -100,8 +104,9 @@ def model_card(facts: CardFacts) -> dict[str, Any]:
         facts: What the card is made of.
 
     Returns:
-        Keys `model`, `settings`, `predicts`, `slices`, `metrics`, `columns`, `top_columns` (at most
-        20 with a share of the gain above 0, largest first), `versions`, `limits`.
+        Keys `model`, `settings`, `predicts`, `slices`, `metrics`, `kinds`, `calibration`,
+        `columns`, `top_columns` (at most 20 with a share of the gain above 0, largest first),
+        `versions`, `limits`.
     """
     ranked = sorted(facts.gains.items(), key=lambda item: (-item[1], item[0]))
     days = facts.horizon_us / 86_400_000_000
@@ -114,6 +119,8 @@ def model_card(facts: CardFacts) -> dict[str, Any]:
             name: {metric: asdict(interval) for metric, interval in found.items()}
             for name, found in facts.metrics.items()
         },
+        "kinds": [dict(one) for one in facts.kinds],
+        "calibration": dict(facts.calibration),
         "columns": list(facts.columns),
         "top_columns": [
             {"column": column, "gain": gain} for column, gain in ranked[:TOP_COLUMNS] if gain > 0

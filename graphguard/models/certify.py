@@ -5,21 +5,26 @@ exact binomial test of "precision is at most the target". Their error is shared 
 (Wiens and Dmitrienko 2005): a few starting points hold equal parts of it, and a test that succeeds
 hands its part on to the next threshold. So one miss among the very highest scores does not end the
 search, and the chance that any certified threshold breaks its promise stays at 1 - confidence.
+
+Users of one ring share their fate, so with rings a row proves little by itself. There the test is a
+bet (Waudby-Smith and Ramdas 2024): every group pays its positives less what the target precision
+would make of its rows, as a share of the largest group's rows. Were the target too high, no bettor
+would get rich. One huge ring among the selected leaves all others little to prove: then there is no
+threshold, for tomorrow's huge ring may be another's.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, betaincinv
 
 from graphguard.evaluate.ranking import Floats
+from graphguard.models.trials import make_trials
 
 _STARTS = 5
-_STEP = 1.15
-"""Ratio of the rows above one threshold tried and the next."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,8 @@ def certify_threshold(
         label: 0 or 1, shape [n].
         precision: The precision to hold, in (0, 1).
         confidence: Chance, over slices, that the promise is true, in (0, 1).
-        group: Component of each row, shape [n]: rows of one group count together as one, by Kish's
-            effective number of rows. None: rows are independent.
+        group: Component of each row, shape [n]: rows of one group share their fate, whole groups
+            are drawn. None: rows are independent.
 
     Returns:
         The certificate; its threshold is None where no threshold passes, and `reason` says why.
@@ -79,24 +84,24 @@ def certify_threshold(
     alpha = 1.0 - confidence
     fewest = math.ceil(math.log(alpha / _STARTS) / math.log(precision))
     promise = f"precision {precision:g} with confidence {confidence:g}"
-    trials = _trials(score, label, group, fewest)
+    trials = make_trials(score, label, group, fewest).viable(precision, alpha / _STARTS)
     if len(trials.selected) == 0:
+        found = f"{len(score)}"
+        if group is not None:
+            found += f" in {len(np.unique(group))} groups"
         reason = (
             f"no threshold: {promise} needs at least {fewest} independent rows without a miss, "
-            f"the slice has {len(score)}"
+            f"the slice has {found}"
         )
         return Certificate(None, 0.0, 0.0, 0, 0, reason)
-    hits = trials.positives / trials.selected * trials.effective
-    misses = trials.effective - hits
-    # P(Binomial(effective, precision) >= hits), for whole and for effective counts alike.
-    chance = np.where(hits > 0, betainc(np.maximum(hits, 1e-12), misses + 1.0, precision), 1.0)
-    own = _own_levels(trials.effective, alpha)
+    chance = trials.chances(precision)
+    own = _own_levels(trials.selected, alpha)
     levels = _fallback_levels(chance, own)
     passed = np.flatnonzero((chance <= levels) & (levels > 0))
     starts = np.flatnonzero(own)
     shown = int(passed[-1]) if len(passed) else int(starts[np.argmin(chance[starts])])
     selected, positives = int(trials.selected[shown]), int(trials.positives[shown])
-    low = betaincinv(hits[shown], misses[shown] + 1.0, levels[shown]) if hits[shown] > 0 else 0.0
+    low = trials.proven(shown, levels[shown])
     counted = (
         f"{positives} of {selected} rows at or above {trials.threshold[shown]:.6g} are positive"
     )
@@ -108,49 +113,33 @@ def certify_threshold(
     return Certificate(threshold, positives / selected, float(low), selected, positives, reason)
 
 
-@dataclass(frozen=True)
-class _Trials:
-    """Thresholds to try, strictest first, shape [trials] each; no label had a say in them."""
+def on_scale(
+    certificate: Certificate, score: NDArray[Any], scale: Callable[[NDArray[Any]], Floats]
+) -> Certificate:
+    """Say the threshold on another scale, such as that of calibrated probabilities.
 
-    threshold: Floats
-    selected: NDArray[np.int64]
-    positives: NDArray[np.int64]
-    effective: Floats
+    Args:
+        certificate: Threshold and low end of precision on the scale of `score`.
+        score: Scores of the slice, shape [n].
+        scale: A strictly increasing map of scores.
 
-
-def _trials(
-    score: NDArray[Any], label: NDArray[Any], group: NDArray[Any] | None, fewest: int
-) -> _Trials:
-    order = np.argsort(-score, kind="stable")
-    ranked = score[order].astype(np.float64)
-    # A threshold takes whole tie groups, so only their last rows can end a selection.
-    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], len(ranked) > 0)) + 1
-    sizes = [fewest]
-    while sizes[-1] < len(ranked):
-        sizes.append(math.ceil(sizes[-1] * _STEP))
-    reachable = [size for size in sizes if size <= len(ranked)]
-    selected = np.unique(ends[np.searchsorted(ends, reachable)]) if reachable else ends[:0]
-    effective = selected.astype(np.float64)
-    if group is not None and len(selected):
-        _, dense = np.unique(group[order], return_inverse=True)
-        # Kish: rows squared over the sum of squared group sizes, for every prefix.
-        effective = np.array(
-            [
-                size**2 / np.sum(np.bincount(dense[:size]).astype(np.float64) ** 2)
-                for size in selected
-            ]
-        )
-        keep = effective >= fewest
-        selected, effective = selected[keep], effective[keep]
-    positives = np.cumsum(label[order] == 1)[selected - 1]
-    return _Trials(ranked[selected - 1], selected, positives, effective)
+    Returns:
+        The certificate with a threshold half way between the scaled score of the threshold and the
+        next lower one: the same rows lie above it, and rounding moves none across.
+    """
+    if certificate.threshold is None:
+        return certificate
+    below = score[score < certificate.threshold]
+    ends = np.array([certificate.threshold, below.max() if len(below) else certificate.threshold])
+    high, low = scale(ends)
+    return replace(certificate, threshold=float((high + low) / 2))
 
 
-def _own_levels(effective: Floats, alpha: float) -> Floats:
+def _own_levels(selected: NDArray[np.int64], alpha: float) -> Floats:
     """Share `alpha` among starting points, evenly spread up to a quarter of the rows."""
-    last = np.searchsorted(effective, effective[-1] / 4)
+    last = np.searchsorted(selected, selected[-1] / 4)
     starts = np.unique(np.linspace(0, last, _STARTS).astype(np.int64))
-    own = np.zeros(len(effective))
+    own = np.zeros(len(selected))
     own[starts] = alpha / len(starts)
     return own
 

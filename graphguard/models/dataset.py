@@ -37,6 +37,17 @@ class Dataset:
             held |= (self.rows.anchor_us >= low) & (self.rows.anchor_us < high)
         return np.flatnonzero(held & self.scored)
 
+    def label_of(self, rows: NDArray[np.int64]) -> NDArray[np.int8]:
+        """Labels of the rows at these positions, shape [rows].
+
+        Raises:
+            ValueError: The rows carry no label.
+        """
+        if self.rows.label is None:
+            message = "the dataset carries no labels"
+            raise ValueError(message)
+        return self.rows.label[rows]
+
 
 def make_dataset(
     features: pl.DataFrame, node: NDArray[np.int64], label: NDArray[np.bool_]

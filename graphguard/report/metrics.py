@@ -21,8 +21,10 @@ def metrics_json(contents: ReportContents) -> dict[str, Any]:
         "quality": contents.metrics["models"],
         "champion": contents.metrics["champion"],
         "calibration": {
-            name: contents.metrics["calibration"][name] for name in ("ece", "brier_skill")
+            name: contents.metrics["calibration"][name]
+            for name in ("ece", "brier_skill", "slope", "diagram_slope", "top_said", "top_seen")
         },
+        "kinds": contents.metrics["kinds"],
         "scores": {
             "users": contents.scores.height,
             "mean": risk.mean(),

@@ -5,6 +5,7 @@ from typing import Any
 from graphguard.report import sections
 from graphguard.report.contents import ReportContents
 from graphguard.report.markup import number, text
+from graphguard.report.quality import quality
 
 STYLE = """
 :root{--ink:#1d2430;--soft:#5c6675;--line:#dfe3e9;--back:#f7f8fa;--card:#fff;--a:#2f6db5;--b:#c2571a;
@@ -54,7 +55,7 @@ def render(contents: ReportContents) -> str:
     parts = [
         sections.decisions(contents),
         sections.rings(contents),
-        sections.quality(contents),
+        quality(contents),
         sections.scores(contents),
         sections.drift(contents),
         sections.intake(contents),

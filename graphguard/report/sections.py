@@ -11,17 +11,6 @@ from graphguard.report.contents import ReportContents
 from graphguard.report.markup import details, number, section, table, text
 
 TOP_RINGS, TOP_USERS, TOP_MEMBERS = 12, 20, 60
-METRICS = {
-    "auprc": "AUPRC",
-    "auroc": "AUROC",
-    "recall_at_fpr_0.01": "recall at 1% false positives",
-    "precision_at_budget": "precision at the review budget",
-    "recall_at_budget": "recall at the review budget",
-}
-CAVEAT = (
-    "A user counts as positive if it was enforced within the horizon. Users never decided count as "
-    "negatives, which understates the truth."
-)
 
 
 def decisions(contents: ReportContents) -> str:
@@ -115,51 +104,6 @@ def _card(
     )
 
 
-def quality(contents: ReportContents) -> str:
-    """How good the models are on rows that did not train them."""
-    metrics = contents.metrics
-    rows = []
-    for name, slices in metrics["models"].items():
-        for part, found in slices.items():
-            cells = [_interval(found.get(metric)) for metric in METRICS]
-            mark = " ★" if name == metrics["champion"] else ""
-            rows.append((text(name) + mark, "newest anchor" if part == "newest" else part, *cells))
-    calibration = metrics["calibration"]
-    certificates = [
-        (text(name), number(one["threshold"], 4), text(one["reason"], 300))
-        for name, one in metrics["thresholds"].items()
-    ]
-    slices = [
-        (text(one["name"]), number(one["rows"]), number(one["users"]), number(one["positives"]))
-        for one in contents.card["slices"]
-    ]
-    columns = [
-        (text(one["column"], 80), f"{one['gain']:.1%}") for one in contents.card["top_columns"]
-    ]
-    lead = f"{text(metrics['champion_reason'], 400)}. {CAVEAT}"
-    pictures = (
-        f'<div class="pair"><figure>{charts.reliability(calibration["bins"])}<figcaption>'
-        f"Reliability on rows held out of calibration. "
-        f"Calibration error {number(calibration['ece'], 4)}, "
-        f"Brier skill {number(calibration['brier_skill'])}.</figcaption></figure><figure>"
-        f"{charts.precision_recall(contents.evaluation)}<figcaption>Precision and recall on the "
-        f"newest anchor.</figcaption></figure></div>"
-    )
-    heads = ["model", "rows", *(f"{words}#" for words in METRICS.values())]
-    return section(
-        "Model quality",
-        lead,
-        table(heads, rows, "95% stratified bootstrap intervals in brackets"),
-        pictures,
-        table(["action", "certified score#", "what the held-out rows prove"], certificates),
-        details(
-            "rows the model was made from",
-            table(["slice", "rows#", "users#", "positives#"], slices),
-        ),
-        details("columns that weigh most", table(["column", "share of gain#"], columns)),
-    )
-
-
 def scores(contents: ReportContents) -> str:
     """How risk is spread, and whether it moved."""
     moved = ""
@@ -178,23 +122,46 @@ def scores(contents: ReportContents) -> str:
 
 
 def drift(contents: ReportContents) -> str:
-    """Columns that differ most from the rows that calibrated the model."""
+    """How tonight's rows, scores and labels lie against those of past anchors."""
     found = contents.drift
+    compared = [found["score"], *found["features"]["columns"][:15]]
     rows = [
         (
             text(one["name"], 80),
             number(one["psi"]),
+            number(one["usual"]),
             number(one["ks"]),
             f"{one['missing_before']:.0%} → {one['missing_now']:.0%}",
             f'<span class="{text(one["verdict"])}">{text(one["verdict"])}</span>',
         )
-        for one in found["columns"][:15]
+        for one in compared
     ]
     lead = (
         f'<span class="{text(found["verdict"])}">{text(found["verdict"])}</span>: '
-        f"{text(found['reason'], 300)}, against the rows that calibrated the model."
+        f"{text(found['reason'], 300)}, against the rows that calibrated the model. "
+        f"{_tail(found['tail'])} {_label_flow(found['labels'])}"
     )
-    return section("Drift", lead, table(["column", "PSI#", "KS#", "missing", "verdict"], rows))
+    heads = ["column", "PSI#", "usual PSI#", "KS#", "missing", "verdict"]
+    return section("Drift", lead, table(heads, rows))
+
+
+def _tail(shifts: list[dict[str, Any]]) -> str:
+    parts = [
+        f"above the {one['quantile']:.0%} mark of their scores {number(one['ratio'])} times as many"
+        for one in shifts
+    ]
+    return f"Users {', '.join(parts)}."
+
+
+def _label_flow(flow: dict[str, Any] | None) -> str:
+    if flow is None:
+        return ""
+    newest, before = flow["newest"], flow["before"]
+    return (
+        f"New positives of the newest anchor, linked users as one: {number(newest['positives'])} "
+        f"in {number(newest['rows'])} rows, after {number(before['positives'])} in "
+        f"{number(before['rows'])} (chance {flow['p_value']:.2g})."
+    )
 
 
 def intake(contents: ReportContents) -> str:
@@ -252,10 +219,3 @@ def stages(contents: ReportContents) -> str:
 
 def _reasons(row: dict[str, Any]) -> str:
     return "; ".join(text(one["text"], 120) for one in json.loads(row["reasons"])[:3]) or "–"
-
-
-def _interval(found: dict[str, float] | None) -> str:
-    if found is None:
-        return "–"
-    low, high = number(found["low"]), number(found["high"])
-    return f'{number(found["value"])} <span class="quiet">[{low}, {high}]</span>'

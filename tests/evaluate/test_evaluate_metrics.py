@@ -158,4 +158,5 @@ def test_the_report_names_budget_and_rate():
         "recall_at_fpr_0.05",
         "precision_at_budget",
         "recall_at_budget",
+        "recall_at_positives",
     ]

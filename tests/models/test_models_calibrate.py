@@ -173,3 +173,58 @@ def test_a_slice_of_one_class_is_refused():
 def test_a_score_that_is_no_probability_is_refused(bad):
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
         fit_calibrator(np.array([0.1, bad]), np.array([0, 1]))
+
+
+def two_slices(rings_enforced):
+    """In each slice 2,000 lone users with true chances, and 4 rings of 20 of like, high scores.
+
+    `rings_enforced` of each slice's rings are enforced, as a whole.
+    """
+    rng = np.random.default_rng(21)
+    score, label, ring = [], [], []
+    for number, enforced in enumerate(rings_enforced):
+        lone = expit(rng.normal(-4, 1, 2000))
+        score.append(np.concatenate([lone, np.full(80, 0.5) + rng.normal(0, 0.01, 80)]))
+        fate = np.repeat(np.arange(4) < enforced, 20)
+        label.append(np.concatenate([rng.random(2000) < lone, fate]).astype(int))
+        ring.append(np.concatenate([np.arange(2000), np.repeat(np.arange(2000, 2004), 20)]))
+        ring[-1] += 10_000 * number
+    part = np.repeat([0, 1], [len(one) for one in label])
+    return np.concatenate(score), np.concatenate(label), np.concatenate(ring), part
+
+
+def test_what_a_slice_is_worth_to_another_flattens_the_curve():
+    # all four rings came true in one slice, none in the other: who knows of the next four?
+    score, label, ring, part = two_slices((4, 0))
+
+    told, untold = fit_calibrator(score, label, ring, part), fit_calibrator(score, label)
+
+    assert told.slope < 0.9
+    assert told.apply(np.array([0.5])) < 0.8 * untold.apply(np.array([0.5]))
+    assert told.apply(score).sum() == pytest.approx(label.sum(), rel=0.1)
+    assert fit_calibrator(*two_slices((2, 2))).slope > 0.95
+
+
+def test_slices_that_agree_are_hardly_flattened():
+    score, label, _ = skewed_world(11, count=20_000, shift=-1.0)
+    part = np.arange(20_000) % 2
+
+    assert fit_calibrator(score, label, None, part).slope > 0.97
+    assert fit_calibrator(score, label).slope == 1.0
+
+
+def test_a_slice_without_positives_cannot_say_what_another_is_worth():
+    score, label, _ = skewed_world(12, count=3000)
+    part = label.copy()
+
+    assert fit_calibrator(score, label, None, part).slope == 1.0
+
+
+def test_rings_flatten_less_than_rows_would():
+    # the same counts: four rings prove less against the prior than eighty users
+    score, label, ring, part = two_slices((4, 0))
+
+    by_ring = fit_calibrator(score, label, ring, part).slope
+    by_row = fit_calibrator(score, label, None, part).slope
+
+    assert by_row < by_ring < 1

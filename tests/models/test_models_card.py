@@ -40,6 +40,8 @@ def test_a_card_is_plain_json_with_its_limits():
         horizon_us=14 * DAY_US,
         slices=[SliceSummary("train", 10, 20, 300, 200, 7)],
         metrics={"selection": {"auprc": Interval(0.5, 0.4, 0.6)}},
+        kinds=[{"name": "new", "rows": 40, "positives": 2, "metrics": {}}],
+        calibration={"slope": 0.95},
         columns=list(gains),
         gains=gains,
         versions={"xgboost": "3.2.0"},
@@ -51,6 +53,8 @@ def test_a_card_is_plain_json_with_its_limits():
     assert card["predicts"] == "chance that a user is enforced within 14 days after the anchor"
     assert card["metrics"]["selection"]["auprc"] == {"value": 0.5, "low": 0.4, "high": 0.6}
     assert card["slices"][0]["positives"] == 7
+    assert card["kinds"][0]["name"] == "new"
+    assert card["calibration"] == {"slope": 0.95}
     assert [each["column"] for each in card["top_columns"]][:3] == ["c00", "c01", "c02"]
     assert len(card["top_columns"]) == 20
     assert card["limits"][0].startswith(

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from graphguard.models.certify import certify_threshold
+from graphguard.models.certify import certify_threshold, on_scale
 
 
 def draw(rng, count=3000):
@@ -102,6 +102,36 @@ def test_a_ring_counts_as_one_row():
     assert ringed.threshold is None
 
 
+def draw_rings(rng, count=300):
+    """Rings of 1 to 30 users with like scores, each enforced as a whole: P(ring) = its score."""
+    size = np.exp(rng.uniform(0, np.log(30.99), count)).astype(int)
+    chance = expit(rng.normal(0, 2, count))
+    ring = np.repeat(np.arange(count), size)
+    score = np.clip(chance[ring] + rng.normal(0, 0.01, len(ring)), 0, 1)
+    return score, (rng.random(count) < chance).astype(int)[ring], ring
+
+
+def test_a_promise_about_rings_is_kept_where_one_about_rows_is_not():
+    # 100 slices, confidence 0.9: 10 broken promises on average, and 19 are 3 sigma
+    rng = np.random.default_rng(0)
+    size = np.exp(rng.uniform(0, np.log(30.99), 400_000)).astype(int)
+    chance = expit(rng.normal(0, 2, 400_000))
+    broken = {"rings": 0, "rows": 0}
+    given_out = dict(broken)
+    for _ in range(100):
+        score, label, ring = draw_rings(rng)
+        for name, group in (("rings", ring), ("rows", None)):
+            threshold = certify_threshold(score, label, 0.6, 0.9, group).threshold
+            if threshold is not None:
+                above = chance >= threshold
+                given_out[name] += 1
+                broken[name] += np.sum(size[above] * chance[above]) / np.sum(size[above]) < 0.6
+
+    assert given_out["rings"] > 80
+    assert broken["rings"] <= 5
+    assert broken["rows"] > 10
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 1000), st.randoms(use_true_random=False))
 def test_row_order_does_not_matter_to_the_certificate(seed, shuffler):
@@ -134,3 +164,19 @@ _MEAN_ABOVE = np.cumsum(_SORTED[::-1])[::-1] / np.arange(len(_SORTED), 0, -1)
 
 def true_precision_table(threshold):
     return _MEAN_ABOVE[np.searchsorted(_SORTED, threshold)]
+
+
+def test_a_threshold_on_another_scale_selects_the_same_rows():
+    score, label = draw(np.random.default_rng(6))
+    score = score.astype(np.float32)
+    certificate = certify_threshold(score, label, 0.9, 0.9)
+
+    scaled = on_scale(certificate, score, lambda raw: np.asarray(raw, dtype=np.float64) ** 3)
+
+    assert (
+        (score.astype(np.float64) ** 3 >= scaled.threshold) == (score >= certificate.threshold)
+    ).all()
+    assert scaled.selected == certificate.selected
+    assert (
+        on_scale(certify_threshold(score[:9], label[:9], 0.9, 0.9), score, np.log).threshold is None
+    )
