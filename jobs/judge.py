@@ -1,6 +1,6 @@
 """Judge: how good the models are on rows that did not train them, and what may be promised."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from graphguard.models.certify import certify_threshold, on_scale
 from graphguard.models.crossfit import HeldOut, cross_fit
 from graphguard.models.dataset import Dataset
 from graphguard.models.kinds import kinds_of_rows
+from graphguard.models.search import Trial, best_of
 from graphguard.models.select import Choice
 from graphguard.schema import EVALUATION
 from graphguard.tables.files import fingerprint, read_json
@@ -38,6 +39,7 @@ class Judged:
         parts: Positions of each slice's rows.
         raw: Each model's own probability of the held-out rows.
         group: Component of every target node.
+        trials: What a search of settings has tried, by family.
     """
 
     job: Job
@@ -45,6 +47,7 @@ class Judged:
     parts: Parts
     raw: Scores
     group: NDArray[np.int32]
+    trials: dict[str, list[Trial]] = field(default_factory=dict)
 
     @property
     def rows(self) -> NDArray[np.int64]:
@@ -121,6 +124,7 @@ def metrics_of(
             **asdict(calibration_report(told, label)),
         },
         "thresholds": _thresholds(judged, choice.champion, calibrator),
+        "search": {name: [asdict(one) for one in tried] for name, tried in judged.trials.items()},
     }
     mark = fingerprint([metrics, read_json(job.run.folder / "config.json")])
     metrics["model_id"] = f"{choice.champion}-{job.as_of}-{mark[:8]}"
@@ -177,14 +181,13 @@ def _thresholds(judged: Judged, champion: str, calibrator: Calibrator) -> dict[s
 def card_of(judged: Judged, champion: Model, metrics: dict[str, Any]) -> dict[str, Any]:
     """card.json of the champion."""
     job, data = judged.job, judged.data
-    settings: dict[str, Any] = getattr(job.config.training, champion.name).model_dump(mode="json")
     quality = {
         part: {name: Interval(**value) for name, value in found.items()}
         for part, found in metrics["models"][champion.name].items()
     }
     facts = CardFacts(
         model=metrics["model_id"],
-        settings=settings,
+        settings=_settings_of(judged, champion),
         horizon_us=job.config.training.horizon.us,
         slices=[summarise_slice(name, data.rows.take(rows)) for name, rows in judged.parts.items()],
         metrics=quality,
@@ -195,3 +198,14 @@ def card_of(judged: Judged, champion: Model, metrics: dict[str, Any]) -> dict[st
         versions=read_json(job.run.folder / "versions.json"),
     )
     return model_card(facts)
+
+
+def _settings_of(judged: Judged, champion: Model) -> dict[str, Any]:
+    """The champion's settings; those that a search found, and of an ensemble each one's weight."""
+    tried = judged.trials.get(champion.name)
+    standing = getattr(judged.job.config.training, champion.name)
+    settings: dict[str, Any] = standing.model_dump(mode="json")
+    if tried:
+        settings |= {**best_of(tried).settings, "search": [asdict(one) for one in tried]}
+    shares = getattr(champion, "shares", None)
+    return settings | ({"shares": shares} if shares else {})

@@ -46,7 +46,8 @@ def run(job: Job, out: Path) -> Facts:
     group = linked_groups(job, graph)
     parts = _positions(job, data, group)
     train, select = (data.rows.take(parts[name]) for name in ("train", "select"))
-    models = fit_models(job, train, select, context)
+    fitted = fit_models(job, train, select, context)
+    models = fitted.models
     held_out = np.concatenate([parts[name] for name in HELD_OUT])
     chosen_by = _predictions(models, data.rows.take(parts["select"]), context)
     choice = _choose(job, chosen_by, data.label_of(parts["select"]))
@@ -54,7 +55,7 @@ def run(job: Job, out: Path) -> Facts:
         _refit(models, data.rows.take(np.concatenate([parts["train"], parts["select"]])), context)
     later = _predictions(models, data.rows.take(held_out[len(parts["select"]) :]), context)
     raw = {name: np.concatenate([chosen_by[name], later[name]]) for name in models}
-    judged = Judged(job, data, parts, raw, group)
+    judged = Judged(job, data, parts, raw, group, fitted.trials)
     calibrators, table = calibrate(judged)
     write_parquet(out / "evaluation.parquet", table, EVALUATION)
     for name, model in models.items():

@@ -111,6 +111,15 @@ class TreesConfig(Section):
     """Whether a column is made of what users' texts say; `auto`: where `features` lists `words`."""
 
 
+class SearchConfig(Section):
+    """A small search of settings on the selection slice (extra `search`)."""
+
+    trials: int = Field(0, ge=0)
+    """Settings to try for each family, those of this file first; 0: no search."""
+    families: tuple[Family, ...] = ("trees",)
+    """Families to search for, of those in `models`."""
+
+
 class TrainingConfig(Section):
     """What is predicted, from which past days, by which models."""
 
@@ -133,6 +142,8 @@ class TrainingConfig(Section):
     """Where networks train: `auto` takes a GPU if there is one."""
     refit: bool = True
     """Whether models that can, once judged, learn anew from the selection slice too (`trees`)."""
+    search: SearchConfig = SearchConfig()
+    """A search of settings before the models are fitted; off by default."""
     ranks: int = Field(1, ge=1)
     """Processes of this machine that train a sampled network together, each with a GPU if there
     are any; they share the mapped graph and rows."""

@@ -3,7 +3,9 @@
 import polars as pl
 import pytest
 
+from graphguard.config.training import SearchConfig
 from graphguard.jobs.nightly import Night, run_night
+from graphguard.models.search import SPACES
 from graphguard.tables.files import read_json, read_parquet
 
 
@@ -14,6 +16,7 @@ def stacked(night):
     training = config.training.model_copy(
         update={
             "models": ("ensemble", "trees", "propagated"),
+            "search": SearchConfig(trials=2),
             "propagated": config.training.propagated.model_copy(update={"epochs": 2, "hidden": 8}),
         }
     )
@@ -35,3 +38,17 @@ def test_an_ensemble_is_judged_beside_the_families_it_adds_up(stacked):
     ranks = raw.select(pl.all().rank())
     assert ranks.select(pl.corr("ensemble", "trees")).item() < 0.9999
     assert ranks.select(pl.corr("ensemble", "trees")).item() > 0.3
+
+
+def test_what_a_search_has_tried_stands_in_metrics_and_card(stacked):
+    metrics = read_json(stacked.file("train", "metrics.json"))
+    card = read_json(stacked.file("train", "card.json"))
+
+    assert list(metrics["search"]) == ["trees"]
+    first, second = metrics["search"]["trees"]
+    assert first["settings"] == {}
+    assert set(second["settings"]) == set(SPACES["trees"])
+    best = max(first["auprc"], second["auprc"])
+    kept = metrics["models"]["trees"]["select"]["auprc"]["value"]
+    assert kept == pytest.approx(best, abs=1e-6)
+    assert ("search" in card["settings"]) == (metrics["champion"] == "trees")
