@@ -53,6 +53,8 @@ class PropagatedConfig(NetworkConfig):
 
     hops: int = Field(2, ge=1, le=2)
     """How far away neighbours count: 2 adds means over neighbours of neighbours."""
+    pretrain: int = Field(0, ge=0)
+    """Epochs before training that guess hidden tokens of all known rows, without labels."""
     label_rates: LabelUse = "auto"
     """Whether columns are made of the training labels around a row; `auto`: in static splits."""
     label_folds: int = Field(10, ge=2)

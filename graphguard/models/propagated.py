@@ -30,6 +30,7 @@ from graphguard.models.base import (
 from graphguard.models.hop_inputs import HopInputs
 from graphguard.models.makers import Makers
 from graphguard.models.network_settings import NetworkSettings
+from graphguard.models.pretrain import pretrain
 from graphguard.models.propagated_net import HEADS, TokenNet
 from graphguard.models.quantiles import ARRAYS, QuantileInputs
 from graphguard.models.torch_device import deterministic, pick_torch_device
@@ -56,12 +57,14 @@ class PropagatedSettings(NetworkSettings):
 
     Attributes:
         hops: 1 or 2.
+        pretrain: Epochs on all rows up to the newest training anchor, without labels, before.
         label_rates: As of `trees`.
         label_folds: As of `trees`.
         text: As of `trees`.
     """
 
     hops: int = _DEFAULT.hops
+    pretrain: int = _DEFAULT.pretrain
     label_rates: LabelUse = _DEFAULT.label_rates
     label_folds: int = _DEFAULT.label_folds
     text: TextUse = _DEFAULT.text
@@ -73,6 +76,7 @@ class PropagatedModel:
     Attributes:
         attention: Mean weight of each token over the training rows; they add up to 1.
         curve: Mean loss of each epoch of the last `fit`.
+        pretrain_curve: Mean loss of each epoch before it, without labels.
     """
 
     name = "propagated"
@@ -84,6 +88,7 @@ class PropagatedModel:
         self.net: TokenNet | None = None
         self.attention: dict[str, float] = {}
         self.curve: list[float] = []
+        self.pretrain_curve: list[float] = []
 
     def fit(
         self, train: Rows, valid: Rows, context: GraphContext, upkeep: Upkeep | None = None
@@ -99,6 +104,7 @@ class PropagatedModel:
         labels_of("train", train)
         judge = judged_rows(valid, self.settings.seed)
         self.makers = Makers.fit(self.settings, train, context)
+        newest = train.anchor_us.max()
         train, judge = (self.makers.apply(rows, context) for rows in (train, judge))
         self.inputs = HopInputs.fit(train)
         device = pick_torch_device(self.settings.device)
@@ -106,6 +112,11 @@ class PropagatedModel:
         table = _Table((train, judge), made, device)
         with deterministic(self.settings.seed, device):
             self.net = self._make().to(device)
+            if self.settings.pretrain:
+                known = context.rows.take(context.rows.anchor_us <= newest)
+                seen = self.inputs.apply(self.makers.apply(known, context))
+                epochs = self.settings.pretrain
+                self.pretrain_curve = pretrain(self.net, seen, self.settings, epochs)
             lesson = Lesson(train, judge, table)
             upkeep = told_apart(upkeep or Upkeep(), context)
             self.curve = train_network(self.net, lesson, Course(self.name, self.settings, upkeep))

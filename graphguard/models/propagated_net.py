@@ -44,12 +44,26 @@ class TokenNet(nn.Module):
 
     def forward(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Logit and hidden state of rows, shape [n] and [n, hidden]; inputs [n, columns]."""
-        states, weights = self._attend(inputs)
+        found = self._fused(*self._attend(inputs))
+        return self.out(found).squeeze(1), found
+
+    def guess(self, inputs: Tensor, hide: Tensor, stand_in: Tensor) -> Tensor:
+        """Hidden state of rows that show some of their tokens only.
+
+        Args:
+            inputs: Shape [n, columns].
+            hide: Tokens not to show, shape [n, tokens], bool.
+            stand_in: State in their place, shape [hidden].
+        """
+        states = torch.where(hide[..., None], stand_in, self._states(inputs))
+        return self._fused(states, self.weigh(states).softmax(dim=1))
+
+    def _fused(self, states: Tensor, weights: Tensor) -> Tensor:
         rows, number, hidden = states.shape
         parts = states.view(rows, number, HEADS, hidden // HEADS)
         summed = (weights[..., None] * parts).sum(dim=1).reshape(rows, hidden)
-        found = self.head(torch.cat([states[:, 0], summed], dim=1))
-        return self.out(found).squeeze(1), found
+        found: Tensor = self.head(torch.cat([states[:, 0], summed], dim=1))
+        return found
 
     def attention(self, inputs: Tensor) -> Tensor:
         """How much each token weighs in each row, mean of the heads, shape [n, tokens]."""
@@ -57,11 +71,14 @@ class TokenNet(nn.Module):
 
     def _attend(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         """States of the tokens, [n, tokens, hidden], and their weights, [n, tokens, heads]."""
-        states = torch.stack(
+        states = self._states(inputs)
+        return states, self.weigh(states).softmax(dim=1)
+
+    def _states(self, inputs: Tensor) -> Tensor:
+        return torch.stack(
             [
                 encode(inputs[:, token.first : token.last])
                 for encode, token in zip(self.encode, self.tokens, strict=True)
             ],
             dim=1,
         )
-        return states, self.weigh(states).softmax(dim=1)
