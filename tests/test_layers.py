@@ -18,7 +18,7 @@ LAYERS = (
     ("policy", "sinks"),
     ("scores",),
     ("rings", "models"),
-    ("features", "index", "evaluate"),
+    ("features", "index", "evaluate", "near"),
     ("graph",),
     ("tables", "worlds"),
     ("config",),
