@@ -23,6 +23,8 @@ THEMES = {
     "content": content,
     words.THEME: words,
 }
+ISLANDS = "islands"
+"""The theme that looks at the whole graph at once; see `features/islands.py`."""
 COUNTS = frozenset(feature for theme in THEMES.values() for feature in theme.COUNTS)
 """Features that are 0, not null, for a row without events in their scope."""
 
@@ -96,10 +98,11 @@ def blocks(config: Config) -> list[Block]:
     Raises:
         BadSetting: `features` names a theme that does not exist.
     """
+    themes = (*THEMES, ISLANDS)
     for theme in config.features:
-        if theme not in THEMES:
-            known = ", ".join(THEMES)
-            message = f"unknown theme '{theme}' (known: {known}).{near_match(theme, THEMES)}"
+        if theme not in themes:
+            known = ", ".join(themes)
+            message = f"unknown theme '{theme}' (known: {known}).{near_match(theme, themes)}"
             raise BadSetting(str(config.root), "features", message)
     found: dict[tuple[str, str, tuple[Feature, ...]], Block] = {}
     for block in _all_blocks(config):

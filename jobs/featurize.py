@@ -10,7 +10,9 @@ import polars as pl
 
 from graphguard.config.anchors import calendar_anchors
 from graphguard.config.values import day_us
+from graphguard.features.catalogue import ISLANDS
 from graphguard.features.engine_rows import EngineEvents
+from graphguard.features.islands import island_table
 from graphguard.features.neighbours import NeighbourInputs, neighbour_table
 from graphguard.features.table import FeatureInputs, feature_table, text_column
 from graphguard.features.words import THEME
@@ -94,6 +96,8 @@ def make_features(job: Job, graph: HeteroGraph, name: str, anchor: date | None) 
         own.drop("entity", "anchor_us"),
         neighbours,
     ]
+    if ISLANDS in config.features:
+        parts.append(island_table(graph, inputs.rows, inputs.entities, config))
     if THEME in config.features:
         parts.append(text_column(inputs, config).to_frame())
     return pl.concat(parts, how="horizontal")

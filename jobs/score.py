@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from graphguard.config.values import day_us
 from graphguard.features.catalogue import column_catalogue
+from graphguard.features.islands import island_catalogue
 from graphguard.features.neighbours import neighbour_catalogue
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Facts, Job
@@ -75,6 +76,7 @@ def _column_reasons(job: Job, graph: HeteroGraph, predictions: pl.DataFrame) -> 
     top = np.sort(top[score[top] >= 0])
     rows, everyone = data.rows.take(chosen[top]), data.rows.x[chosen]
     catalogue = [*column_catalogue(job.config), *neighbour_catalogue(job.config)]
+    catalogue += island_catalogue(job.config)
     found = _contributions(job, (rows, keys.gather(top)), everyone, graph_context(job, graph, data))
     phrases = {column.name: column.phrase for column in catalogue}
     return column_reasons(found, phrases | maker_phrases(found.names, phrases))

@@ -7,7 +7,9 @@ import pytest
 import yaml
 
 from graphguard.config.load import load_config
+from graphguard.config.training import EventAnchor
 from graphguard.errors import BadSetting
+from graphguard.features.islands import island_catalogue
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.nightly import Night, run_night
 from graphguard.tables.events import read_features
@@ -65,3 +67,22 @@ def test_every_entity_has_one_row_whether_it_acted_or_not(snapshot):
 def test_training_on_a_snapshot_is_refused_and_told_what_to_do(snapshot):
     with pytest.raises(BadSetting, match=r"training\.anchor: is 'static'.*--to featurize"):
         run_night(Night(snapshot))
+
+
+def test_islands_are_columns_where_they_are_listed(snapshot):
+    listed = snapshot.model_copy(update={"features": ("network", "islands")})
+
+    run = run_night(Night(listed, last="featurize"))
+
+    rows = read_features(run, "user").sort("key")
+    # a, b and c know one another; d is alone. All four are in the table of users.
+    assert rows.get_column("islands.users_within_5").to_list() == [3.0, 3.0, 3.0, 1.0]
+    assert rows.get_column("islands.users_met_5").to_list() == [2.0, 2.0, 2.0, 0.0]
+
+
+def test_islands_need_one_anchor(snapshot):
+    training = snapshot.training.model_copy(update={"anchor": EventAnchor(event=1)})
+    listed = snapshot.model_copy(update={"features": ("islands",), "training": training})
+
+    with pytest.raises(BadSetting, match="theme 'islands' needs rows of one anchor"):
+        island_catalogue(listed)
