@@ -103,6 +103,8 @@ class TreesConfig(Section):
     """Shrinkage of each round."""
     bags: int = Field(3, ge=1)
     """Boosters with different seeds whose log-odds are averaged."""
+    forests: int = Field(0, ge=0)
+    """As many more, each a forest of extremely randomised trees: worth a try on small sets."""
     label_rates: LabelUse = "auto"
     """Whether columns are made of the training labels around a row; `auto`: in static splits."""
     label_folds: int = Field(10, ge=2)

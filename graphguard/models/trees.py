@@ -7,7 +7,6 @@ boosters that differ by seed are averaged on the margin (log-odds) scale, so the
 columns are averaged too and still add up to the score.
 """
 
-import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -18,10 +17,9 @@ import numpy as np
 import xgboost
 from numpy.typing import NDArray
 from scipy.special import expit
-from xgboost.core import XGBoostError
 
 from graphguard.config.training import LabelUse, TextUse, TreesConfig
-from graphguard.errors import ArtefactInvalid, BadSetting
+from graphguard.errors import ArtefactInvalid
 from graphguard.models.base import (
     GraphContext,
     Rows,
@@ -30,16 +28,20 @@ from graphguard.models.base import (
     read_model_file,
     write_model_file,
 )
+from graphguard.models.boosters import (
+    booster_file,
+    gain_shares,
+    load_booster,
+    pick_device,
+    rounds_to_keep,
+)
+from graphguard.models.forest import ForestRules, grow_forest
 from graphguard.models.makers import Makers
 
 Floats = NDArray[np.float32]
 
 _DEFAULT = TreesConfig()
 _ROWS_AT_ONCE = 100_000
-_PLATEAU = 1e-3
-"""Rounds whose validation AUPRC is this near the best count as equally good."""
-_SMOOTH_ROUNDS = 5
-"""Validation AUPRC is averaged over this many rounds: with few positives one round is luck."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ class TreesSettings:
         positive_weight: Weight of a positive row; 'balanced' is negatives / positives. Calibration
             comes later, so a weight changes the ranking only.
         bags: Boosters with different seeds that are averaged.
+        forests: As many more, each a forest of extremely randomised trees (`forest.py`).
+        forest_trees: Trees of a forest.
+        leaf_rows: Fewest rows in a leaf of a forest.
         seed: Seed of the first booster.
         threads: CPU threads; 0 takes all cores. The result does not depend on it.
         device: 'auto' takes a GPU when there is one and the build can use it.
@@ -79,6 +84,9 @@ class TreesSettings:
     l2: float = 2.0
     positive_weight: float | Literal["balanced"] = 1.0
     bags: int = _DEFAULT.bags
+    forests: int = _DEFAULT.forests
+    forest_trees: int = 150
+    leaf_rows: int = 2
     seed: int = 7
     threads: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -145,7 +153,8 @@ class TreesModel:
             self._grow(matrix, held_out, {"seed": self.settings.seed + bag, "weight": weight})
             for bag in range(self.settings.bags)
         ]
-        self.gains = self._mean_gains()
+        self.boosters += self._forests(train.x, train_label)
+        self.gains = gain_shares(self.boosters, self.columns)
 
     def refit(self, rows: Rows, context: GraphContext | None = None) -> None:
         """Grow the boosters anew on more rows, for as many rounds as `fit` has kept.
@@ -160,7 +169,8 @@ class TreesModel:
         Cost: that of `fit` without the rounds that were grown in vain.
         """
         label = labels_of("training and selection slices", rows.validate())
-        rounds = [booster.num_boosted_rounds() for booster in self.boosters]
+        boosted = self.boosters[: self.settings.bags]
+        rounds = [booster.num_boosted_rounds() for booster in boosted]
         self.columns = ()
         self.makers = Makers.fit(self.settings, rows, context)
         rows = self.inputs(rows, context)
@@ -171,7 +181,8 @@ class TreesModel:
             xgboost.train(self._params(self.settings.seed + bag, weight), matrix, count)
             for bag, count in enumerate(rounds)
         ]
-        self.gains = self._mean_gains()
+        self.boosters += self._forests(rows.x, label)
+        self.gains = gain_shares(self.boosters, self.columns)
 
     def inputs(self, rows: Rows, context: GraphContext | None = None) -> Rows:
         """The rows with all columns that the model reads; as they are where they have them.
@@ -259,7 +270,7 @@ class TreesModel:
         folder.mkdir(parents=True, exist_ok=True)
         write_model_file(folder, content | self.makers.save(folder))
         for bag, each in enumerate(raw):
-            _booster_file(folder, bag).write_bytes(each)
+            booster_file(folder, bag).write_bytes(each)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -278,7 +289,7 @@ class TreesModel:
         except (KeyError, TypeError, ValueError) as error:
             raise ArtefactInvalid(folder / "model.json", f"not a trees model ({error})") from error
         model.boosters = [
-            _load_booster(_booster_file(folder, bag), digest, len(model.columns))
+            load_booster(booster_file(folder, bag), digest, len(model.columns))
             for bag, digest in enumerate(digests)
         ]
         return model
@@ -301,6 +312,23 @@ class TreesModel:
         )
         kept = rounds_to_keep(history["valid"]["aucpr"], history["valid"]["logloss"])
         return booster[:kept]
+
+    def _forests(self, x: Floats, label: NDArray[np.int8]) -> list[xgboost.Booster]:
+        settings, weight = self.settings, self._positive_weight(label)
+        return [
+            grow_forest(
+                x,
+                label,
+                ForestRules(
+                    settings.forest_trees,
+                    settings.leaf_rows,
+                    weight,
+                    settings.seed + number,
+                    settings.threads,
+                ),
+            )
+            for number in range(settings.forests)
+        ]
 
     def _params(self, seed: int, weight: float) -> dict[str, Any]:
         settings = self.settings
@@ -327,15 +355,6 @@ class TreesModel:
             return float((label == 0).sum() / (label == 1).sum())
         return float(self.settings.positive_weight)
 
-    def _mean_gains(self) -> dict[str, float]:
-        """Return each column's share of the loss reduction, 0 for columns never split on."""
-        total = np.zeros(len(self.columns))
-        for booster in self.boosters:
-            for key, gain in booster.get_score(importance_type="total_gain").items():
-                total[int(key[1:])] += gain
-        share = total / total.sum() if total.sum() > 0 else total
-        return {name: float(gain) for name, gain in zip(self.columns, share, strict=True)}
-
     def _embed_columns(self) -> list[int]:
         ranked = sorted(
             range(len(self.columns)), key=lambda i: (-self.gains[self.columns[i]], self.columns[i])
@@ -357,71 +376,3 @@ class TreesModel:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             part = slice(start, min(start + _ROWS_AT_ONCE, len(rows)))
             yield part, xgboost.DMatrix(x[part], nthread=self.settings.threads)
-
-
-def rounds_to_keep(auprc: list[float], log_loss: list[float]) -> int:
-    """Choose the number of rounds from the curves on the selection slice.
-
-    The AUPRC is averaged over 5 rounds. Among the rounds within 0.001 of its best, the one of least
-    log loss is taken: where the ranking is perfect from the first tree on, more trees still tell
-    users apart, and a single tree would leave nothing but ties.
-
-    Args:
-        auprc: Validation AUPRC after each round, one or more.
-        log_loss: Validation log loss after each round.
-
-    Returns:
-        Number of rounds, at least 1.
-
-    >>> rounds_to_keep([1.0, 1.0, 1.0], [0.6, 0.5, 0.55])
-    2
-    """
-    curve = np.asarray(auprc)
-    half = _SMOOTH_ROUNDS // 2
-    padded = np.pad(curve, half, mode="edge")
-    smooth = np.convolve(padded, np.ones(_SMOOTH_ROUNDS) / _SMOOTH_ROUNDS, mode="valid")
-    good = np.flatnonzero(smooth >= smooth.max() - _PLATEAU)
-    return int(good[np.argmin(np.asarray(log_loss)[good])]) + 1
-
-
-def pick_device(device: str) -> str:
-    """Return 'cpu' or 'cuda' for 'auto', 'cpu' or 'cuda'.
-
-    Raises:
-        BadSetting: 'cuda' is asked for and this xgboost build, or this machine, has none.
-    """
-    if device == "cpu":
-        return "cpu"
-    able = bool(xgboost.build_info().get("USE_CUDA"))
-    # torch is asked only by a build that could use its answer: it takes seconds to import.
-    present = able and bool(importlib.import_module("torch").cuda.is_available())
-    if device == "cuda" and not present:
-        found = "no GPU is visible" if able else "this xgboost build has no CUDA"
-        reason = f"'cuda' is asked for but {found}; use 'auto' or pip install 'graphguard[gpu]'"
-        raise BadSetting(path="training", key="device", reason=reason)
-    return "cuda" if present else "cpu"
-
-
-def _booster_file(folder: Path, bag: int) -> Path:
-    return folder / f"booster-{bag}.ubj"
-
-
-def _load_booster(path: Path, digest: str, num_columns: int) -> xgboost.Booster:
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ArtefactInvalid(path, reason="file not found") from error
-    # XGBoost's parser can crash the process on damaged bytes, so they are compared before it sees
-    # them, and the bytes compared are the bytes parsed.
-    found = sha256(raw).hexdigest()
-    if found != digest:
-        raise ArtefactInvalid(path, f"SHA-256 is {found[:12]}..., model.json says {digest[:12]}...")
-    booster = xgboost.Booster()
-    try:
-        booster.load_model(bytearray(raw))
-    except (XGBoostError, ValueError) as error:
-        raise ArtefactInvalid(path, f"not an XGBoost model ({str(error)[:80]})") from error
-    if booster.num_features() != num_columns:
-        reason = f"has {booster.num_features()} columns, model.json {num_columns}"
-        raise ArtefactInvalid(path, reason)
-    return booster

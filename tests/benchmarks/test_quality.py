@@ -75,3 +75,15 @@ def test_the_default_is_chosen_on_validation_never_on_test(bench):
     line = report.result_line([protocol], made)
 
     assert line == {"s_p_auprc": 50.0, "trees_s_p_auprc": 50.0, "sage_s_p_auprc": 60.0}
+
+
+def test_a_video_is_the_test_once_and_another_one_validates(bench):
+    youtube = bench("sets.youtube")
+    video = np.array([0, 1, 2, 0, 1, 2])
+
+    split = youtube.left_out(video, 2, 3)
+
+    # Video 2 is left out, and the one after the last is the first.
+    assert split.test.tolist() == [2, 5]
+    assert split.valid.tolist() == [0, 3]
+    assert split.train.tolist() == [1, 4]

@@ -8,7 +8,8 @@ from scipy.special import logit
 from graphguard.errors import ArtefactInvalid, BadSetting, ColumnMissing, TooFewLabels
 from graphguard.evaluate.metrics import auprc
 from graphguard.models.base import Rows, load_model
-from graphguard.models.trees import TreesModel, TreesSettings, pick_device, rounds_to_keep
+from graphguard.models.boosters import pick_device, rounds_to_keep
+from graphguard.models.trees import TreesModel, TreesSettings
 
 SMALL = TreesSettings(rounds=40, patience=10, bags=2, learning_rate=0.2, threads=1)
 
