@@ -177,6 +177,24 @@ def explain(
 
 
 @app.command()
+def counterfactual(
+    user: Annotated[str, typer.Argument(help="The user, as `user:ID`.")],
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="Object as `TYPE:ID`, or `TYPE` for all of a type; may be repeated."),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    run: Annotated[Path | None, typer.Option(help="Run or workspace folder.")] = None,
+    as_json: JsonOut = False,
+    json_logs: JsonLogs = False,
+) -> None:
+    """Say what a user's risk would be without evidence: the same features and model, once more."""
+    with reporting(json_logs=json_logs) as reporter:
+        found = commands.counterfactual(load_config(config), run, user, without or [], reporter)
+    commands.show_counterfactual(found, as_json=as_json)
+
+
+@app.command()
 def propagate(
     out: Annotated[Path, typer.Option(help="Folder to make.")],
     config: ConfigOption = DEFAULT_CONFIG,

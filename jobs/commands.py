@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from graphguard.config.sections import Config
@@ -185,6 +186,18 @@ def propagate(config: Config, run: Path | None, hops: int, out: Path) -> str:
     return propagate_run(find_run(run or config.workspace_folder), config, hops, out)
 
 
+def counterfactual(
+    config: Config, run: Path | None, user: str, without: Sequence[str], reporter: Reporter
+) -> Any:
+    """A user's risk without evidence, in a run or in the workspace's current one."""
+    from graphguard.jobs.what_if import what_if
+    from graphguard.tables.workspace import find_run
+
+    reporter.stage("counterfactual", 1, 1)
+    found = find_run(run or config.workspace_folder)
+    return what_if(found, config, user, without, reporter)
+
+
 def list_runs(config: Config, *, as_json: bool) -> None:
     """Print the runs of the config's workspace, newest day last."""
     workspace = Workspace(config.workspace_folder)
@@ -260,6 +273,23 @@ def show_explanation(explanation: Any, *, as_json: bool) -> None:
         _print_json(explanation.to_json())
     else:
         Console().print(render_explanation(explanation))
+
+
+def show_counterfactual(found: Any, *, as_json: bool) -> None:
+    """Print what a user's risk would be, as a table or as JSON."""
+    if as_json:
+        _print_json(found.to_json())
+        return
+    title = f"user {found.user}: risk {found.risk_score:.4f} (model {found.model_id})"
+    right = [Column(name, justify="right") for name in ("objects", "risk", "change")]
+    table = Table(Column("without", overflow="fold"), *right, title=title, title_justify="left")
+    for one in found.without:
+        change = f"{one.after - found.risk_score:+.4f}"
+        table.add_row(escape(one.words), str(one.objects), f"{one.after:.4f}", change)
+    console = Console()
+    console.print(table)
+    if not found.without:
+        console.print("no evidence was named for this user; say what to leave out with --without")
 
 
 def _run_row(facts: dict[str, Any], *, stale: bool) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from graphguard.features.words import THEME
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Facts, Job
 from graphguard.schema import FEATURES
+from graphguard.scores.removal import Removal
 from graphguard.tables.anchor_rows import (
     calendar_rows,
     event_rows,
@@ -65,10 +66,16 @@ def anchor_names(job: Job) -> dict[str, date | None]:
     return {f"anchor={day.isoformat()}": day for day in days}
 
 
-def make_features(job: Job, graph: HeteroGraph, name: str, anchor: date | None) -> pl.DataFrame:
-    """FEATURES of one partition, sorted by key."""
+def make_features(
+    job: Job,
+    graph: HeteroGraph,
+    name: str,
+    anchor: date | None,
+    removal: Removal | None = None,
+) -> pl.DataFrame:
+    """FEATURES of one partition, sorted by key; of the same rows where acts are left out."""
     config, target = job.config, job.config.training.target
-    there = _events_there(job, anchor)
+    there = _events_there(job, anchor) if removal is None else None
     if config.training.static:
         rows = static_rows(graph.storage(target), day_us(job.as_of))
     elif there is None or anchor is None:
@@ -79,11 +86,17 @@ def make_features(job: Job, graph: HeteroGraph, name: str, anchor: date | None) 
     rows = ids.decode(rows, "entity", "key").sort("key")
     labels = read_parquet(job.run.file("ingest", "labels.parquet"))
     spans = bad_spans(labels)
+    events = anchor_events(job, anchor)
+    pairs = read_pairs(job.run, name) if anchor is not None else None
+    if removal is not None:
+        events = {log: removal.events(log, rows_of) for log, rows_of in events.items()}
+        pairs = None if pairs is None else removal.pairs(pairs)
+        graph = removal.graph(graph)
     inputs = FeatureInputs(
         rows=rows.select("entity", "anchor_us"),
-        events=_events(job, anchor),
+        events=events,
         entities=_entities(job),
-        pairs=read_pairs(job.run, name) if anchor is not None else None,
+        pairs=pairs,
         there=there,
     )
     own = feature_table(inputs, config)
@@ -139,7 +152,8 @@ def _span(job: Job, anchor: date | None) -> tuple[int, int]:
     return until - job.config.graph.window.us if anchor is not None else 0, until
 
 
-def _events(job: Job, anchor: date | None) -> dict[str, pl.LazyFrame]:
+def anchor_events(job: Job, anchor: date | None) -> dict[str, pl.LazyFrame]:
+    """Events by log that the rows of an anchor are made of; a log without any is left out."""
     since, until = _span(job, anchor)
     found = {log: scan_events(job.run, log, since, until) for log in sorted(job.config.logs)}
     return {log: events for log, events in found.items() if events is not None}

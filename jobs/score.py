@@ -7,18 +7,22 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from graphguard.config.values import day_us
 from graphguard.features.catalogue import column_catalogue
 from graphguard.features.islands import island_catalogue
 from graphguard.features.neighbours import neighbour_catalogue
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Facts, Job
+from graphguard.jobs.counterfactual import counterfactuals
+from graphguard.jobs.evidence import flagged_users, read_evidence
 from graphguard.jobs.slices import slices
 from graphguard.jobs.train import graph_context, load_dataset
 from graphguard.models.base import Explains, GraphContext, Rows, explainer_of, load_model
+from graphguard.models.dataset import Dataset
+from graphguard.models.link_pushes import link_explainer_of
 from graphguard.models.makers import maker_phrases
 from graphguard.schema import SCORES
-from graphguard.scores.facts import coaction_facts, shared_facts
+from graphguard.scores.facts import shared_facts
+from graphguard.scores.left_out import LINKS, counterfactual_reasons, link_reasons
 from graphguard.scores.reasons import (
     Contributions,
     Source,
@@ -31,12 +35,13 @@ from graphguard.scores.reasons import (
 )
 from graphguard.scores.ring_risk import mature_rings, ring_risk
 from graphguard.scores.table import ScoreFacts, score_table
-from graphguard.tables.anchor_rows import held_bad
 from graphguard.tables.files import read_json, read_parquet, write_parquet
-from graphguard.tables.people import bad_spans
 
 EXPLAINED = 2_000
 """Users of highest risk whose columns are explained; the others keep ring and sharing reasons."""
+
+LINKED = 200
+"""Users of highest risk whose links are left out one by one, where a network is in use."""
 
 NIGHTS_LEARNED = 60
 """How many earlier nights the ring risk learns from."""
@@ -45,41 +50,78 @@ NIGHTS_LEARNED = 60
 def run(job: Job, out: Path) -> Facts:
     """Write scores.parquet."""
     predictions = read_parquet(job.run.file("embed", "predictions.parquet"))
-    rings, members, evidence = (
+    rings, members = (
         read_parquet(job.run.file("find_rings", f"{name}.parquet"))
-        for name in ("rings", "ring_members", "ring_evidence")
+        for name in ("rings", "ring_members")
     )
     metrics = read_json(job.run.file("train", "metrics.json"))
     graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
+    data = load_dataset(job, graph)
+    context = graph_context(job, graph, data)
+    facts = read_evidence(job, graph)
     parts = [
-        _column_reasons(job, graph, predictions),
+        _column_reasons(job, (data, context), predictions),
+        link_reasons(_links(job, (data, context), predictions)),
         ring_reasons(rings, members),
-        shared_reasons(_shared(job, graph)),
-        coaction_reasons(coaction_facts(evidence, _words(job))),
+        shared_reasons(shared_facts(facts.objects)),
+        coaction_reasons(facts.acts),
     ]
+    job.reporter.step(1, 2, "reasons")
+    risk = predictions.select("key", "risk_score")
+    parts.append(counterfactual_reasons(counterfactuals(job, context, risk, facts)))
+    job.reporter.step(2, 2, "counterfactuals")
     scored = predictions.select("key")
     reasons = reasons_json(part.join(scored, on="key", how="semi") for part in parts)
-    facts = ScoreFacts(job.config.training.target, metrics["model_id"], job.run.run_id, job.as_of)
-    table = score_table(predictions, members, ring_risk(rings, _matured(job)), reasons, facts)
+    told = ScoreFacts(job.config.training.target, metrics["model_id"], job.run.run_id, job.as_of)
+    table = score_table(predictions, members, ring_risk(rings, _matured(job)), reasons, told)
     write_parquet(out / "scores.parquet", table, SCORES)
     return {"rows": table.height}
 
 
-def _column_reasons(job: Job, graph: HeteroGraph, predictions: pl.DataFrame) -> pl.DataFrame:
+def _column_reasons(
+    job: Job, whole: tuple[Dataset, GraphContext], predictions: pl.DataFrame
+) -> pl.DataFrame:
     """What moved the scores of the users of highest risk."""
-    data = load_dataset(job, graph)
-    chosen = data.inside([slices(job.config, job.as_of).score])
-    risk = dict(predictions.select("key", "risk_score").iter_rows())
-    keys = data.keys.gather(chosen)
-    score = np.array([risk.get(key, -1.0) for key in keys])
-    top = np.argsort(-score, kind="stable")[:EXPLAINED]
-    top = np.sort(top[score[top] >= 0])
-    rows, everyone = data.rows.take(chosen[top]), data.rows.x[chosen]
+    data, context = whole
+    chosen = _riskiest(job, data, predictions, EXPLAINED)
+    everyone = data.rows.x[data.inside([slices(job.config, job.as_of).score])]
     catalogue = [*column_catalogue(job.config), *neighbour_catalogue(job.config)]
     catalogue += island_catalogue(job.config)
-    found = _contributions(job, (rows, keys.gather(top)), everyone, graph_context(job, graph, data))
+    asked = (data.rows.take(chosen), data.keys.gather(chosen))
+    found = _contributions(job, asked, everyone, context)
     phrases = {column.name: column.phrase for column in catalogue}
     return column_reasons(found, phrases | maker_phrases(found.names, phrases))
+
+
+def _riskiest(job: Job, data: Dataset, predictions: pl.DataFrame, most: int) -> NDArray[np.int64]:
+    """Positions of the scored rows of highest risk, ascending."""
+    chosen = data.inside([slices(job.config, job.as_of).score])
+    risk = dict(predictions.select("key", "risk_score").iter_rows())
+    score = np.array([risk.get(key, -1.0) for key in data.keys.gather(chosen)])
+    top = np.argsort(-score, kind="stable")[:most]
+    return chosen[np.sort(top[score[top] >= 0])]
+
+
+def _links(
+    job: Job, whole: tuple[Dataset, GraphContext], predictions: pl.DataFrame
+) -> pl.DataFrame:
+    """LINKS of the users of highest risk, where a network is in use or a part of what is."""
+    data, context = whole
+    network = link_explainer_of(load_model(job.run.stage("train") / "model"))
+    if network is None:
+        return pl.DataFrame(schema=LINKS)
+    chosen = _riskiest(job, data, predictions, LINKED)
+    found = network.link_pushes(data.rows.take(chosen), context)
+    keys, target = data.keys.gather(chosen), context.node_type
+    rows = []
+    for row, relation, source, end, push in zip(
+        found.row.tolist(), found.relation, found.source, found.target, found.push, strict=True
+    ):
+        mine = relation[0] == target and source == data.rows.node[chosen[row]]
+        kind, node = (relation[2], end) if mine else (relation[0], source)
+        thing = None if kind == target else context.graph.keys(kind)[int(node)]
+        rows.append((keys[row], relation[1], kind, thing, float(push)))
+    return pl.DataFrame(rows, schema=LINKS, orient="row")
 
 
 def _contributions(
@@ -109,46 +151,9 @@ def _contributions(
     return population_contributions(keys, rows.x, rows.names, population=everyone)
 
 
-def _words(job: Job) -> dict[str, tuple[str, str]]:
-    """Verb and noun of each trace: its relation and target type, where it is an edge."""
-    words = {}
-    for trace in job.config.rings.traces:
-        names = [
-            edge.name
-            for edge in job.config.graph.edges
-            if edge.log == trace.log and edge.target == trace.object
-        ]
-        verb, noun = (names[0][1], names[0][2]) if names else ("acts on", trace.object)
-        words[f"{trace.log}.{trace.object}"] = (verb, noun)
-    return words
-
-
-def _shared(job: Job, graph: HeteroGraph) -> pl.DataFrame:
-    """Shared devices and the like, with how many of the others are known bad."""
-    target = job.config.training.target
-    keys = pl.Series(graph.keys(target))
-    links = []
-    for edge in job.config.graph.edges:
-        if edge.name[0] != target or edge.name[2] not in job.config.rings.shared:
-            continue
-        adjacency = graph.out(edge.name)
-        source = np.repeat(np.arange(len(keys)), np.diff(adjacency.indptr))
-        recent = adjacency.time_us >= day_us(job.as_of) - job.config.graph.window.us
-        ends = np.unique(np.stack([source, adjacency.neighbor])[:, recent], axis=1)
-        objects = pl.Series(graph.keys(edge.name[2]))
-        links.append(
-            pl.DataFrame(
-                {"key": keys.gather(ends[0]), "entity": objects.gather(ends[1])}
-            ).with_columns(pl.lit(edge.name[2]).alias("entity_type"))
-        )
-    empty = {"key": pl.String, "entity": pl.String, "entity_type": pl.String}
-    every = pl.concat([pl.DataFrame(schema=empty), *links])
-    return shared_facts(every, _flagged(job), job.config.rings.max_sharers)
-
-
 def _matured(job: Job) -> pl.DataFrame | None:
     """Rings of earlier nights whose horizon is over, with what became of their members."""
-    flagged = _flagged(job)
+    flagged = flagged_users(job)
     last = job.as_of - timedelta(days=job.config.training.horizon.days)
     nights = [
         mature_rings(
@@ -161,14 +166,3 @@ def _matured(job: Job) -> pl.DataFrame | None:
         if run.has("find_rings")
     ]
     return pl.concat(nights) if nights else None
-
-
-def _flagged(job: Job) -> list[str]:
-    labels = read_parquet(job.run.file("ingest", "labels.parquet"))
-    spans = bad_spans(labels)
-    rows = spans.select(
-        "entity", pl.lit(day_us(job.as_of), dtype=pl.Int64).alias("anchor_us")
-    ).unique()
-    bad = rows.filter(pl.Series(held_bad(rows, spans)))
-    named = job.workspace.ids(job.config.training.target).decode(bad, "entity", "key")
-    return named.get_column("key").to_list()

@@ -200,6 +200,12 @@ class HeteroGraph:
 
         return induced_subgraph(self, nodes, (since_us, until_us))
 
+    def replaced(self, adjacency: Mapping[EdgeType, tuple[Adjacency, Adjacency]]) -> "HeteroGraph":
+        """The same nodes with other edges of some types, in memory; `degree` stays as stored."""
+        found = HeteroGraph(self.num_nodes, {**self._adjacency, **adjacency}, self._names)
+        found._folder = self._folder
+        return found
+
     def to_pyg(self) -> "HeteroData":
         """All edges as torch-geometric HeteroData; see `graphguard.graph.interop`."""
         from graphguard.graph.interop import to_pyg

@@ -27,6 +27,7 @@ from graphguard.models.base import (
     read_model_file,
     write_model_file,
 )
+from graphguard.models.link_pushes import LinkPushes, occluded
 from graphguard.models.network_settings import SampledSettings
 from graphguard.models.team import Team
 from graphguard.models.torch_device import deterministic, pick_torch_device
@@ -114,6 +115,12 @@ class SampledModel:
         hidden = self._run(rows, context)[1]
         length = np.linalg.norm(hidden, axis=1, keepdims=True)
         return np.asarray(hidden / np.maximum(length, 1e-12), dtype=np.float32)
+
+    def link_pushes(self, rows: Rows, context: GraphContext, *, every: bool = False) -> LinkPushes:
+        """How far each link a row's user drew, or `every` link of its tree, moved its log-odds."""
+        net, _ = self._fitted()
+        with deterministic(self.settings.seed, self.device()):
+            return occluded(net, self._inputs(context), rows, every=every)
 
     def save(self, folder: Path) -> None:
         """Write weights and transform as safetensors, settings as JSON."""

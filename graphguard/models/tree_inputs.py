@@ -122,7 +122,14 @@ class TreeInputs:
         self, nodes: NDArray[np.int64], anchor_us: NDArray[np.int64], draw: int = 0
     ) -> TreeBatch:
         """One batch, around these nodes at these anchors; another `draw` samples other trees."""
-        trees = self.sampler.sample(torch.from_numpy(nodes), torch.from_numpy(anchor_us), draw)
+        return self.of(self.trees(nodes, anchor_us, draw))
+
+    def trees(self, nodes: NDArray[np.int64], anchor_us: NDArray[np.int64], draw: int = 0) -> Trees:
+        """The trees of a batch alone."""
+        return self.sampler.sample(torch.from_numpy(nodes), torch.from_numpy(anchor_us), draw)
+
+    def of(self, trees: Trees) -> TreeBatch:
+        """The batch of trees that are there."""
         kinds = sorted({kind for layer in trees.layers for kind in layer.node})
         return TreeBatch(trees, {kind: self._inputs(trees, kind) for kind in kinds})
 

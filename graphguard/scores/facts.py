@@ -9,10 +9,17 @@ import polars as pl
 
 NOT_ACTS = ("shared.", "embedding")
 """Channels of RING_EVIDENCE that start so are no acts in time."""
+AGAIN = "again."
+"""Begins the channel of sets that meet again: the same acts, tested in another way."""
 
 
-def shared_facts(links: pl.DataFrame, flagged: Collection[str], max_users: int) -> pl.DataFrame:
-    """The most telling object of each type that a user shares.
+def acts_channel(channel: pl.Expr) -> pl.Expr:
+    """The channel of the acts themselves, `log.column`, however they were tested."""
+    return channel.str.strip_prefix(AGAIN)
+
+
+def touched_objects(links: pl.DataFrame, flagged: Collection[str], max_users: int) -> pl.DataFrame:
+    """Every object that users have, and who else has it.
 
     Args:
         links: `key, entity_type, entity`: which user has which object; repeats count once.
@@ -20,9 +27,8 @@ def shared_facts(links: pl.DataFrame, flagged: Collection[str], max_users: int) 
         max_users: Objects of more users say nothing of one of them and are passed over.
 
     Returns:
-        `key, entity_type, entity, others, flagged`, at most one row per user and type: of the
-        objects with a flagged other user, the one with most of them, then the rarest, then by key.
-        Sorted by key and type.
+        `key, entity_type, entity, others, flagged`, the two numbers without the user itself;
+        within a user and type those with most flagged others first, then the rarest, then by key.
 
     Cost: one sort of the links.
     """
@@ -36,20 +42,32 @@ def shared_facts(links: pl.DataFrame, flagged: Collection[str], max_users: int) 
     thing = ["entity_type", "entity"]
     users = distinct.group_by(thing).agg(pl.len().alias("users"), pl.col("own").sum().alias("bad"))
     return (
-        distinct.join(users.filter(pl.col("users").is_between(2, max_users)), on=thing)
+        distinct.join(users.filter(pl.col("users") <= max_users), on=thing)
         .select(
             "key",
             *thing,
             (pl.col("users").cast(pl.Int64) - 1).alias("others"),
             (pl.col("bad") - pl.col("own")).cast(pl.Int64).alias("flagged"),
         )
-        .filter(pl.col("flagged") > 0)
         .sort(
             ["key", "entity_type", "flagged", "others", "entity"],
             descending=[False, False, True, False, False],
         )
-        .unique(["key", "entity_type"], keep="first", maintain_order=True)
     )
+
+
+def shared_facts(objects: pl.DataFrame) -> pl.DataFrame:
+    """The most telling object of each type that a user shares.
+
+    Args:
+        objects: As `touched_objects` makes them.
+
+    Returns:
+        Those with a flagged other user, at most one row per user and type: the one with most of
+        them, then the rarest, then by key. Sorted by key and type.
+    """
+    shared = objects.filter(pl.col("flagged") > 0)
+    return shared.unique(["key", "entity_type"], keep="first", maintain_order=True)
 
 
 def coaction_facts(
@@ -95,14 +113,14 @@ def coaction_facts(
         group, keep="first", maintain_order=True
     )
     words = acts or {}
-    channel = pl.col("channel")
+    plain = acts_channel(pl.col("channel"))
     verbs = {name: verb for name, (verb, _) in words.items()}
     nouns = {name: noun for name, (_, noun) in words.items()}
     return best.select(
         "key",
         "channel",
-        channel.replace_strict(verbs, default="acted on", return_dtype=pl.String).alias("verb"),
-        channel.replace_strict(nouns, default=channel, return_dtype=pl.String).alias("noun"),
+        plain.replace_strict(verbs, default="acted on", return_dtype=pl.String).alias("verb"),
+        plain.replace_strict(nouns, default=plain, return_dtype=pl.String).alias("noun"),
         pl.col("weight").alias("objects"),
         "window_us",
         "users",

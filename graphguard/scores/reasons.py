@@ -19,6 +19,8 @@ CODES = {
     "ring_member": "membership of a ring",
     "shared_entity": "a device, address or other object shared with users already flagged",
     "co_action": "acts on the same objects as other users within a short time",
+    "counterfactual": "what the risk would be without a piece of evidence, scored anew",
+    "model_link": "a link that raised the score of the network in use: left out, it is lower",
 }
 """The whole vocabulary; docs/policy.md explains each code."""
 
@@ -172,7 +174,7 @@ def ring_reasons(rings: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
         "known_bad",
     )
     weight = pl.max_horizontal(share, _from_bits(pl.col("evidence_bits")))
-    return _reasons(joined, "ring_member", text, weight)
+    return reasons_of(joined, "ring_member", text, weight)
 
 
 def shared_reasons(shared: pl.DataFrame) -> pl.DataFrame:
@@ -190,7 +192,7 @@ def shared_reasons(shared: pl.DataFrame) -> pl.DataFrame:
         "shares {} {} with {} {}, {} flagged", "entity_type", "entity", "others", users, "flagged"
     )
     weight = (pl.col("flagged") + 1) / (pl.col("others") + 2)
-    return _reasons(shared, "shared_entity", text, weight)
+    return reasons_of(shared, "shared_entity", text, weight)
 
 
 def coaction_reasons(acts: pl.DataFrame) -> pl.DataFrame:
@@ -210,7 +212,7 @@ def coaction_reasons(acts: pl.DataFrame) -> pl.DataFrame:
     text = pl.format(
         "{} {} {} within {} of the same {}", "verb", "objects", noun, _length("window_us"), same
     )
-    return _reasons(acts, "co_action", text, _from_bits(-pl.col("log10_p") * np.log2(10.0)))
+    return reasons_of(acts, "co_action", text, _from_bits(-pl.col("log10_p") * np.log2(10.0)))
 
 
 def reasons_json(parts: Iterable[pl.DataFrame], limit: int = 5) -> pl.DataFrame:
@@ -237,7 +239,8 @@ def reasons_json(parts: Iterable[pl.DataFrame], limit: int = 5) -> pl.DataFrame:
 _KIND = {"model": "model", "challenger": "challenger", "population": "unusual"}
 
 
-def _reasons(frame: pl.DataFrame, code: str, text: pl.Expr, weight: pl.Expr) -> pl.DataFrame:
+def reasons_of(frame: pl.DataFrame, code: str, text: pl.Expr, weight: pl.Expr) -> pl.DataFrame:
+    """Frame of reasons of one code, a row of `frame` each."""
     return frame.select(
         "key", pl.lit(code).alias("code"), text.alias("text"), weight.alias("weight")
     ).cast(REASONS)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from graphguard.scores.facts import coaction_facts, shared_facts
+from graphguard.scores.facts import coaction_facts, shared_facts, touched_objects
 from graphguard.scores.reasons import (
     CODES,
     Contributions,
@@ -154,7 +154,7 @@ def test_shared_objects_are_told_with_their_flagged_users():
         schema=["key", "entity"],
         orient="row",
     ).with_columns(pl.lit("device").alias("entity_type"))
-    facts = shared_facts(links, {"b", "c", "nobody"}, max_users=3)
+    facts = shared_facts(touched_objects(links, {"b", "c", "nobody"}, max_users=3))
 
     assert listed(shared_reasons(facts)) == [
         ("a", "shared_entity", "shares device d1 with 2 users, 2 flagged", 0.75),
@@ -164,12 +164,18 @@ def test_shared_objects_are_told_with_their_flagged_users():
 
 
 def test_one_sharer_is_a_user_not_users():
-    facts = shared_facts(
-        pl.DataFrame({"key": ["a", "b"], "entity_type": ["ip"] * 2, "entity": ["i"] * 2}), ["b"], 9
-    )
+    links = pl.DataFrame({"key": ["a", "b"], "entity_type": ["ip"] * 2, "entity": ["i"] * 2})
+    facts = shared_facts(touched_objects(links, ["b"], 9))
 
     assert facts["key"].to_list() == ["a"]
     assert shared_reasons(facts)["text"].to_list() == ["shares ip i with 1 user, 1 flagged"]
+
+
+def test_sets_that_meet_again_are_told_as_the_acts_they_are():
+    rows = [("a", "b", "again.likes.content_id", 0, 3, -6.0)]
+    facts = coaction_facts(evidence(rows), {"likes.content_id": ("liked", "posts")})
+
+    assert facts.select("verb", "noun").unique().row(0) == ("liked", "posts")
 
 
 def test_coaction_says_the_strongest_sentence_that_is_true():
