@@ -12,7 +12,9 @@ from graphguard.config.values import day_us
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.keyed import key_hash
 from graphguard.jobs.context import Job
+from graphguard.jobs.texts import first_acts, text_objects
 from graphguard.rings.meetings import Acts
+from graphguard.schema import EVENT_TEXT
 from graphguard.tables.engine import Frame
 from graphguard.tables.events import open_events, scan_events
 
@@ -33,12 +35,26 @@ def trace_acts(
     events = scan_events(job.run, trace.log, *window_span(job, anchor))
     if actor is None or events is None:
         return None
-    frame = events.select(actor, trace.object, "time_us").drop_nulls().collect()
+    column = EVENT_TEXT if trace.near == "text" else trace.object
+    frame = events.select(actor, column, "time_us").drop_nulls().collect()
+    if trace.near is not None:
+        return _near_acts(job, graph, trace, frame)
     objects, place = np.unique(frame.get_column(trace.object).to_numpy(), return_inverse=True)
     user = graph.dense(job.config.training.target, frame.get_column(actor).to_numpy())
     acts = Acts(user, place.astype(np.int64), frame.get_column("time_us").to_numpy())
     kind = job.config.entity_columns(trace.log)[trace.object]
     return acts, first_sight(job, kind, objects, anchor)
+
+
+def _near_acts(
+    job: Job, graph: HeteroGraph, trace: TraceConfig, frame: pl.DataFrame
+) -> tuple[Acts, NDArray[np.int64]]:
+    """`trace_acts` where near values are one object: it is first seen in its first act."""
+    actor, values, time = frame.get_columns()
+    time_us = time.to_numpy()
+    objects = text_objects(job, trace, values, time_us)
+    user = graph.dense(job.config.training.target, actor.to_numpy())
+    return Acts(user, objects, time_us), first_acts(objects, time_us)
 
 
 def trace_frame(job: Job, graph: HeteroGraph, trace: TraceConfig, anchor: date) -> Frame | None:

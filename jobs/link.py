@@ -85,7 +85,8 @@ def _trace_links(
 ) -> pl.DataFrame | None:
     """Links of one trace before an anchor; None where it has no act."""
     anchor, rules = search
-    if isinstance(job.engine, PolarsEngine):
+    # Texts are compared in one process on every engine.
+    if isinstance(job.engine, PolarsEngine) or trace.near is not None:
         here = trace_acts(job, graph, trace, anchor)
         return None if here is None else coaction_links(*here, rules)
     acts = trace_frame(job, graph, trace, anchor)

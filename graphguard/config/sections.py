@@ -144,6 +144,10 @@ class TraceConfig(Section):
     """Log of the acts."""
     object: str
     """Column of the object acted on."""
+    near: Literal["text"] | None = None
+    """`text`: texts that are nearly equal are one object, and `object` names the log's text."""
+    similarity: float = Field(0.5, ge=0.2, lt=1)
+    """Jaccard similarity of two texts' runs of four characters from which on they are near."""
 
 
 class RingConfig(Section):
@@ -253,6 +257,12 @@ class Config(Section):
                 _known(f"logs.{name}.shares", column, log.categorical)
         for trace in self.rings.traces:
             _known("rings.traces", trace.log, self.logs)
+            if trace.near == "text" and self.logs[trace.log].text != trace.object:
+                message = (
+                    f"rings.traces: near: text needs the text of log '{trace.log}', which is "
+                    f"{self.logs[trace.log].text or 'none'}; got '{trace.object}'"
+                )
+                raise ValueError(message)
         types = self.node_types()
         _known("training.target", self.training.target, types)
         _known("labels.entity", self.labels.entity, types)
@@ -276,7 +286,7 @@ class Config(Section):
                 columns[edge.source] = edge.name[0]
                 columns[edge.target] = edge.name[2]
         for trace in self.rings.traces:
-            if trace.log == log:
+            if trace.log == log and trace.near is None:
                 columns.setdefault(trace.object, f"{log}.{trace.object}")
         return columns
 

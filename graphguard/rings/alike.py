@@ -1,0 +1,215 @@
+"""Sets of users who say nearly the same about one thing.
+
+A copy-paste campaign leaves each member with one or two posts, so no pair shares two objects. But
+that eight of the nine who wrote about one site did so in nearly the same words is one event, and is
+tested as one. Who writes about what is given, and so is how often two texts about one thing are
+near on this platform: pooled over all things, with no thing speaking too loud
+(`docs/decisions/0005`). Then the expected number of sets as large as one, each tied to another by a
+near text, counts trees (Cayley): C(n, k) * prod(m) * sum(m)**(k - 2) * rate**(k - 1) for k of n
+users with m texts each.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+from graphguard.graph.components import linked_components
+from graphguard.graph.keyed import seeded
+from graphguard.near.texts import PlainTexts, TextRules, near_texts
+from graphguard.rings.recurrence import LEAST_USERS, Sets
+from graphguard.rings.significance import FEW, LN10, LOUDEST, ROUNDS, log10_q
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+USUAL = 0.25
+"""Where so large a share of the texts about one thing are near anyway, the platform words them (a
+share button, a form), and nothing can be told from them."""
+
+
+@dataclass(frozen=True)
+class Sayings:
+    """Who wrote what about which thing; each user, thing and text once, shape [num_sayings].
+
+    Attributes:
+        user: Dense index of the user.
+        thing: Index of the thing: a site, a link, a hashtag.
+        text: Place of the text in `texts.plain`.
+        texts: The distinct texts.
+        group: Near-duplicate group of each distinct text.
+    """
+
+    user: Ints
+    thing: Ints
+    text: Ints
+    texts: PlainTexts
+    group: NDArray[np.uint64]
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def __getitem__(self, places: NDArray[Any]) -> "Sayings":
+        return Sayings(
+            self.user[places], self.thing[places], self.text[places], self.texts, self.group
+        )
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Sets that say nearly the same, and how usual that is.
+
+    Attributes:
+        sets: The sets whose q is low enough; `objects` holds the one thing.
+        rate: Chance that two users' texts about one thing are near.
+        crowds: Things that were left out, since more users than the bound wrote about them.
+    """
+
+    sets: Sets
+    rate: float
+    crowds: int
+
+
+def alike_sets(said: Sayings, rules: TextRules, most: int, log10_rate: float) -> Alike:
+    """Sets of users who say nearly the same about one thing, beyond what is usual.
+
+    Args:
+        said: Sayings of the window.
+        rules: When two texts are near.
+        most: Users of a thing above which it is a crowd's, and left out.
+        log10_rate: log10 of the false-discovery rate, over all things of three users or more.
+
+    Cost: O(sayings x permutations); in a thing each text is compared with a bounded number.
+    """
+    said = said[np.lexsort((said.text, said.user, said.thing))]
+    users = _distinct_users(said)
+    crowds = int((users > most).sum())
+    inside = said[(users[said.thing] >= LEAST_USERS) & (users[said.thing] <= most)]
+    if not len(inside):
+        return Alike(_none(), 0.0, crowds)
+    tests = float(len(np.unique(inside.thing)))
+    pairs = _near(inside, rules)
+    rate = _pooled_rate(inside, pairs)
+    if rate > USUAL:
+        return Alike(_none(), rate, crowds)
+    found = _components(inside, pairs)
+    common = _said_elsewhere(found, inside, said)
+    log10_p = np.array(
+        [
+            _log10_p(inside.user[part], int(users[inside.thing[part[0]]]), max(rate, usual))
+            for part, usual in zip(found, common, strict=True)
+        ]
+    )
+    q = log10_q(log10_p, max(tests, len(found)))
+    chosen = np.flatnonzero(q <= log10_rate)
+    members = [np.unique(inside.user[found[place]]) for place in chosen]
+    things = np.array([inside.thing[found[place][0]] for place in chosen], dtype=np.int64)
+    return Alike(Sets(members, things.reshape(-1, 1), q[chosen]), rate, crowds)
+
+
+def _none() -> Sets:
+    return Sets([], np.zeros((0, 1), dtype=np.int64), np.zeros(0))
+
+
+def _distinct_users(said: Sayings) -> Ints:
+    """Users of each thing, shape [largest thing + 1]."""
+    key = np.sort(said.thing << 32 | said.user)
+    once = key[np.diff(key, prepend=-1) > 0]
+    return np.bincount(once >> 32)
+
+
+def _near(said: Sayings, rules: TextRules) -> Ints:
+    """Pairs of sayings of two users about one thing that are near, shape [2, num_pairs]."""
+    key = said.thing << 32 | said.text
+    texts, place = np.unique(key, return_inverse=True)
+    thing, text = texts >> 32, texts & (2**32 - 1)
+    rank = np.empty(len(texts), dtype=np.int64)
+    rank[np.lexsort((thing, said.texts.rank[text]))] = np.arange(len(texts))
+    scope = seeded(thing.astype(np.uint64), 0)
+    found = near_texts(said.texts.plain.gather(text), rank, rules, scope)
+    rows = pl.DataFrame({"saying": np.arange(len(said)), "text": place})
+    ends = pl.DataFrame({"one": found[0], "other": found[1]})
+    ends = pl.concat([ends, pl.DataFrame({"one": np.arange(len(texts))}).with_columns(other="one")])
+    met = (
+        ends.join(rows, left_on="one", right_on="text")
+        .join(rows, left_on="other", right_on="text", suffix="_b")
+        .select("saying", "saying_b")
+        .to_numpy()
+        .T
+    )
+    one, other = np.sort(met, axis=0)
+    # Who repeats himself meets nobody; two of one text meet once.
+    apart = (said.user[one] != said.user[other]) & (one != other)
+    both = np.unique(np.stack([one[apart], other[apart]]), axis=1)
+    return both.astype(np.int64)
+
+
+def _pooled_rate(said: Sayings, pairs: Ints) -> float:
+    """Chance that texts of two users about one thing are near; no thing counts too loud.
+
+    A thing counts by its texts, not by their pairs: a campaign of sixty would be most of these. And
+    it counts at most `LOUDEST` times what is usual for its pairs (and a few), rising from the few.
+    """
+    things, place = np.unique(said.thing, return_inverse=True)
+    _, sayer = np.unique(place.astype(np.int64) << 32 | said.user, return_inverse=True)
+    mine = np.bincount(sayer)
+    home = np.zeros(len(mine), dtype=np.int64)
+    home[sayer] = place
+    squares = np.bincount(home, mine.astype(np.float64) ** 2, len(things))
+    size = np.bincount(place).astype(np.float64)
+    chances = (size**2 - squares) / 2
+    near = np.bincount(place[pairs[0]], minlength=len(things)).astype(np.float64)
+    share = size.mean() / size
+    usual = np.zeros(len(things))
+    rate = 0.0
+    for _ in range(ROUNDS):
+        heard = np.minimum(near, usual + FEW)
+        rate = float((share @ heard + 0.5) / (share @ chances + 0.5))
+        usual = LOUDEST * rate * chances
+    return min(rate, 1.0)
+
+
+def _components(said: Sayings, pairs: Ints) -> list[Ints]:
+    """Sayings of each set of three users or more whom near texts about one thing connect."""
+    _, user = np.unique(said.thing << 32 | said.user, return_inverse=True)
+    number = int(user.max()) + 1
+    part = linked_components(number, user[pairs[0]], user[pairs[1]])[user]
+    size = np.bincount(part, minlength=number)
+    users = np.bincount(np.unique(np.stack([part, user]), axis=1)[0], minlength=number)
+    order = np.argsort(part, kind="stable")
+    ends = np.cumsum(size)
+    return [
+        order[ends[number] - size[number] : ends[number]]
+        for number in np.flatnonzero(users >= LEAST_USERS)
+    ]
+
+
+def _said_elsewhere(found: list[Ints], inside: Sayings, said: Sayings) -> list[float]:
+    """Share of all sayings that are like a set's and about other things: its words' popularity."""
+    _, group = np.unique(said.group, return_inverse=True)
+    total = np.bincount(group[said.text], minlength=int(group.max(initial=0)) + 1)
+    shares = []
+    for part in found:
+        mine = np.unique(group[inside.text[part]])
+        low, high = np.searchsorted(inside.thing, inside.thing[part[0]] + np.array([0, 1]))
+        here = np.isin(group[inside.text[low:high]], mine).sum()
+        shares.append(float(total[mine].sum() - here) / len(said))
+    return shares
+
+
+def _log10_p(user: Ints, among: int, chance: float) -> float:
+    """log10 of the expected number of sets of this size or larger, tied by near texts.
+
+    Args:
+        user: User of each of the set's sayings.
+        among: Users who wrote about the thing.
+        chance: That two of their texts are near.
+    """
+    _, texts = np.unique(user, return_counts=True)
+    k = len(texts)
+    trees = np.log(np.sort(texts)).sum() + (k - 2) * np.log(texts.sum()) + (k - 1) * np.log(chance)
+    choices = gammaln(among + 1) - gammaln(k + 1) - gammaln(among - k + 1) + np.log(among)
+    return float(min((trees + choices) / LN10, 0.0))

@@ -1,0 +1,120 @@
+"""Texts of a log as objects: what a trace with `near: text` acts on, and who says alike."""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from graphguard.config.sections import TraceConfig
+from graphguard.config.values import DAY_US, day_us
+from graphguard.graph.hetero import HeteroGraph
+from graphguard.jobs.context import Job
+from graphguard.near.episodes import episodes
+from graphguard.near.groups import centres
+from graphguard.near.texts import PlainTexts, TextRules, near_texts, text_groups
+from graphguard.rings.alike import Sayings, alike_sets
+from graphguard.rings.fusion import channel_bits
+from graphguard.rings.recurrence import recurring_links
+from graphguard.schema import EVENT_TEXT
+from graphguard.tables.events import scan_events
+
+Ints = NDArray[np.int64]
+ALIKE = "alike"
+SITE = r"^(?i:[a-z][a-z0-9+.-]*://(?:www\.)?)([^/?#]+)"
+
+
+def text_rules(job: Job, trace: TraceConfig) -> TextRules:
+    """When two texts of a trace are near."""
+    return TextRules(similarity=trace.similarity, seed=job.config.training.seed)
+
+
+def text_objects(job: Job, trace: TraceConfig, texts: pl.Series, time_us: Ints) -> Ints:
+    """The object of each text: its near-duplicate group within an episode, numbered from 0.
+
+    A silence of more than a day ends an episode, and of more than the widest window, so that it
+    parts no two acts that could meet.
+    """
+    quiet_us = max(DAY_US, job.config.rings.windows[-1].us)
+    groups = np.unique(text_groups(texts, text_rules(job, trace)), return_inverse=True)[1]
+    return episodes(groups.astype(np.int64), time_us, quiet_us)
+
+
+def alike_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[pl.DataFrame]:
+    """Pairs inside the sets that say nearly the same about one thing, before the cutoff.
+
+    The things are the objects of the other traces of a text's log; of links the site, unless more
+    users than `rings.max_burst` wrote about it.
+    """
+    settings = job.config.rings
+    both = [
+        (text, trace)
+        for text in settings.traces
+        for trace in settings.traces
+        if text.near == "text" and trace.near is None and trace.log == text.log
+    ]
+    rate = float(np.log10(settings.false_discovery_rate / max(len(both), 1)))
+    frames = []
+    for text, trace in both:
+        said = _sayings(job, graph, text, trace)
+        if said is None:
+            continue
+        found = alike_sets(said, text_rules(job, text), settings.max_burst, rate)
+        job.reporter.note(
+            f"texts about {trace.log}.{trace.object}: two are alike with chance {found.rate:.2g}; "
+            f"{len(found.sets.users)} sets say the same, {found.crowds} crowds left out"
+        )
+        frames.append(
+            recurring_links(found.sets, num_pairs).with_columns(
+                pl.lit(f"{ALIKE}.{trace.log}.{trace.object}").alias("channel"),
+                pl.lit(job.config.graph.window.us, dtype=pl.Int64).alias("window_us"),
+                pl.lit(0.0).alias("expected"),
+                channel_bits(pl.col("log10_p")).alias("bits"),
+            )
+        )
+    return frames
+
+
+def _sayings(job: Job, graph: HeteroGraph, text: TraceConfig, trace: TraceConfig) -> Sayings | None:
+    """Who wrote what about which thing in the window before the cutoff; None where nobody did."""
+    actor = job.config.actor_column(trace.log)
+    until = day_us(job.as_of)
+    events = scan_events(job.run, trace.log, until - job.config.graph.window.us, until)
+    if actor is None or events is None:
+        return None
+    frame = events.select(user=actor, object=trace.object, text=EVENT_TEXT).drop_nulls().collect()
+    if not frame.height:
+        return None
+    user = graph.dense(job.config.training.target, frame.get_column("user").to_numpy())
+    known = PlainTexts.of(frame.get_column("text"))
+    pairs = near_texts(known.plain, known.rank, text_rules(job, text))
+    group = known.name[centres(known.rank, pairs)]
+    rows = pl.DataFrame(
+        {"user": user, "thing": _things(job, trace, frame, user), "text": known.place}
+    )
+    # A key that was erased since names nothing.
+    once = rows.filter(pl.col("thing") >= 0).unique().sort("thing", "user", "text")
+    who, thing, what = (once.get_column(name).to_numpy() for name in ("user", "thing", "text"))
+    return Sayings(who, thing, what, known, group)
+
+
+def _things(job: Job, trace: TraceConfig, frame: pl.DataFrame, user: Ints) -> Ints:
+    """Number of the thing that each row is about: the site of a link, else the object."""
+    kind = job.config.entity_columns(trace.log)[trace.object]
+    known = frame.select("object").unique()
+    keys = job.workspace.ids(kind).decode(known, "object", "key")
+    site = pl.col("key").str.extract(SITE).str.to_lowercase()
+    rows = frame.select("object").join(
+        keys.select("object", "key", site=site), on="object", how="left", maintain_order="left"
+    )
+    rows = rows.with_columns(user=user).with_columns(
+        crowd=pl.col("user").n_unique().over("site") > job.config.rings.max_burst
+    )
+    whole = pl.col("site").is_null() | pl.col("crowd")
+    thing = rows.select(pl.when(whole).then("key").otherwise("site").alias("thing")).to_series()
+    return thing.rank("dense").cast(pl.Int64).fill_null(-1).to_numpy()
+
+
+def first_acts(objects: Ints, time_us: Ints) -> Ints:
+    """First act on each object, shape [num_objects]."""
+    first = np.full(int(objects.max(initial=-1)) + 1, 2**62, dtype=np.int64)
+    np.minimum.at(first, objects, time_us)
+    return first

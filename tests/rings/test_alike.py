@@ -1,0 +1,164 @@
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import polars as pl
+import pytest
+
+from graphguard.near.texts import PlainTexts, TextRules, text_groups
+from graphguard.rings.alike import USUAL, Sayings, _log10_p, alike_sets
+
+RULES = TextRules()
+WORDS = [a + b + c for a in "bdfglmnprst" for b in "aeiou" for c in "bdfglmnprst"]
+
+
+def chatter(rng, number, words=8):
+    return [" ".join(rng.choice(WORDS, words)) for _ in range(number)]
+
+
+def paraphrases(rng, number, words=14, changed=1):
+    base = list(rng.choice(WORDS, words))
+    texts = []
+    for _ in range(number):
+        copy = list(base)
+        for place in rng.choice(words, changed, replace=False):
+            copy[place] = str(rng.choice(WORDS))
+        texts.append(" ".join(copy))
+    return texts
+
+
+def sayings(rows):
+    user, thing, text = zip(*rows, strict=True)
+    known = PlainTexts.of(pl.Series(text))
+    group = np.zeros(len(known.plain), dtype=np.uint64)
+    group[known.place] = text_groups(pl.Series(text), RULES)
+    once = np.unique(np.stack([thing, user, known.place]), axis=1)
+    return Sayings(once[1], once[0], once[2], known, group)
+
+
+def platform(rng, things=120, users=6):
+    """Things that a few users each write about in words of their own."""
+    return [
+        (int(rng.integers(0, 2_000)), thing, text)
+        for thing in range(things)
+        for text in chatter(rng, users)
+    ]
+
+
+def found(rows, most=200):
+    return alike_sets(sayings(rows), RULES, most, -2.0)
+
+
+def test_a_campaign_about_one_site_is_found_and_nobody_beside_it():
+    rng = np.random.default_rng(0)
+    ring = list(range(5_000, 5_007))
+    rows = platform(rng) + list(zip(ring, [500] * 7, paraphrases(rng, 7), strict=True))
+    rows += [(6_000 + number, 500, text) for number, text in enumerate(chatter(rng, 3))]
+
+    alike = found(rows)
+
+    assert [one.tolist() for one in alike.sets.users] == [ring]
+    assert alike.sets.objects.tolist() == [[500]]
+    assert alike.rate < 0.01
+
+
+def test_nothing_is_found_where_everybody_writes_in_words_of_his_own():
+    assert [len(found(platform(np.random.default_rng(s))).sets.users) for s in range(5)] == [0] * 5
+
+
+def test_a_quote_that_is_said_everywhere_is_no_campaign_where_it_is_said():
+    rng = np.random.default_rng(1)
+    quote = "tell me that it is monday without telling me that it is monday"
+    here = [(5_000 + number, 500, quote) for number in range(4)]
+    everywhere = [(7_000 + number, 600 + number, quote) for number in range(80)]
+
+    assert len(found(platform(rng) + here).sets.users) == 1
+    assert len(found(platform(rng) + here + everywhere).sets.users) == 0
+
+
+def test_texts_that_the_platform_words_tell_nothing():
+    rng = np.random.default_rng(2)
+    shared = [
+        (int(rng.integers(0, 5_000)), thing, text)
+        for thing in range(100)
+        for text in [chatter(rng, 1)[0]] * 6
+    ]
+    alike = found(shared)
+    assert alike.rate > USUAL
+    assert len(alike.sets.users) == 0
+
+
+def test_a_crowd_is_left_out_and_counted():
+    rng = np.random.default_rng(3)
+    rows = platform(rng) + [(5_000 + n, 500, t) for n, t in enumerate(paraphrases(rng, 30))]
+    alike = found(rows, most=20)
+    assert (alike.crowds, len(alike.sets.users)) == (1, 0)
+    assert len(found(rows, most=30).sets.users) == 1
+
+
+def test_who_repeats_himself_is_no_set():
+    rng = np.random.default_rng(4)
+    rows = platform(rng) + [(5_000 + n % 2, 500, t) for n, t in enumerate(paraphrases(rng, 12))]
+    assert len(found(rows).sets.users) == 0
+
+
+def test_one_campaign_does_not_make_itself_usual():
+    # A campaign of sixty has nearly half of all pairs of texts about one thing, and all near ones.
+    rng = np.random.default_rng(5)
+    rows = platform(rng, things=150) + [
+        (5_000 + n, 500, t) for n, t in enumerate(paraphrases(rng, 60))
+    ]
+    alike = found(rows)
+    assert alike.rate < 0.005
+    assert [len(one) for one in alike.sets.users] == [60]
+
+
+def test_numbering_and_order_change_nothing():
+    rng = np.random.default_rng(6)
+    rows = platform(rng) + [(5_000 + n, 500, t) for n, t in enumerate(paraphrases(rng, 6))]
+    new = rng.permutation(6_000)
+    moved = [(int(new[user]), 999 - thing, text) for user, thing, text in rows]
+
+    here, there = found(rows), found([moved[at] for at in rng.permutation(len(moved))])
+
+    assert [sorted(new[one].tolist()) for one in here.sets.users] == [
+        one.tolist() for one in there.sets.users
+    ]
+    assert here.sets.log10_q == pytest.approx(there.sets.log10_q, abs=1e-9)
+
+
+def test_the_expected_number_of_sets_counts_every_tree():
+    # Four users with 1, 1, 2 and 3 texts: trees of three users, a tie between any two of texts.
+    texts, chance, among = {0: 1, 1: 1, 2: 2}, 0.01, 6
+    trees = 0
+    for edges in combinations(combinations(texts, 2), 2):
+        if len({user for edge in edges for user in edge}) == 3:
+            trees += np.prod([texts[a] * texts[b] for a, b in edges])
+    user = np.repeat(list(texts), list(texts.values()))
+
+    expected = 10 ** _log10_p(user, among, chance)
+
+    assert expected == pytest.approx(among * comb(among, 3) * trees * chance**2)
+
+
+def test_under_the_null_sets_are_no_more_frequent_than_told():
+    """Random near texts: how often is a set as unlikely as told found about a thing?"""
+    rng = np.random.default_rng(7)
+    chance, users, trials = 0.05, 8, 20_000
+    ties = list(combinations(range(users), 2))
+    least = []
+    for drawn in rng.random((trials, len(ties))) < chance:
+        home = list(range(users))
+        for (a, b), tied in zip(ties, drawn, strict=True):
+            if tied:
+                one, other = home[a], home[b]
+                home = [one if at == other else at for at in home]
+        sizes = [home.count(one) for one in set(home)]
+        least.append(min(_log10_p(np.arange(k), users, chance) if k > 2 else 0 for k in sizes))
+    for alpha in (0.1, 0.01, 0.001):
+        assert np.mean(np.array(least) <= np.log10(alpha)) <= alpha
+
+
+def test_no_sayings_have_no_sets():
+    rows = [(1, 1, "a text of some words"), (2, 1, "another one")]
+    assert len(found(rows).sets.users) == 0
