@@ -156,7 +156,7 @@ def _object_blocks(config: Config, acting: dict[str, str]) -> Iterator[Block]:
             edges.append((scope, edge.log, edge.target, edge.source, words))
     ends = {(log, column) for _, log, _, column, _ in edges}
     for trace in config.rings.traces:
-        own = trace.near is None and (trace.log, trace.object) not in ends
+        own = trace.near != "text" and (trace.log, trace.object) not in ends
         if trace.log in acting and own:
             scope = f"{trace.log}:{trace.object}"
             words = f"{trace.object} in {trace.log}"

@@ -347,6 +347,17 @@ class NotCommitted(GraphGuardError):
         super().__init__(f"{what} is not there yet; run `graphguard nightly --to {stage}` first")
 
 
+class HashesUnreadable(DataError):
+    """A column that is named as picture hashes holds none."""
+
+    def __init__(self, place: str, found: str) -> None:
+        self.place, self.found = place, found
+        super().__init__(
+            f"{place}: no value is a hash of an even number of hexadecimal digits (such as "
+            f"'{found}'); name the column of hashes, or drop 'near: image' there"
+        )
+
+
 class OwnLabelSeen(DataError):
     """A column that a model would read is made from the row's own label."""
 

@@ -12,6 +12,7 @@ from graphguard.config.values import day_us
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.keyed import key_hash
 from graphguard.jobs.context import Job
+from graphguard.jobs.pictures import picture_objects
 from graphguard.jobs.texts import first_acts, text_objects
 from graphguard.rings.meetings import Acts
 from graphguard.schema import EVENT_TEXT
@@ -52,7 +53,8 @@ def _near_acts(
     """`trace_acts` where near values are one object: it is first seen in its first act."""
     actor, values, time = frame.get_columns()
     time_us = time.to_numpy()
-    objects = text_objects(job, trace, values, time_us)
+    make = text_objects if trace.near == "text" else picture_objects
+    objects = make(job, trace, values, time_us)
     user = graph.dense(job.config.training.target, actor.to_numpy())
     return Acts(user, objects, time_us), first_acts(objects, time_us)
 

@@ -33,9 +33,13 @@ def text_objects(job: Job, trace: TraceConfig, texts: pl.Series, time_us: Ints) 
     A silence of more than a day ends an episode, and of more than the widest window, so that it
     parts no two acts that could meet.
     """
-    quiet_us = max(DAY_US, job.config.rings.windows[-1].us)
     groups = np.unique(text_groups(texts, text_rules(job, trace)), return_inverse=True)[1]
-    return episodes(groups.astype(np.int64), time_us, quiet_us)
+    return deeds(job, groups.astype(np.int64), time_us)
+
+
+def deeds(job: Job, groups: Ints, time_us: Ints) -> Ints:
+    """Groups of near things within an episode, as `text_objects`."""
+    return episodes(groups, time_us, max(DAY_US, job.config.rings.windows[-1].us))
 
 
 def alike_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[pl.DataFrame]:

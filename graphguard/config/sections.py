@@ -144,10 +144,12 @@ class TraceConfig(Section):
     """Log of the acts."""
     object: str
     """Column of the object acted on."""
-    near: Literal["text"] | None = None
-    """`text`: texts that are nearly equal are one object, and `object` names the log's text."""
+    near: Literal["text", "image"] | None = None
+    """What is nearly equal is one object: the log's `text`, or the hashes (hex) of `image`s."""
     similarity: float = Field(0.5, ge=0.2, lt=1)
     """Jaccard similarity of two texts' runs of four characters from which on they are near."""
+    bits: int = Field(31, ge=0, le=64)
+    """Bits in which two picture hashes may differ; less than a quarter of all."""
 
 
 class RingConfig(Section):
@@ -286,7 +288,8 @@ class Config(Section):
                 columns[edge.source] = edge.name[0]
                 columns[edge.target] = edge.name[2]
         for trace in self.rings.traces:
-            if trace.log == log and trace.near is None:
+            # The text of a log is stored as it is, not as a key.
+            if trace.log == log and trace.near != "text":
                 columns.setdefault(trace.object, f"{log}.{trace.object}")
         return columns
 

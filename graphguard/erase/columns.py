@@ -74,7 +74,7 @@ def _columns_of(settings: Mapping[str, Any]) -> dict[str, dict[str, str]]:
         columns = logs.setdefault(edge["log"], {})
         columns[edge["source"]], columns[edge["target"]] = edge["name"][0], edge["name"][2]
     for trace in settings["rings"]["traces"]:
-        if trace.get("near"):
+        if trace.get("near") == "text":
             continue
         log, column = trace["log"], trace["object"]
         logs.setdefault(log, {}).setdefault(column, f"{log}.{column}")

@@ -37,11 +37,27 @@ def near_pairs(bands: Iterable[Marks], rank: Ints, alike: Alike, reach: int = RE
     found = [seen]
     for keys in bands:
         new = _missing(_together(keys, rank, reach), seen)
-        for start in range(0, len(new), PAIRS_AT_ONCE):
-            part = new[start : start + PAIRS_AT_ONCE]
-            found.append(part[alike(_ends(part))])
+        found += _alike(new, alike)
         seen = np.sort(np.concatenate([seen, new]))
     return _ends(np.sort(np.concatenate(found)))
+
+
+def cheap_pairs(bands: Iterable[Marks], rank: Ints, alike: Alike, reach: int) -> Ints:
+    """As `near_pairs` where comparing costs less than remembering: a pair is asked about often.
+
+    Cost: memory eight bytes a candidate of one band, and a pair found.
+    """
+    found = np.zeros(0, dtype=np.int64)
+    for keys in bands:
+        found = _distinct(np.concatenate([found, *_alike(_together(keys, rank, reach), alike)]))
+    return _ends(found)
+
+
+def _alike(numbers: Ints, alike: Alike) -> list[Ints]:
+    parts = (
+        numbers[start : start + PAIRS_AT_ONCE] for start in range(0, len(numbers), PAIRS_AT_ONCE)
+    )
+    return [part[alike(_ends(part))] for part in parts]
 
 
 def _together(keys: Marks, rank: Ints, reach: int) -> Ints:
