@@ -65,7 +65,8 @@ def picture_groups(hashes: pl.Series, most_bits: int) -> Ints:
     rank = np.argsort(np.argsort(key_hash(values.gather(known).to_list()), kind="stable"))
     near = near_hashes(bits, rank, most_bits)
     centre[known] = known[centres(rank, near)]
-    return centre[place.get_column("place").to_numpy()]
+    found: Ints = centre[place.get_column("place").to_numpy()]
+    return found
 
 
 def hash_bits(values: pl.Series) -> tuple[Ints, Bits]:

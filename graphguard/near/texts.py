@@ -111,7 +111,7 @@ def near_texts(plain: pl.Series, rank: Ints, rules: TextRules, scope: Marks | No
     if scope is not None:
         within = scope
         bands = (mix(keys, within) for keys in bands)
-    held = _as_rows(sets)
+    held = as_rows(sets)
     return near_pairs(bands, rank, lambda pairs: jaccard(held, pairs) >= rules.similarity)
 
 
@@ -129,7 +129,7 @@ def jaccard(held: csr_array, pairs: Ints) -> NDArray[np.float64]:
     return similar
 
 
-def _as_rows(sets: Shingles) -> csr_array:
+def as_rows(sets: Shingles) -> csr_array:
     """Sets as rows of ones; columns are the distinct shingles, ascending."""
     marks, column = np.unique(sets.mark, return_inverse=True)
     ones = np.ones(len(column), dtype=np.int32)
