@@ -14,6 +14,7 @@ from graphguard.graph.keyed import key_hash
 from graphguard.jobs.context import Job
 from graphguard.jobs.pictures import picture_objects
 from graphguard.jobs.texts import first_acts, text_objects
+from graphguard.rings.interest import SLOW_US
 from graphguard.rings.meetings import Acts
 from graphguard.schema import EVENT_TEXT
 from graphguard.tables.engine import Frame
@@ -32,6 +33,14 @@ def trace_acts(
 
     Users and objects are dense; None where the log has no acting user or no event.
     """
+    made = known_acts(job, graph, trace, anchor)
+    return None if made is None else made[:2]
+
+
+def known_acts(
+    job: Job, graph: HeteroGraph, trace: TraceConfig, anchor: date
+) -> tuple[Acts, NDArray[np.int64], NDArray[np.int64]] | None:
+    """As `trace_acts`, with the storage index of each object; of near values there is none."""
     actor = job.config.actor_column(trace.log)
     events = scan_events(job.run, trace.log, *window_span(job, anchor))
     if actor is None or events is None:
@@ -44,19 +53,20 @@ def trace_acts(
     user = graph.dense(job.config.training.target, frame.get_column(actor).to_numpy())
     acts = Acts(user, place.astype(np.int64), frame.get_column("time_us").to_numpy())
     kind = job.config.entity_columns(trace.log)[trace.object]
-    return acts, first_sight(job, kind, objects, anchor)
+    return acts, first_sight(job, kind, objects, anchor), objects
 
 
 def _near_acts(
     job: Job, graph: HeteroGraph, trace: TraceConfig, frame: pl.DataFrame
-) -> tuple[Acts, NDArray[np.int64]]:
-    """`trace_acts` where near values are one object: it is first seen in its first act."""
+) -> tuple[Acts, NDArray[np.int64], NDArray[np.int64]]:
+    """`known_acts` where near values are one object: it is first seen in its first act."""
     actor, values, time = frame.get_columns()
     time_us = time.to_numpy()
     make = text_objects if trace.near == "text" else picture_objects
     objects = make(job, trace, values, time_us)
     user = graph.dense(job.config.training.target, actor.to_numpy())
-    return Acts(user, objects, time_us), first_acts(objects, time_us)
+    born_us = first_acts(objects, time_us)
+    return Acts(user, objects, time_us), born_us, np.zeros(0, dtype=np.int64)
 
 
 def trace_frame(job: Job, graph: HeteroGraph, trace: TraceConfig, anchor: date) -> Frame | None:
@@ -101,3 +111,45 @@ def first_sight(
     wanted = pl.DataFrame({"object": objects})
     joined = wanted.join(job.engine.collect(first), on="object", how="left", maintain_order="left")
     return joined.get_column("time_us").fill_null(0).to_numpy()
+
+
+def authors(
+    job: Job, trace: TraceConfig, objects: NDArray[np.int64], anchor: date
+) -> NDArray[np.int64] | None:
+    """Who made each object: who acted on it first, in another log and before anybody of the trace.
+
+    Args:
+        job: The run.
+        trace: The trace.
+        objects: Storage index of each object.
+        anchor: End of the window.
+
+    Returns:
+        Storage index of the user, -1 where the window does not hold the first act; None where no
+        other log has acts of users on such objects, or no window is slow.
+    """
+    kind = job.config.entity_columns(trace.log).get(trace.object)
+    slow = job.config.rings.windows[-1].us >= SLOW_US
+    frames = []
+    for edge in job.config.graph.edges if slow and trace.near is None else ():
+        ends = (edge.name[0], edge.name[2])
+        if edge.log == trace.log or ends != (job.config.training.target, kind):
+            continue
+        events = open_events(job.engine, job.run, edge.log, *window_span(job, anchor))
+        if events is not None:
+            renamed = {"object": edge.target, "author": edge.source}
+            columns = (nw.col(name).alias(alias) for alias, name in renamed.items())
+            frames.append(events.select(*columns, "time_us"))
+    acts = open_events(job.engine, job.run, trace.log, *window_span(job, anchor))
+    if not frames or acts is None:
+        return None
+    told = acts.select(nw.col(trace.object).alias("object"), "time_us")
+    told = told.group_by("object").agg(nw.col("time_us").min().alias("told_us"))
+    made = nw.concat(frames).join(told, on="object", how="inner")
+    first = made.group_by("object").agg(nw.col("time_us").min())
+    made = made.join(first, on=["object", "time_us"], how="inner")
+    made = made.filter(nw.col("time_us") <= nw.col("told_us"))
+    known = job.engine.collect(made.group_by("object").agg(nw.col("author").min()))
+    wanted = pl.DataFrame({"object": objects})
+    joined = wanted.join(known, on="object", how="left", maintain_order="left")
+    return joined.get_column("author").fill_null(-1).to_numpy()

@@ -14,6 +14,7 @@ from graphguard.index.neighbours import neighbourhoods
 from graphguard.index.protocol import IndexSettings
 from graphguard.jobs.acts import trace_acts
 from graphguard.jobs.context import Facts, Job
+from graphguard.jobs.slow import slow_cores
 from graphguard.jobs.texts import alike_links
 from graphguard.rings.coaction import pair_on_objects
 from graphguard.rings.confirm import confirmed_links
@@ -45,7 +46,8 @@ def run(job: Job, out: Path) -> Facts:
     num_pairs = all_pairs(graph.num_nodes[target])
     job.reporter.step(1, 3, "neighbourhoods")
     again = _recurring(job, graph, num_pairs)
-    pairs = pl.concat([pairs, again, *alike_links(job, graph, num_pairs)], how="diagonal_relaxed")
+    alike, cores = alike_links(job, graph, num_pairs), slow_cores(job, pairs, num_pairs)
+    pairs = pl.concat([pairs, again, *alike, *cores], how="diagonal_relaxed")
     groups = _groups(job, pairs, near, graph.num_nodes[target])
     inputs = _inputs(job, graph, (pairs, near), groups, num_pairs)
     evidence = ring_evidence(inputs)

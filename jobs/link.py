@@ -12,7 +12,7 @@ from graphguard.config.sections import TraceConfig
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.interop import ranges
 from graphguard.graph.keyed import key_hash
-from graphguard.jobs.acts import first_sight, trace_acts, trace_frame, window_span
+from graphguard.jobs.acts import authors, first_sight, known_acts, trace_frame, window_span
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.featurize import anchor_names, units_in
 from graphguard.rings.fusion import pair_table
@@ -87,15 +87,19 @@ def _trace_links(
     anchor, rules = search
     # Texts are compared in one process on every engine.
     if isinstance(job.engine, PolarsEngine) or trace.near is not None:
-        here = trace_acts(job, graph, trace, anchor)
-        return None if here is None else coaction_links(*here, rules)
+        here = known_acts(job, graph, trace, anchor)
+        if here is None:
+            return None
+        made_by = authors(job, trace, here[2], anchor)
+        return coaction_links(here[0], here[1], rules, made_by)
     acts = trace_frame(job, graph, trace, anchor)
     if acts is None:
         return None
     made = trace_coactions(job.engine, acts, rules, job.config.spark.partitions)
     kind = job.config.entity_columns(trace.log)[trace.object]
     born_us = first_sight(job, kind, made.objects, anchor)
-    return linked(made.touched, made.found, born_us, rules)
+    made_by = authors(job, trace, made.objects, anchor)
+    return linked(made.touched, made.found, born_us, rules, made_by)
 
 
 def _shared(

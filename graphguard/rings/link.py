@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from graphguard.graph.interop import ranges
 from graphguard.rings.coaction import Coactions, find_coactions
+from graphguard.rings.interest import SLOW_US, find_interests, interest_p
 from graphguard.rings.meetings import Acts
 from graphguard.rings.significance import (
     expected_weights,
@@ -49,26 +50,37 @@ class LinkRules:
     user_hash: NDArray[np.uint64]
 
 
-def coaction_links(acts: Acts, born_us: NDArray[np.int64], rules: LinkRules) -> pl.DataFrame:
+def coaction_links(
+    acts: Acts,
+    born_us: NDArray[np.int64],
+    rules: LinkRules,
+    author: NDArray[np.int64] | None = None,
+) -> pl.DataFrame:
     """Pairs that act together in time more than their activity and the objects' ages explain.
 
     A pair must be unlikely under both nulls: who acts how much on what (Poisson on degrees), and,
-    given what both touched, how soon after one another (pooled over ages).
+    given what both touched, how soon after one another (pooled over ages); in windows of hours,
+    where nobody's timing stands out, how much they like the same instead, if authors are known.
 
     Args:
         acts: Events of the trace; objects are 0 .. len(born_us) - 1.
         born_us: First sight of each object.
         rules: Windows and bounds.
+        author: Number of who made each object, -1 where nobody knows; None if objects have none.
 
     Returns:
         LINK_SCHEMA, sorted by pair.
     """
     found = find_coactions(acts, rules.windows_us, rules.user_hash, rules.max_burst)
-    return linked(acts, found, born_us, rules)
+    return linked(acts, found, born_us, rules, author)
 
 
 def linked(
-    acts: Acts, found: Coactions, born_us: NDArray[np.int64], rules: LinkRules
+    acts: Acts,
+    found: Coactions,
+    born_us: NDArray[np.int64],
+    rules: LinkRules,
+    author: NDArray[np.int64] | None = None,
 ) -> pl.DataFrame:
     """The part of `coaction_links` that follows the pairing.
 
@@ -77,6 +89,7 @@ def linked(
         found: Pairs of these acts.
         born_us: First sight of each object.
         rules: Windows and bounds.
+        author: As for `coaction_links`.
     """
     if not found.pairs.height:
         return pl.DataFrame(schema=LINK_SCHEMA)
@@ -89,12 +102,16 @@ def linked(
     chosen = np.flatnonzero(activity.min(axis=0) + np.log10(number) <= KEPT)
     pairs = found.pairs[chosen]
     null = timing_null(acts, found, born_us, rules.windows_us)
-    both = np.stack(
-        [
-            np.maximum(activity[n, chosen], timing_p(acts, pairs, weight[n, chosen], n, null))
-            for n in range(number)
-        ]
-    )
+    likings = None
+    if author is not None and rules.windows_us[-1] >= SLOW_US:
+        likings = find_interests(acts, author, len(rules.user_hash))
+    both = np.empty((number, len(chosen)))
+    for n, window in enumerate(rules.windows_us):
+        if likings is not None and window >= SLOW_US:
+            second = interest_p(found, chosen, weight[n, chosen], n, likings)
+        else:
+            second = timing_p(acts, pairs, weight[n, chosen], n, null)
+        both[n] = np.maximum(activity[n, chosen], second)
     best = both.argmin(axis=0)
     at = (best, np.arange(len(chosen)))
     p = np.minimum(both[at] + np.log10(number), 0.0)

@@ -1,0 +1,82 @@
+"""Cores of weak links: users tied to one another by links none of which is a discovery.
+
+A ring that acts over a day leaves pairs that share two to five posts more than their interests
+explain: unlikely each, and not unlikely among all pairs of users. But links that come by chance lie
+apart: where a user has a twentieth of one on average, fifteen users whom they connect are no
+chance. The expected number of sets of k users that chance connects is at most that of trees on
+them, C(U, k) * k**(k - 2) * share**(k - 1), which holds though one coincidence of several users
+makes several links. What hangs on a set by one or two links may be chance, so only its core counts.
+"""
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+from graphguard.graph.components import linked_components
+from graphguard.rings.significance import LN10, all_pairs
+
+Ints = NDArray[np.int64]
+WEAK = -3.5
+"""log10 p from which on a link counts."""
+TIES = 3
+"""Links that a member of a core has to others of it: four users at least."""
+
+
+def core_links(links: pl.DataFrame, num_users: int, log10_rate: float) -> pl.DataFrame:
+    """The links inside cores of sets that chance would not connect.
+
+    Args:
+        links: `user_a`, `user_b`, `log10_p` of one channel, each pair once.
+        num_users: Active users.
+        log10_rate: log10 of the expected number of false sets of a size.
+
+    Returns:
+        The rows of `links` of these pairs, in their order, with `log10_q`: the expected number of
+        sets as large by chance.
+
+    Cost: O(links) a round, few rounds.
+    """
+    weak = links.filter(pl.col("log10_p") <= WEAK)
+    first, second = (weak.get_column(name).to_numpy() for name in ("user_a", "user_b"))
+    users, place = np.unique(np.concatenate([first, second]), return_inverse=True)
+    one, other = place[: len(first)], place[len(first) :]
+    part = linked_components(len(users), one, other)
+    chance = log10_sets(np.bincount(part), len(first) / all_pairs(num_users), num_users)
+    inside = in_core(one, other, len(users), TIES) & (chance[part[one]] <= log10_rate)
+    value = pl.Series("log10_q", np.minimum(chance[part[one]], 0.0))
+    return weak.drop("log10_q", strict=False).with_columns(value).filter(pl.Series(inside))
+
+
+def log10_sets(sizes: Ints, share: float, num_users: int) -> NDArray[np.float64]:
+    """log10 of the expected number of connected sets of each size by chance, at most.
+
+    Args:
+        sizes: Users of each set, 1 or more.
+        share: Share of all pairs of users that are linked.
+        num_users: Users.
+
+    >>> np.round(log10_sets(np.array([3]), 1e-6, 1_000), 2).tolist()
+    [-3.3]
+    """
+    k, n = sizes.astype(np.float64), float(num_users)
+    choices = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    trees = (k - 2) * np.log(k) + (k - 1) * np.log(max(share, 1e-300))
+    expected: NDArray[np.float64] = (choices + trees) / LN10
+    return expected
+
+
+def in_core(one: Ints, other: Ints, num_users: int, ties: int) -> NDArray[np.bool_]:
+    """Which links lie in the core: the largest part whose users have so many links in it each.
+
+    >>> in_core(np.array([0, 0, 1, 2]), np.array([1, 2, 2, 3]), 4, ties=2).tolist()
+    [True, True, True, False]
+    """
+    kept = np.ones(len(one), dtype=np.bool_)
+    while True:
+        ends = np.concatenate([one[kept], other[kept]])
+        held = np.bincount(ends, minlength=num_users) >= ties
+        left = kept & held[one] & held[other]
+        if left.sum() == kept.sum():
+            return kept
+        kept = left

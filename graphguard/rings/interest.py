@@ -1,0 +1,121 @@
+"""How often two users act on the same objects because they like the same.
+
+Over a day nobody's timing stands out, and users of one community share posts all the time. So for
+slow windows the null keeps interests instead of times: what a user does among the objects of one
+community, and among those of one author, is kept, and which objects of these it is, is chance. An
+object whose author a user met only once tells nothing of a liking for him.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, csr_matrix, diags_array
+from sknetwork.clustering import Louvain
+
+from graphguard.rings.coaction import Coactions
+from graphguard.rings.meetings import Acts, blocks_of
+from graphguard.rings.significance import Floats, log10_poisson_tail
+
+Ints = NDArray[np.int64]
+SLOW_US = 6 * 3_600_000_000
+"""Windows from here on are slow: a day's rhythm is no synchrony."""
+LIKINGS_AT_ONCE = 5_000_000
+
+
+@dataclass(frozen=True)
+class Interests:
+    """What users did by community and by author.
+
+    Attributes:
+        by_block: Objects of each user in each community, shape [num_users, num_blocks].
+        by_author: The same by author, of two objects or more, shape [num_users, num_authors].
+        block_weight: Ordered pairs of touches of a community's objects over the square of its
+            touches, shape [num_blocks].
+        author_weight: The same by author.
+        pairs: Ordered pairs of touches of all objects.
+    """
+
+    by_block: csr_array
+    by_author: csr_array
+    block_weight: Floats
+    author_weight: Floats
+    pairs: float
+
+
+def find_interests(acts: Acts, author: Ints, num_users: int) -> Interests:
+    """Communities of users and authors, and what each user did in them.
+
+    Args:
+        acts: Events of the trace; objects are 0 .. len(author) - 1.
+        author: Number of each object's author, -1 where nobody knows: it is its own.
+        num_users: Number of users.
+
+    Cost: O(distinct (user, object)) for Louvain on users and authors.
+    """
+    first = acts.first_touches
+    known = np.where(author >= 0, author, author.max(initial=-1) + 1 + np.arange(len(author)))
+    _, source = np.unique(known, return_inverse=True)
+    touches = _counts(first.user, source[first.object], (num_users, int(source.max()) + 1))
+    clusters = Louvain(random_state=0).fit(csr_matrix(touches), force_bipartite=True)
+    block = clusters.labels_col_.astype(np.int64)[source]
+    sizes = np.bincount(first.object, minlength=len(author)).astype(np.float64)
+    by_block = _counts(first.user, block[first.object], (num_users, int(block.max()) + 1))
+    more = touches.copy()
+    more.data[more.data < 2] = 0.0
+    more.eliminate_zeros()
+    return Interests(
+        by_block,
+        more,
+        _weights(block, sizes),
+        _weights(source, sizes),
+        float((sizes * (sizes - 1)).sum()),
+    )
+
+
+def interest_p(
+    found: Coactions, places: Ints, weights: Ints, window: int, interests: Interests
+) -> Floats:
+    """log10 p of so many common objects within a window, given what the two like.
+
+    Args:
+        found: Pairs and totals.
+        places: Rows of `found.pairs` to test.
+        weights: Objects on which each of them met within the window.
+        window: Which window.
+        interests: Of the same acts.
+
+    Returns:
+        Shape of `places`: the Poisson tail where communities and authors are expected to explain
+        meetings each by themselves, so that their sum errs on the safe side.
+    """
+    a, b = (found.pairs.get_column(name).to_numpy()[places] for name in ("user_a", "user_b"))
+    # Of all pairs of touches of an object so many fall within the window.
+    share = found.slot_pairs[window] / max(interests.pairs, 1.0)
+    expected = _common(interests.by_block, interests.block_weight, a, b)
+    expected += _common(interests.by_author, interests.author_weight, a, b)
+    return log10_poisson_tail(weights, expected * share)
+
+
+def _counts(row: Ints, column: Ints, shape: tuple[int, int]) -> csr_array:
+    table = csr_array((np.ones(len(row)), (row, column)), shape=shape)
+    table.sum_duplicates()
+    return table
+
+
+def _weights(group: Ints, sizes: Floats) -> Floats:
+    touches = np.bincount(group, sizes)
+    weights: Floats = np.bincount(group, sizes * (sizes - 1)) / np.maximum(touches, 1.0) ** 2
+    return weights
+
+
+def _common(counts: csr_array, weights: Floats, a: NDArray[Any], b: NDArray[Any]) -> Floats:
+    """Sum over groups of both users' counts times the group's weight, shape [num_pairs]."""
+    scaled = csr_array(counts @ diags_array(weights))
+    # A pair costs what the first user's row holds.
+    size = np.diff(counts.indptr)[a] + 1
+    total = np.zeros(len(a))
+    for part in blocks_of(size, LIKINGS_AT_ONCE):
+        total[part] = counts[a[part]].multiply(scaled[b[part]]).sum(axis=1)
+    return total

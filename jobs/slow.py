@@ -1,0 +1,49 @@
+"""Rings that act over a day: cores of links in slow windows."""
+
+import numpy as np
+import polars as pl
+
+from graphguard.config.values import day_us
+from graphguard.jobs.context import Job
+from graphguard.rings.cores import core_links
+from graphguard.rings.fusion import channel_bits
+from graphguard.rings.interest import SLOW_US
+from graphguard.tables.events import scan_events
+
+CORE = "core"
+
+
+def slow_cores(job: Job, pairs: pl.DataFrame, num_pairs: float) -> list[pl.DataFrame]:
+    """Links within cores, trace by trace; their p is put on the scale of all pairs.
+
+    Args:
+        job: The run.
+        pairs: PAIRS of the cutoff with dense users.
+        num_pairs: All pairs of users.
+    """
+    settings = job.config.rings
+    rate = float(np.log10(settings.false_discovery_rate / max(len(settings.traces), 1)))
+    frames = []
+    for trace in settings.traces:
+        channel = f"{trace.log}.{trace.object}"
+        slow = (pl.col("channel") == channel) & (pl.col("window_us") >= SLOW_US)
+        links = pairs.filter(slow)
+        if not links.height:
+            continue
+        found = core_links(links, _users(job, trace.log), rate)
+        value = pl.col("log10_q") - np.log10(max(num_pairs, 1.0))
+        found = found.with_columns(
+            pl.lit(f"{CORE}.{channel}").alias("channel"), value.alias("log10_p")
+        )
+        frames.append(found.with_columns(channel_bits(pl.col("log10_p")).alias("bits")))
+    return frames
+
+
+def _users(job: Job, log: str) -> int:
+    """Users of a log within the window before the cutoff."""
+    actor = job.config.actor_column(log)
+    until = day_us(job.as_of)
+    events = scan_events(job.run, log, until - job.config.graph.window.us, until)
+    if actor is None or events is None:
+        return 0
+    return int(events.select(pl.col(actor).n_unique()).collect().item())
