@@ -206,7 +206,8 @@ class Recount:
         for trace in self.job.config.rings.traces:
             actor = self.job.config.actor_column(trace.log)
             events = self.events.get(trace.log)
-            if actor is None or events is None:
+            # A text is no key: the objects of such a trace are made anew each night.
+            if actor is None or events is None or trace.near == "text":
                 continue
             distinct = events.select(actor, trace.object).drop_nulls().unique().collect()
             named = distinct.join(ids, left_on=actor, right_on="index")

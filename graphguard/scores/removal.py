@@ -105,7 +105,9 @@ class Removal:
         rings = self.config.rings
         found = [(kind, f"{SHARED}{kind}") for kind in rings.shared]
         for trace in rings.traces:
-            kind = self.config.entity_columns(trace.log)[trace.object]
-            found.append((kind, f"{trace.log}.{trace.object}"))
+            kind = self.config.entity_columns(trace.log).get(trace.object)
+            # Nearly equal texts are of no type: there is no such object to leave out.
+            if kind is not None:
+                found.append((kind, f"{trace.log}.{trace.object}"))
         names = pl.DataFrame(found, schema={"type": pl.String, "channel": pl.String}, orient="row")
         return acts.join(names, on="type")
