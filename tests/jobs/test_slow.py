@@ -1,0 +1,97 @@
+"""A ring that acts over a day through the jobs, on a small platform of posts and likes."""
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import polars as pl
+import pytest
+import yaml
+
+from graphguard.config.load import load_config
+from graphguard.graph.hetero import HeteroGraph
+from graphguard.jobs.acts import authors, known_acts
+from graphguard.jobs.context import Job, Silent
+from graphguard.jobs.find_rings import _pairs
+from graphguard.jobs.nightly import Night, run_night
+from graphguard.jobs.slow import slow_cores
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+COMMUNITIES, USERS, AUTHORS, POSTS = 20, 60, 15, 3
+RING = [f"u{community * USERS + 7}" for community in range(12)]
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory):
+    """Users like what their community posts; twelve of them also like what they are called to."""
+    folder = tmp_path_factory.mktemp("slow")
+    rng = np.random.default_rng(0)
+    number = COMMUNITIES * AUTHORS * POSTS
+    author = np.repeat(np.arange(COMMUNITIES * AUTHORS), POSTS)
+    author = author // AUTHORS * USERS + author % AUTHORS
+    born = rng.uniform(0, 8.5 * 86_400, number)
+    likes = {
+        (f"u{user}", int(thing))
+        for user in range(COMMUNITIES * USERS)
+        for thing in rng.choice(
+            np.flatnonzero(author // USERS == user // USERS), rng.poisson(5) + 1, replace=False
+        )
+    }
+    for thing in rng.choice(number, 15, replace=False):
+        likes |= {(user, int(thing)) for user in RING if rng.random() < 0.7}
+    rows = [(user, thing, born[thing] + rng.uniform(60, 72_000)) for user, thing in sorted(likes)]
+    write(folder / "posts", [(f"u{author[one]}", one, born[one]) for one in range(number)])
+    write(folder / "likes", rows)
+    labels = {"user_id": ["u0"], "is_abusive": [1], "decided_at": [START]}
+    pl.DataFrame(labels).write_parquet(folder / "labels.parquet")
+    edge = {"source": "user", "target": "post"}
+    raw = {
+        "workspace": str(folder / "workspace"),
+        "as_of": "2026-01-11",
+        "logs": {name: {"path": f"{name}.parquet", "time": "at"} for name in ("posts", "likes")},
+        "graph": {
+            "window": "10d",
+            "edges": [{"name": ["user", f, "post"], "log": f, **edge} for f in ("posts", "likes")],
+        },
+        "labels": {"path": "labels.parquet"},
+        "training": {"anchor": "static"},
+        "rings": {"traces": [{"log": "likes", "object": "post"}], "windows": ["60s", "1h", "24h"]},
+    }
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    config = load_config(path)
+    return Job(config, config.as_of, run_night(Night(config, last="link")), None, Silent())
+
+
+def write(path, rows):
+    at = [START + timedelta(seconds=float(second)) for _, _, second in rows]
+    columns = {"user": [row[0] for row in rows], "post": [f"p{row[1]}" for row in rows], "at": at}
+    pl.DataFrame(columns).write_parquet(path.with_suffix(".parquet"))
+
+
+def test_the_author_is_who_acted_first_in_another_log(job):
+    graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
+    trace = job.config.rings.traces[0]
+    _, _, objects = known_acts(job, graph, trace, job.as_of)
+
+    found = authors(job, trace, objects, job.as_of)
+
+    posts = job.workspace.ids("post").decode(pl.DataFrame({"o": objects}), "o", "key")
+    users = job.workspace.ids("user").decode(pl.DataFrame({"u": found}), "u", "key")
+    written = pl.read_parquet(job.config.root / "posts.parquet")
+    expected = posts.join(written, left_on="key", right_on="post", maintain_order="left")
+    assert users.get_column("key").to_list() == expected.get_column("user").to_list()
+
+
+def test_a_ring_that_acts_over_a_day_is_a_core_and_nobody_else_is(job):
+    graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
+    pairs = _pairs(job, graph)
+    (found,) = slow_cores(job, pairs, 1_200 * 1_199 / 2)
+
+    keys = graph.keys("user")[:]
+    users = {keys[one] for name in ("user_a", "user_b") for one in found.get_column(name)}
+    assert users <= set(RING)
+    assert len(users) >= 10
+    # Few of these pairs are discoveries among all pairs.
+    assert found.height >= 1.5 * pairs.filter(pl.col("log10_q") <= -2).height
+    assert set(found.get_column("channel")) == {"core.likes.post"}
+    assert (found.get_column("log10_q") <= -2).all()
