@@ -68,7 +68,9 @@ class Judged:
         """One model's held-out rows."""
         group = self.group[self.data.rows.node[self.rows]]
         day = self.slice_ == "select"
-        return HeldOut(self.raw[name], self.label, self.slice_, day, group)
+        before = self.data.label_of(self.parts["train"])
+        earlier = float(before.mean()) if len(before) else None
+        return HeldOut(self.raw[name], self.label, self.slice_, day, group, earlier)
 
 
 def calibrate(judged: Judged) -> tuple[dict[str, Calibrator], pl.DataFrame]:

@@ -32,11 +32,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Prior:
-    """A normal prior on a line's slope, about 1, and the slopes allowed."""
+    """A normal prior on a line's slope, and the slopes allowed."""
 
     spread: float
     lowest: float
     highest: float
+    expected: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -121,21 +122,55 @@ def fit_line(
 
     Cost: O(n) an iteration, some tens of them.
     """
+    fit = _fitted(log_odds, positive, np.zeros(len(log_odds), dtype=np.int64), weight, prior)
+    return Line(float(fit[0]), float(fit[1]))
+
+
+def fit_slope(
+    log_odds: Floats,
+    positive: NDArray[Any],
+    part: NDArray[Any],
+    weight: float = 1.0,
+    prior: Prior | None = None,
+) -> float:
+    """As `fit_line`, with a shift for each part of the rows: the slope within parts alone.
+
+    Args:
+        log_odds: Log-odds said, shape [n].
+        positive: Whether each row is positive, shape [n].
+        part: Part of each row, shape [n].
+        weight: What a row counts against the prior.
+        prior: Where the slope is expected; None: anywhere above 0.
+    """
+    place = np.unique(part, return_inverse=True)[1].astype(np.int64)
+    return float(_fitted(log_odds, positive, place, weight, prior)[0])
+
+
+def _fitted(
+    log_odds: Floats,
+    positive: NDArray[Any],
+    place: NDArray[np.int64],
+    weight: float,
+    prior: Prior | None,
+) -> Floats:
+    """Slope, and the shift of each part."""
     where = prior or Prior(np.inf, 0.0, 100.0)
     hits = np.asarray(positive, dtype=np.float64)
+    parts = int(place.max(initial=0)) + 1
 
     def loss(at: Floats) -> tuple[float, Floats]:
-        slope, shift = at
-        said = shift + slope * log_odds
+        slope, shift = at[0], at[1:]
+        said = shift[place] + slope * log_odds
         missed = expit(said) - hits
         value = weight * float(np.sum(np.logaddexp(0.0, said) - hits * said))
-        value += (slope - 1.0) ** 2 / (2 * where.spread**2)
-        steep = weight * float(missed @ log_odds) + (slope - 1.0) / where.spread**2
+        value += (slope - where.expected) ** 2 / (2 * where.spread**2)
+        steep = weight * float(missed @ log_odds) + (slope - where.expected) / where.spread**2
+        level = weight * np.bincount(place, missed, minlength=parts)
         # Scaled by the rows: the search stops at the same nearness however many there are.
-        return value / len(said), np.array([steep, weight * float(np.sum(missed))]) / len(said)
+        return value / len(said), np.concatenate([[steep], level]) / len(said)
 
-    bounds = [(where.lowest, where.highest), (-50.0, 50.0)]
-    start = np.array([min(max(1.0, where.lowest), where.highest), 0.0])
+    bounds = [(where.lowest, where.highest), *[(-50.0, 50.0)] * parts]
+    start = np.array([min(max(1.0, where.lowest), where.highest), *[0.0] * parts])
     options = {"ftol": 1e-13, "gtol": 1e-9, "maxiter": 500}
     fit = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B", options=options)
-    return Line(float(fit.x[0]), float(fit.x[1]))
+    return np.asarray(fit.x)

@@ -31,10 +31,16 @@ class DriftLimits:
         alpha: Chance of a false alarm in a night, shared out among its columns.
         usual: How many times the largest move between past anchors is still usual.
         red_share: Share of red columns that makes the night red.
+        leap: How many times its usual move, or `still` where that is less, a red column leaps from.
+        still: Largest index of a column that is said to stand still.
+        leap_share: Share of columns that leap that makes the night red, if they are `leaps`.
+        leaps: Fewest columns that leap that make the night red.
         red_gain: Share of the model's gain, on red columns, that makes the night red.
         bins: Bins of equal reference count.
+        score: Stability index from which the score is red; amber from `red` on.
         tail: Quantiles of the reference's scores, and how many times as many rows tonight are red.
-        label_ratio: Factor by which the rate of new positives may change between anchors.
+        label_ratio: Factor by which the rate of new positives may differ from that of past anchors.
+        label_beyond: Factor by which it may lie beyond the highest or lowest of them.
         label_alpha: Chance, under equal rates, of a change of rates called drift.
     """
 
@@ -43,10 +49,16 @@ class DriftLimits:
     alpha: float = 0.01
     usual: float = 1.5
     red_share: float = 0.03
+    leap: float = 5.0
+    still: float = 0.05
+    leap_share: float = 0.007
+    leaps: int = 3
     red_gain: float = 0.2
     bins: int = 10
-    tail: tuple[tuple[float, float], ...] = ((0.95, 2.5), (0.99, 4.0))
+    score: float = 1.0
+    tail: tuple[tuple[float, float], ...] = ((0.99, 8.0),)
     label_ratio: float = 3.0
+    label_beyond: float = 2.2
     label_alpha: float = 1e-3
 
 
@@ -97,6 +109,7 @@ class DriftReport:
         reason: The sentence.
         red_share: Share of the columns that are red.
         red_gain: Share of the model's gain that lies on red columns.
+        leap_share: Share of the columns that have leapt; 0 where they are few, or nothing is past.
         columns: Every column.
     """
 
@@ -104,6 +117,7 @@ class DriftReport:
     reason: str
     red_share: float
     red_gain: float
+    leap_share: float
     columns: tuple[ColumnDrift, ...]
 
 
@@ -198,8 +212,11 @@ def drift_report(
     red = [column for column in columns if column.verdict == "red"]
     share = len(red) / max(len(names), 1)
     gain = sum(past.gains.get(column.name, 0.0) for column in red)
-    verdict, reason = _together(columns, (share, gain), limits)
-    return DriftReport(verdict, reason, share, gain, tuple(columns))
+    far = [one for one in red if one.psi > limits.leap * max(one.usual, limits.still)]
+    # Without a past nothing is known to stand still.
+    leapt = len(far) / len(names) if past.anchors and len(far) >= limits.leaps else 0.0
+    verdict, reason = _together(columns, (share, gain, leapt), limits)
+    return DriftReport(verdict, reason, share, gain, leapt, tuple(columns))
 
 
 def column_drift(
@@ -244,9 +261,9 @@ def _spread(rows: NDArray[Any]) -> NDArray[Any]:
 
 
 def _together(
-    columns: list[ColumnDrift], red: tuple[float, float], limits: DriftLimits
+    columns: list[ColumnDrift], red: tuple[float, float, float], limits: DriftLimits
 ) -> tuple[Verdict, str]:
-    share, gain = red
+    share, gain, leapt = red
     moved = [column for column in columns if column.verdict != "green"]
     if not moved:
         return "green", f"none of {len(columns)} columns has moved beyond the usual"
@@ -254,6 +271,8 @@ def _together(
     worst = f"most '{moved[0].name}' (PSI {moved[0].psi:.2f}, usual {moved[0].usual:.2f})"
     if share >= limits.red_share:
         return "red", f"{told}, {share:.0%} of all far, {worst}"
+    if leapt >= limits.leap_share:
+        return "red", f"{told}, {leapt:.1%} of all leapt from where they had stood still, {worst}"
     if gain >= limits.red_gain:
         return "red", f"{told}, {gain:.0%} of the model's gain is on those that moved far, {worst}"
     return "amber", f"{told}, {worst}"

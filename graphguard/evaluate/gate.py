@@ -9,7 +9,7 @@ changed). Red means: only reviews leave.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -133,7 +133,9 @@ def drift_gate(night: GateInputs, limits: DriftLimits | None = None) -> GateRepo
     past = Past(night.rows[:-2], night.past.gains)
     features = drift_report(night.rows[-2], night.rows[-1], night.names, limits, past)
     inner = [np.clip(one.astype(np.float64), SMALLEST, 1 - SMALLEST) for one in night.scores]
-    score = column_drift("score", [logit(one) for one in inner], limits, limits.alpha)
+    # A model grown anew, of few positives, scores a little differently every night.
+    lenient = replace(limits, red=limits.score, amber=limits.red)
+    score = column_drift("score", [logit(one) for one in inner], lenient, limits.alpha)
     tail = score_tail(night.scores[-2], night.scores[-1], limits)
     labels = label_flow(night.labels, limits) if len(night.labels) > 1 else None
     verdict, reason = _verdict(features, score, tail, labels)
@@ -197,7 +199,11 @@ def label_flow(counts: Sequence[LabelCount], limits: DriftLimits | None = None) 
     p_value = min(1.0, 2 * min(more, fewer))
     expected = before.positives * newest.rows / max(before.rows, 1)
     ratio = seen / max(expected, 1.0)
-    far = ratio >= limits.label_ratio or ratio <= 1 / limits.label_ratio
+    rates = [one.positives / max(one.rows, 1) for one in counts]
+    beyond = limits.label_beyond
+    more_than_ever = ratio >= limits.label_ratio and rates[-1] >= beyond * max(rates[:-1])
+    fewer_than_ever = ratio <= 1 / limits.label_ratio and rates[-1] <= min(rates[:-1]) / beyond
+    far = more_than_ever or fewer_than_ever
     red = far and p_value < limits.label_alpha
     return LabelFlow(ratio, p_value, newest, before, "red" if red else "green")
 

@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_expit, logit
 
 from graphguard.errors import ArtefactInvalid, TooFewLabels
-from graphguard.evaluate.calibration import Line
 from graphguard.evaluate.ranking import Floats
 from graphguard.evaluate.splits import stratified_group_folds
 from graphguard.models.base import read_json_object
 from graphguard.models.curves import Method, fit_curve
-from graphguard.models.transfer import fit_transfer
+from graphguard.models.transfer import EARLIER, fit_transfer, levelled
 
 FEWEST_POSITIVES: dict[Method, int] = {"logistic": 1, "beta": 20, "isotonic": 200}
 """Positives and negatives from which a form takes part: a freer form needs more to be fitted on."""
@@ -141,6 +140,7 @@ def fit_calibrator(
     label: NDArray[Any],
     group: NDArray[Any] | None = None,
     part: NDArray[Any] | None = None,
+    earlier: float | None = None,
 ) -> Calibrator:
     """Fit the forms that the number of positives allows and keep the simplest good one.
 
@@ -154,6 +154,9 @@ def fit_calibrator(
             as much as one. None: rows are independent.
         part: Slice of each row, shape [n]: with two or more, what a curve is worth on a slice it
             was not fitted on flattens the result. None: one slice.
+        earlier: Share of positives at anchors before these, in [0, 1]: how many are enforced
+            differs much from slice to slice, so it weighs a quarter in the mean of the
+            probabilities. None: they keep the share of these rows.
 
     Returns:
         The winning calibrator.
@@ -183,8 +186,12 @@ def fit_calibrator(
         winner, cells.log_odds, cells.positives.sum(axis=0), cells.negatives.sum(axis=0)
     )
     told = _told_by_others(winner, inner, label, part)
-    transfer = Line(1.0, 0.0) if told is None else fit_transfer(told, label, group)
-    curve = curve.moved(transfer)
+    slope = 1.0 if told is None or part is None else fit_transfer(told, label, part, group)
+    if told is not None or earlier is not None:
+        seen = positives / len(inner)
+        share = seen if earlier is None else (1 - EARLIER) * seen + EARLIER * earlier
+        said, rows = curve.at(cells.log_odds), (cells.positives + cells.negatives).sum(axis=0)
+        curve = curve.moved(levelled(said, rows, slope, share))
     return Calibrator(
         method=winner,
         coefficients=curve.coefficients,
@@ -195,7 +202,7 @@ def fit_calibrator(
         log_loss={
             str(method): float(np.sum(count * loss) / len(inner)) for method, loss in losses.items()
         },
-        slope=transfer.slope,
+        slope=slope,
     )
 
 

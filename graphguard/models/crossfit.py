@@ -25,6 +25,7 @@ class HeldOut:
         slice_: Name of each row's slice, shape [n]; no ring lies in two slices of one day.
         day: Which slices lie at one time, shape [n], any type: a ring's fate is shared within.
         group: Ring or component of each row, shape [n], integer.
+        earlier: Share of positives at the anchors before; None where there are none.
     """
 
     score: NDArray[Any]
@@ -32,16 +33,22 @@ class HeldOut:
     slice_: NDArray[Any]
     day: NDArray[Any]
     group: NDArray[Any]
+    earlier: float | None = None
 
     def take(self, mask: NDArray[np.bool_]) -> "HeldOut":
         """Return the rows of a mask, shape [n]."""
         return HeldOut(
-            self.score[mask], self.label[mask], self.slice_[mask], self.day[mask], self.group[mask]
+            self.score[mask],
+            self.label[mask],
+            self.slice_[mask],
+            self.day[mask],
+            self.group[mask],
+            self.earlier,
         )
 
     def calibrator(self) -> Calibrator:
         """Fit to all rows; raises TooFewLabels without both classes."""
-        return fit_calibrator(self.score, self.label, self.group, self.day)
+        return fit_calibrator(self.score, self.label, self.group, self.day, self.earlier)
 
 
 def cross_fit(rows: HeldOut) -> tuple[Calibrator, Floats]:

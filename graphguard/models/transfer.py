@@ -1,36 +1,66 @@
-"""Does a calibration hold on days it was not fitted on? Its slope there, drawn towards one.
+"""Does a calibration hold on days it was not fitted on? Its slope there, and its level.
 
 Who is enforced comes in lumps: a ring is found as a whole, and the next two weeks find another. A
 curve fitted to one slice's lumps is too sure about the next slice's. So each slice is told its
-chances by a curve fitted to the others, and a slope and a shift of the log-odds (Cox 1958) say how
-far that could be believed. The slope flattens, it never sharpens.
+chances by a curve fitted to the others, and the slope of the log-odds (Cox 1958) says how far that
+could be believed. It is that within slices: how many were enforced on the whole differs from slice
+to slice by a factor of two or three, and of two slices that tell each other the one with more is
+told the fewer. The slope flattens, it never sharpens.
 """
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit
 
-from graphguard.evaluate.calibration import Line, Prior, fit_line
+from graphguard.evaluate.calibration import Line, Prior, fit_slope
 from graphguard.evaluate.ranking import Floats
 
-SLOPES = Prior(spread=0.5, lowest=0.05, highest=1.0)
+SLOPES = Prior(spread=0.2, lowest=0.05, highest=1.0, expected=0.8)
 """Slopes expected before looking, and allowed; above 0, so the order of scores is never lost."""
+EARLIER = 0.25
+"""Weight of earlier anchors' share of positives in the level of the probabilities."""
+FARTHEST = 30.0
+"""Most that a shift moves log-odds."""
 
 
-def fit_transfer(log_odds: Floats, label: NDArray[Any], group: NDArray[Any] | None = None) -> Line:
-    """Fit slope and shift by penalised likelihood.
+def fit_transfer(
+    log_odds: Floats,
+    label: NDArray[Any],
+    part: NDArray[Any],
+    group: NDArray[Any] | None = None,
+) -> float:
+    """Fit the slope by penalised likelihood.
 
     Args:
         log_odds: Log-odds told to each row by curves fitted to other slices, shape [n].
         label: 0 or 1, shape [n], both present.
+        part: Slice of each row, shape [n].
         group: Ring or component of each row, shape [n]: positives of one ring count together, by
             Kish's design effect. None: rows are independent.
 
     Returns:
-        Slope in [0.05, 1] and shift.
+        Slope in [0.05, 1].
     """
-    return fit_line(log_odds, label == 1, 1.0 / _design_effect(label, group), SLOPES)
+    return fit_slope(log_odds, label == 1, part, 1.0 / _design_effect(label, group), SLOPES)
+
+
+def levelled(said: Floats, rows: Floats, slope: float, share: float) -> Line:
+    """The line that flattens log-odds by a slope and keeps their mean probability at a share.
+
+    Args:
+        said: Log-odds, shape [n].
+        rows: How many rows say so, shape [n].
+        slope: Above 0.
+        share: Mean probability wanted, in (0, 1).
+    """
+
+    def over(shift: float) -> float:
+        return float(rows @ expit(slope * said + shift) / rows.sum() - share)
+
+    return Line(slope, float(brentq(over, -FARTHEST, FARTHEST, xtol=1e-10)))
 
 
 def _design_effect(label: NDArray[Any], group: NDArray[Any] | None) -> float:

@@ -97,6 +97,27 @@ def test_a_column_that_never_stands_still_may_move_as_it_did():
     assert jump.columns[0].usual > 0.5
 
 
+def test_a_few_columns_that_leap_from_where_they_stood_still_make_the_night_red():
+    # 400 columns: three leap; or three move as far that have moved half as far before
+    rng = np.random.default_rng(6)
+    names = [f"c{number}" for number in range(400)]
+    anchors = [rng.normal(size=(900, 400)) for _ in range(4)]
+    restless = [one.copy() for one in anchors]
+    for rows in (anchors, restless):
+        rows[3][:, :3] += 0.9
+    restless[1][:, :3] += 0.6
+
+    leapt = drift_report(anchors[2], anchors[3], names, past=Past(anchors[:2]))
+    moved = drift_report(restless[2], restless[3], names, past=Past(restless[:2]))
+    anchors[3][:, 2] -= 0.9
+    two = drift_report(anchors[2], anchors[3], names, past=Past(anchors[:2]))
+
+    assert (leapt.verdict, leapt.leap_share) == ("red", 3 / 400)
+    assert "0.8% of all leapt from where they had stood still" in leapt.reason
+    assert (moved.verdict, moved.leap_share) == ("amber", 0.0)
+    assert (two.verdict, two.leap_share) == ("amber", 0.0)
+
+
 def test_of_many_rows_some_are_compared():
     rows = np.arange(100_000.0)[:, None]
 
