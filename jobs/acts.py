@@ -114,20 +114,21 @@ def first_sight(
 
 
 def authors(
-    job: Job, trace: TraceConfig, objects: NDArray[np.int64], anchor: date
+    job: Job, graph: HeteroGraph, trace: TraceConfig, search: tuple[NDArray[np.int64], date]
 ) -> NDArray[np.int64] | None:
     """Who made each object: who acted on it first, in another log and before anybody of the trace.
 
     Args:
         job: The run.
+        graph: Its graph.
         trace: The trace.
-        objects: Storage index of each object.
-        anchor: End of the window.
+        search: Storage index of each object, and the end of the window.
 
     Returns:
-        Storage index of the user, -1 where the window does not hold the first act; None where no
+        Dense index of the user, -1 where the window does not hold the first act; None where no
         other log has acts of users on such objects, or no window is slow.
     """
+    objects, anchor = search
     kind = job.config.entity_columns(trace.log).get(trace.object)
     slow = job.config.rings.windows[-1].us >= SLOW_US
     frames = []
@@ -152,4 +153,6 @@ def authors(
     known = job.engine.collect(made.group_by("object").agg(nw.col("author").min()))
     wanted = pl.DataFrame({"object": objects})
     joined = wanted.join(known, on="object", how="left", maintain_order="left")
-    return joined.get_column("author").fill_null(-1).to_numpy()
+    found = joined.get_column("author").fill_null(-1).to_numpy()
+    dense = graph.dense(job.config.training.target, np.maximum(found, 0))
+    return np.where(found >= 0, dense, -1).astype(np.int64)

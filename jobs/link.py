@@ -24,7 +24,7 @@ from graphguard.tables.commit import committing, is_committed, read_manifest
 from graphguard.tables.engine import PolarsEngine
 from graphguard.tables.files import fingerprint, write_parquet
 
-FORMAT = 2
+FORMAT = 3
 """Raised when stored pairs of an older program may no longer be used."""
 
 
@@ -90,7 +90,7 @@ def _trace_links(
         here = known_acts(job, graph, trace, anchor)
         if here is None:
             return None
-        made_by = authors(job, trace, here[2], anchor)
+        made_by = authors(job, graph, trace, (here[2], anchor))
         return coaction_links(here[0], here[1], rules, made_by)
     acts = trace_frame(job, graph, trace, anchor)
     if acts is None:
@@ -98,7 +98,7 @@ def _trace_links(
     made = trace_coactions(job.engine, acts, rules, job.config.spark.partitions)
     kind = job.config.entity_columns(trace.log)[trace.object]
     born_us = first_sight(job, kind, made.objects, anchor)
-    made_by = authors(job, trace, made.objects, anchor)
+    made_by = authors(job, graph, trace, (made.objects, anchor))
     return linked(made.touched, made.found, born_us, rules, made_by)
 
 

@@ -49,14 +49,14 @@ def find_interests(acts: Acts, author: Ints, num_users: int) -> Interests:
 
     Args:
         acts: Events of the trace; objects are 0 .. len(author) - 1.
-        author: Number of each object's author, -1 where nobody knows: it is its own.
+        author: Dense index of each object's author, -1 where nobody knows: it is its own.
         num_users: Number of users.
 
     Cost: O(distinct (user, object)) for Louvain on users and authors.
     """
     first = acts.first_touches
-    known = np.where(author >= 0, author, author.max(initial=-1) + 1 + np.arange(len(author)))
-    _, source = np.unique(known, return_inverse=True)
+    own = author.max(initial=-1) + 1 + _by_first_touch(first, len(author))
+    _, source = np.unique(np.where(author >= 0, author, own), return_inverse=True)
     touches = _counts(first.user, source[first.object], (num_users, int(source.max()) + 1))
     clusters = Louvain(random_state=0).fit(csr_matrix(touches), force_bipartite=True)
     block = clusters.labels_col_.astype(np.int64)[source]
@@ -96,6 +96,15 @@ def interest_p(
     expected = _common(interests.by_block, interests.block_weight, a, b)
     expected += _common(interests.by_author, interests.author_weight, a, b)
     return log10_poisson_tail(weights, expected * share)
+
+
+def _by_first_touch(first: Acts, num_objects: int) -> Ints:
+    """Place of each object in order of its first touch: its number depends on storage."""
+    order = np.lexsort((first.user, first.time_us))
+    objects, at = np.unique(first.object[order], return_index=True)
+    place = np.full(num_objects, len(objects), dtype=np.int64)
+    place[objects] = np.argsort(np.argsort(at))
+    return place
 
 
 def _counts(row: Ints, column: Ints, shape: tuple[int, int]) -> csr_array:

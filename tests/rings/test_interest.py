@@ -86,12 +86,18 @@ def test_only_slow_windows_with_known_authors_are_held_against_interests():
     assert inside(coaction_links(acts, born, rules)) == 0
 
 
-def test_numbering_users_and_objects_anew_changes_no_p():
+@pytest.mark.parametrize("known", [True, False])
+def test_numbers_of_objects_and_order_of_acts_change_no_p(known):
     ring = [community * USERS + 7 for community in range(COMMUNITIES)]
     acts, _, author = platform(np.random.default_rng(3), ring, calls=14)
-    order = np.random.default_rng(0).permutation(len(acts))
+    author = author if known else np.where(author % 3 == 0, -1, author)
+    rng = np.random.default_rng(0)
+    order, new = rng.permutation(len(acts)), rng.permutation(len(author))
+    moved = Acts(acts.user[order], new[acts.object[order]], acts.time_us[order])
+    of_moved = np.empty_like(author)
+    of_moved[new] = author
 
-    here, there = judged(acts, author), judged(acts[order], author)
+    here, there = judged(acts, author), judged(moved, of_moved)
 
     assert (here[0] == there[0]).all()
     assert here[1] == pytest.approx(there[1], abs=1e-9)
