@@ -7,7 +7,6 @@ few: all pairs of a small group, a bounded number a member of a large one.
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
@@ -19,64 +18,65 @@ REACH = 16
 PAIRS_AT_ONCE = 200_000
 
 
-def near_pairs(bands: Iterable[Marks], rank: Ints, alike: Alike, reach: int = REACH) -> Ints:
+def near_pairs(
+    bands: Iterable[Marks],
+    rank: Ints,
+    alike: Alike,
+    reach: int = REACH,
+    likely: Alike | None = None,
+) -> Ints:
     """The pairs that agree in a band and are alike.
 
     Args:
         bands: Keys of all things, shape [num_things], one array a band.
         rank: Order of the things, a permutation: who represents a crowded key.
-        alike: Compares candidates exactly; each pair is asked about once.
+        alike: Compares pairs exactly; each is asked about once.
         reach: Members of a key that each is compared with beside the first.
+        likely: If given, only pairs of which this is true are compared; it should cost little,
+            since it is asked about a pair in each band where both agree.
 
     Returns:
         Shape [2, num_pairs]: lower place first, sorted.
 
-    Cost: at most (reach + 1) candidates a thing and band; memory eight bytes a candidate.
+    Cost: at most (reach + 1) candidates a thing and band; memory eight bytes a candidate of one
+        band and a pair compared.
     """
     seen = np.zeros(0, dtype=np.int64)
     found = [seen]
+    in_order = np.argsort(rank)
     for keys in bands:
-        new = _missing(_together(keys, rank, reach), seen)
-        found += _alike(new, alike)
+        together = _together(keys[in_order], in_order, reach)
+        new = _missing(together if likely is None else _chosen(together, likely), seen)
+        found.append(_chosen(new, alike))
         seen = np.sort(np.concatenate([seen, new]))
     return _ends(np.sort(np.concatenate(found)))
 
 
-def cheap_pairs(bands: Iterable[Marks], rank: Ints, alike: Alike, reach: int) -> Ints:
-    """As `near_pairs` where comparing costs less than remembering: a pair is asked about often.
-
-    Cost: memory eight bytes a candidate of one band, and a pair found.
-    """
-    found = np.zeros(0, dtype=np.int64)
-    for keys in bands:
-        found = _distinct(np.concatenate([found, *_alike(_together(keys, rank, reach), alike)]))
-    return _ends(found)
-
-
-def _alike(numbers: Ints, alike: Alike) -> list[Ints]:
-    parts = (
-        numbers[start : start + PAIRS_AT_ONCE] for start in range(0, len(numbers), PAIRS_AT_ONCE)
-    )
-    return [part[alike(_ends(part))] for part in parts]
-
-
-def _together(keys: Marks, rank: Ints, reach: int) -> Ints:
-    """Candidates of one band as one number each, ascending."""
-    crowd = (
-        pl.DataFrame({"key": keys, "rank": rank, "place": np.arange(len(keys))})
-        .filter(pl.len().over("key") > 1)
-        .sort("key", "rank")
-        .with_columns(first=pl.col("place").first().over("key"))
-    )
+def _chosen(numbers: Ints, asked: Alike) -> Ints:
+    """The pairs of which something is true, asked in parts."""
     parts = [np.zeros(0, dtype=np.int64)]
-    for one, other in _meetings(crowd, reach):
+    for start in range(0, len(numbers), PAIRS_AT_ONCE):
+        part = numbers[start : start + PAIRS_AT_ONCE]
+        parts.append(part[asked(_ends(part))])
+    return np.concatenate(parts)
+
+
+def _together(keys: Marks, thing: Ints, reach: int) -> Ints:
+    """Candidates of one band as one number each, ascending; things come in order of rank."""
+    order = np.argsort(keys, kind="stable")
+    key, place = keys[order], thing[order]
+    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else order
+    sizes = np.diff(np.append(starts, len(key)))
+    crowded = np.repeat(sizes > 1, sizes)
+    first = np.repeat(place[starts], sizes)[crowded]
+    parts = [np.zeros(0, dtype=np.int64)]
+    for one, other in _meetings(key[crowded], place[crowded], first, reach):
         low, high = np.minimum(one, other), np.maximum(one, other)
         parts.append(low << 32 | high)
     return _distinct(np.concatenate(parts))
 
 
-def _meetings(crowd: pl.DataFrame, reach: int) -> Iterator[tuple[Ints, Ints]]:
-    key, place, first = (crowd.get_column(name).to_numpy() for name in ("key", "place", "first"))
+def _meetings(key: Marks, place: Ints, first: Ints, reach: int) -> Iterator[tuple[Ints, Ints]]:
     apart = place != first
     yield first[apart], place[apart]
     for step in range(1, reach + 1):

@@ -5,7 +5,6 @@ equal to their Jaccard similarity; a band of several orders that all agree is a 
 Methods: Broder 1997; Leskovec, Rajaraman, Ullman, "Mining of Massive Datasets", chapter 3.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil, log1p
 
@@ -16,6 +15,8 @@ from graphguard.graph.keyed import mix, seeded
 from graphguard.near.shingles import Shingles
 
 Marks = NDArray[np.uint64]
+SPREADS = 2.5
+"""Standard deviations below its expectation from which on a sketch is believed."""
 
 
 @dataclass(frozen=True)
@@ -65,24 +66,58 @@ def banding(threshold: float, recall: float, permutations: int) -> Banding:
     return found
 
 
-def band_keys(sets: Shingles, cut: Banding, seed: int) -> Iterator[Marks]:
-    """One key a set and band, band by band; sets with equal keys may be alike.
+@dataclass(frozen=True)
+class Signatures:
+    """What is kept of sets.
+
+    Attributes:
+        keys: One key a set and band, shape [bands, num_sets]; sets with equal keys may be alike.
+        sketch: Eight bits of the least element in each order, shape [num_sets, bands * rows].
+    """
+
+    keys: Marks
+    sketch: NDArray[np.uint8]
+
+    def likely(self, pairs: NDArray[np.int64], similarity: float) -> NDArray[np.bool_]:
+        """Whether as many orders agree as nearly all pairs of a similarity have.
+
+        Args:
+            pairs: Shape [2, num_pairs].
+            similarity: Jaccard similarity.
+
+        Returns:
+            Shape [num_pairs]; false for one pair in 160 of that similarity, at most.
+        """
+        orders = self.sketch.shape[1]
+        spread = np.sqrt(similarity * (1 - similarity) * orders)
+        agreed = (self.sketch[pairs[0]] == self.sketch[pairs[1]]).sum(axis=1)
+        near: NDArray[np.bool_] = agreed >= similarity * orders - SPREADS * spread
+        return near
+
+
+def signatures(sets: Shingles, cut: Banding, seed: int) -> Signatures:
+    """Sign sets.
 
     Args:
         sets: Sets, none of them empty.
         cut: Bands and rows.
         seed: Of the orders.
 
-    Yields:
-        Shape [num_sets].
-
-    Cost: O(shingles) an order; only one band is held.
+    Cost: O(shingles) an order; nine bytes a set and order at most.
     """
-    chosen = seeded(np.arange(2 * cut.bands * cut.rows, dtype=np.uint64), seed)
+    orders = cut.bands * cut.rows
+    chosen = seeded(np.arange(2 * orders, dtype=np.uint64), seed)
     factor, shift = chosen[0::2] | np.uint64(1), chosen[1::2]
+    keys = np.empty((cut.bands, len(sets)), dtype=np.uint64)
+    sketch = np.empty((len(sets), orders), dtype=np.uint8)
     for band in range(cut.bands):
-        orders = range(band * cut.rows, (band + 1) * cut.rows)
-        yield mix(*(_least(sets, factor[order], shift[order]) for order in orders))
+        mine = range(band * cut.rows, (band + 1) * cut.rows)
+        least = [_least(sets, factor[order], shift[order]) for order in mine]
+        keys[band] = mix(*least)
+        for order, values in zip(mine, least, strict=True):
+            # The least of many has small upper bits, and its last say nothing of the shingle.
+            sketch[:, order] = (seeded(values, 0) >> np.uint64(56)).astype(np.uint8)
+    return Signatures(keys, sketch)
 
 
 def _least(sets: Shingles, factor: np.uint64, shift: np.uint64) -> Marks:

@@ -16,7 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from graphguard.graph.keyed import key_hash, mix
-from graphguard.near.candidates import cheap_pairs
+from graphguard.near.candidates import near_pairs
 from graphguard.near.groups import centres
 
 Ints = NDArray[np.int64]
@@ -116,7 +116,7 @@ def near_hashes(bits: Bits, rank: Ints, most_bits: int) -> Ints:
         return near
 
     cut = cheapest_parts(len(bits), bits.shape[1], most_bits)
-    return cheap_pairs(_keys(bits, cut), rank, alike, CROWD)
+    return near_pairs(_keys(bits, cut), rank, alike, CROWD, likely=alike)
 
 
 def cheapest_parts(num_hashes: int, num_bits: int, most_bits: int) -> Parts:

@@ -14,11 +14,13 @@ from scipy.sparse import csr_array
 from graphguard.graph.keyed import key_hash, mix
 from graphguard.near.candidates import near_pairs
 from graphguard.near.groups import centres
-from graphguard.near.minhash import band_keys, banding
+from graphguard.near.minhash import banding, signatures
 from graphguard.near.shingles import Shingles, plain_texts, shingles
 
 Ints = NDArray[np.int64]
 Marks = NDArray[np.uint64]
+KEPT = 0.993
+"""Share of the pairs at the similarity that their sketches do not rule out."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ def text_groups(texts: pl.Series, rules: TextRules) -> Marks:
     Raises:
         ValueError: `rules` cannot be met.
 
-    Cost: O(characters + texts x permutations); memory about 16 bytes a shingle of a distinct text,
-        and eight for each pair compared.
+    Cost: O(characters + texts x permutations); memory about 16 bytes a shingle and nine
+        an order of a distinct text, and eight for each pair compared.
     """
     known = PlainTexts.of(texts)
     pairs = near_texts(known.plain, known.rank, rules)
@@ -105,14 +107,17 @@ def near_texts(plain: pl.Series, rank: Ints, rules: TextRules, scope: Marks | No
     Returns:
         Shape [2, num_pairs]: lower place first, sorted.
     """
-    cut = banding(rules.similarity, rules.recall, rules.permutations)
+    near = rules.similarity
+    cut = banding(near, min(rules.recall / KEPT, 1 - 1e-6), rules.permutations)
     sets = shingles(plain, rules.width)
-    bands = band_keys(sets, cut, rules.seed)
-    if scope is not None:
-        within = scope
-        bands = (mix(keys, within) for keys in bands)
+    signed = signatures(sets, cut, rules.seed)
     held = as_rows(sets)
-    return near_pairs(bands, rank, lambda pairs: jaccard(held, pairs) >= rules.similarity)
+    return near_pairs(
+        signed.keys if scope is None else (mix(keys, scope) for keys in signed.keys),
+        rank,
+        lambda pairs: jaccard(held, pairs) >= near,
+        likely=lambda pairs: signed.likely(pairs, near),
+    )
 
 
 def jaccard(held: csr_array, pairs: Ints) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from graphguard.near.minhash import Banding, band_keys, banding
+from graphguard.near.minhash import Banding, banding, signatures
 from graphguard.near.shingles import Shingles, shingles
 
 
@@ -20,7 +20,7 @@ def test_orders_agree_as_often_as_sets_are_alike(common, alone):
     sets, orders = overlapping(common, alone), 2_000
     similarity = common / (common + 2 * alone)
 
-    keys = list(band_keys(sets, Banding(orders, 1), seed=3))
+    keys = signatures(sets, Banding(orders, 1), seed=3).keys
 
     agreed = np.mean([one == other for one, other in keys])
     assert abs(agreed - similarity) < 4 * np.sqrt(similarity * (1 - similarity) / orders)
@@ -28,22 +28,22 @@ def test_orders_agree_as_often_as_sets_are_alike(common, alone):
 
 def test_bands_agree_as_often_as_the_curve_says():
     sets, cut = overlapping(50, 25), Banding(5, 3)
-    trials = [any(a == b for a, b in band_keys(sets, cut, seed)) for seed in range(600)]
+    trials = [any(a == b for a, b in signatures(sets, cut, seed).keys) for seed in range(600)]
     assert abs(np.mean(trials) - cut.chance(0.5)) < 0.08
 
 
 def test_equal_sets_agree_in_every_band_and_other_seeds_give_other_keys():
     sets = shingles(pl.Series(["one text of some words"] * 2 + ["quite another thing"]), 4)
-    keys = np.stack(list(band_keys(sets, Banding(4, 2), seed=0)))
+    keys = signatures(sets, Banding(4, 2), seed=0).keys
 
     assert (keys[:, 0] == keys[:, 1]).all()
     assert (keys[:, 0] != keys[:, 2]).all()
-    assert not (keys == np.stack(list(band_keys(sets, Banding(4, 2), seed=1)))).any()
+    assert not (keys == signatures(sets, Banding(4, 2), seed=1).keys).any()
 
 
 def test_keys_are_the_same_on_every_machine():
-    (keys,) = band_keys(shingles(pl.Series(["earn 0 eur"]), 4), Banding(1, 2), seed=0)
-    assert keys.tolist() == [9783641388697733980]
+    (keys,) = signatures(shingles(pl.Series(["earn 0 eur"]), 4), Banding(1, 2), seed=0).keys
+    assert keys.tolist() == [104850960093741205]
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.4, 0.5, 0.8, 0.95])
@@ -65,3 +65,21 @@ def test_the_curve_is_no_worse_than_the_reference_s_at_its_threshold():
     theirs = datasketch.MinHashLSH(threshold=0.5, num_perm=128)
     ours = banding(0.5, 0.95, 128)
     assert ours.chance(0.5) >= Banding(theirs.b, theirs.r).chance(0.5)
+
+
+@pytest.mark.parametrize("similarity", [0.3, 0.5, 0.8])
+def test_a_sketch_rules_out_few_pairs_of_the_similarity_and_most_unlike_ones(similarity):
+    common = round(2_000 * similarity / (1 + similarity))
+    alone = 1_000 - common
+    cut = Banding(24, 3)
+
+    def kept(sets):
+        return np.mean(
+            [
+                signatures(sets, cut, seed).likely(np.array([[0], [1]]), similarity)[0]
+                for seed in range(300)
+            ]
+        )
+
+    assert kept(overlapping(common, alone)) >= 0.97
+    assert kept(overlapping(common // 3, 1_000 - common // 3)) <= 0.05
