@@ -13,7 +13,7 @@ Ints = NDArray[np.int64]
 Marks = NDArray[np.uint64]
 Alike = Callable[[Ints], NDArray[np.bool_]]
 """Whether pairs, shape [2, num_pairs], are near enough."""
-REACH = 16
+REACH = 64
 """Members of a key that each is compared with beside the first."""
 PAIRS_AT_ONCE = 200_000
 
