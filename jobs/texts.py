@@ -64,7 +64,8 @@ def alike_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[pl.DataF
         found = alike_sets(said, text_rules(job, text), settings.max_burst, rate)
         job.reporter.note(
             f"texts about {trace.log}.{trace.object}: two are alike with chance {found.rate:.2g}; "
-            f"{len(found.sets.users)} sets say the same, {found.crowds} crowds left out"
+            f"{len(found.sets.users)} sets say the same; left out: {found.crowds} crowds, "
+            f"{found.passed_on} posts that are passed on"
         )
         frames.append(
             recurring_links(found.sets, num_pairs).with_columns(
@@ -92,12 +93,22 @@ def _sayings(job: Job, graph: HeteroGraph, text: TraceConfig, trace: TraceConfig
     pairs = near_texts(known.plain, known.rank, text_rules(job, text))
     group = known.name[centres(known.rank, pairs)]
     rows = pl.DataFrame(
-        {"user": user, "thing": _things(job, trace, frame, user), "text": known.place}
+        {
+            "user": user,
+            "thing": _things(job, trace, frame, user),
+            "text": known.place,
+            "post": frame.select(pl.struct("text", "object").rank("dense").cast(pl.Int64))
+            .to_series()
+            .to_numpy(),
+        }
     )
     # A key that was erased since names nothing.
-    once = rows.filter(pl.col("thing") >= 0).unique().sort("thing", "user", "text")
-    who, thing, what = (once.get_column(name).to_numpy() for name in ("user", "thing", "text"))
-    return Sayings(who, thing, what, known, group)
+    known_things = rows.filter(pl.col("thing") >= 0)
+    once = known_things.group_by("user", "thing", "text").agg(pl.col("post").min())
+    once = once.sort("thing", "user", "text")
+    columns = ("user", "thing", "text", "post")
+    who, thing, what, post = (once.get_column(name).to_numpy() for name in columns)
+    return Sayings(who, thing, what, post, known, group)
 
 
 def _things(job: Job, trace: TraceConfig, frame: pl.DataFrame, user: Ints) -> Ints:

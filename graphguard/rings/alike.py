@@ -29,6 +29,9 @@ Floats = NDArray[np.float64]
 USUAL = 0.25
 """Where so large a share of the texts about one thing are near anyway, the platform words them (a
 share button, a form), and nothing can be told from them."""
+PASSED_ON = 0.9
+"""A set of which so many users wrote the very same is no campaign that can be told from a post that
+is passed on: by a share button, or by hand."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Sayings:
         user: Dense index of the user.
         thing: Index of the thing: a site, a link, a hashtag.
         text: Place of the text in `texts.plain`.
+        post: Number of the text as it was written, with all it links to.
         texts: The distinct texts.
         group: Near-duplicate group of each distinct text.
     """
@@ -46,6 +50,7 @@ class Sayings:
     user: Ints
     thing: Ints
     text: Ints
+    post: Ints
     texts: PlainTexts
     group: NDArray[np.uint64]
 
@@ -54,7 +59,12 @@ class Sayings:
 
     def __getitem__(self, places: NDArray[Any]) -> "Sayings":
         return Sayings(
-            self.user[places], self.thing[places], self.text[places], self.texts, self.group
+            self.user[places],
+            self.thing[places],
+            self.text[places],
+            self.post[places],
+            self.texts,
+            self.group,
         )
 
 
@@ -66,11 +76,13 @@ class Alike:
         sets: The sets whose q is low enough; `objects` holds the one thing.
         rate: Chance that two users' texts about one thing are near.
         crowds: Things that were left out, since more users than the bound wrote about them.
+        passed_on: Sets that were left out, since nearly all of it wrote the very same.
     """
 
     sets: Sets
-    rate: float
-    crowds: int
+    rate: float = 0.0
+    crowds: int = 0
+    passed_on: int = 0
 
 
 def alike_sets(said: Sayings, rules: TextRules, most: int, log10_rate: float) -> Alike:
@@ -89,7 +101,7 @@ def alike_sets(said: Sayings, rules: TextRules, most: int, log10_rate: float) ->
     crowds = int((users > most).sum())
     inside = said[(users[said.thing] >= LEAST_USERS) & (users[said.thing] <= most)]
     if not len(inside):
-        return Alike(_none(), 0.0, crowds)
+        return Alike(_none(), crowds=crowds)
     tests = float(len(np.unique(inside.thing)))
     pairs = _near(inside, rules)
     rate = _pooled_rate(inside, pairs)
@@ -104,10 +116,20 @@ def alike_sets(said: Sayings, rules: TextRules, most: int, log10_rate: float) ->
         ]
     )
     q = log10_q(log10_p, max(tests, len(found)))
-    chosen = np.flatnonzero(q <= log10_rate)
+    likely = np.flatnonzero(q <= log10_rate)
+    varied = np.array([_varies(inside, found[place]) for place in likely], dtype=np.bool_)
+    chosen = likely[varied]
     members = [np.unique(inside.user[found[place]]) for place in chosen]
     things = np.array([inside.thing[found[place][0]] for place in chosen], dtype=np.int64)
-    return Alike(Sets(members, things.reshape(-1, 1), q[chosen]), rate, crowds)
+    sets = Sets(members, things.reshape(-1, 1), q[chosen])
+    return Alike(sets, rate, crowds, len(likely) - len(chosen))
+
+
+def _varies(said: Sayings, part: Ints) -> bool:
+    """Whether more than a few of a set's users wrote something of their own."""
+    both = np.unique(np.stack([said.post[part], said.user[part]]), axis=1)
+    most = np.unique(both[0], return_counts=True)[1].max()
+    return bool(most < PASSED_ON * len(np.unique(said.user[part])))
 
 
 def _none() -> Sets:

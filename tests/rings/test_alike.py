@@ -32,8 +32,9 @@ def sayings(rows):
     known = PlainTexts.of(pl.Series(text))
     group = np.zeros(len(known.plain), dtype=np.uint64)
     group[known.place] = text_groups(pl.Series(text), RULES)
-    once = np.unique(np.stack([thing, user, known.place]), axis=1)
-    return Sayings(once[1], once[0], once[2], known, group)
+    post = np.unique(text, return_inverse=True)[1]
+    once = np.unique(np.stack([thing, user, known.place, post]), axis=1)
+    return Sayings(once[1], once[0], once[2], once[3], known, group)
 
 
 def platform(rng, things=120, users=6):
@@ -69,11 +70,23 @@ def test_nothing_is_found_where_everybody_writes_in_words_of_his_own():
 def test_a_quote_that_is_said_everywhere_is_no_campaign_where_it_is_said():
     rng = np.random.default_rng(1)
     quote = "tell me that it is monday without telling me that it is monday"
-    here = [(5_000 + number, 500, quote) for number in range(4)]
+    here = [(5_000 + number, 500, quote + "!" * number) for number in range(4)]
     everywhere = [(7_000 + number, 600 + number, quote) for number in range(80)]
 
     assert len(found(platform(rng) + here).sets.users) == 1
     assert len(found(platform(rng) + here + everywhere).sets.users) == 0
+
+
+def test_a_post_that_is_passed_on_is_left_out_and_counted():
+    rng = np.random.default_rng(8)
+    (headline,) = chatter(rng, 1)
+    rows = platform(rng) + [(5_000 + number, 500, headline) for number in range(40)]
+
+    alike = found(rows)
+    assert (alike.passed_on, len(alike.sets.users)) == (1, 0)
+    # Marks of their own make it a campaign: nobody passes a post on so.
+    marked = [(user, thing, text + "!" * (user % 5)) for user, thing, text in rows]
+    assert [len(one) for one in found(marked).sets.users] == [40]
 
 
 def test_texts_that_the_platform_words_tell_nothing():
