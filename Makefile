@@ -62,6 +62,7 @@ bench: $(READY) ## run the benchmarks that need no data, at a small size
 	$(BIN)/python benchmarks/incremental.py --events 1000000 --rounds 1
 	$(BIN)/python benchmarks/nightly.py --events 1000000
 	$(BIN)/python benchmarks/world.py --seeds 7
+	$(BIN)/python benchmarks/near_duplicates.py --texts 20000
 	$(BIN)/python benchmarks/sampling.py --edges 1000000
 	$(BIN)/python benchmarks/training.py --edges 1000000 --rows 10000
 

@@ -253,6 +253,8 @@ def _ring_lines(guesses: list[LogGuess]) -> list[str]:
         shared |= {_kind(column) for column in whole if SHARED_HINT.search(column.lower())}
         acts = [column for column in things if not SHARED_HINT.search(column.lower())]
         traces += [f"    - {{log: {guess.name}, object: {column}}}" for column in acts[:2]]
+        if guess.text:
+            traces.append(f"    - {{log: {guess.name}, object: {guess.text}, near: text}}")
     lines = ["  traces:", *traces] if traces else []
     if shared:
         lines.append(f"  shared: [{', '.join(sorted(shared))}]")

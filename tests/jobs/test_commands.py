@@ -44,6 +44,8 @@ def test_a_proposed_config_is_sound_and_runs(world, tmp_path, monkeypatch):
     config = load_config(out, as_of="2026-01-22")
     assert config.rings.shared == ("address", "device")
     assert [edge.name[1] for edge in config.graph.edges].count("likes") == 1
+    near = [(trace.log, trace.object) for trace in config.rings.traces if trace.near == "text"]
+    assert near == [("posts", "caption")]
     raw = yaml.safe_load(out.read_text()) | {"graph": {}}
     raw["graph"] = yaml.safe_load(out.read_text())["graph"] | {"window": "14d"}
     raw["training"] = {"anchors": 4}
