@@ -26,8 +26,8 @@ Bits = NDArray[np.uint8]
 CROWD = 2_000
 """Hashes of one key up to which all pairs are compared; beyond, each with so many others."""
 MOST_BANDS = 5_000
-GROUPING = 60.0
-"""What grouping a hash by a key costs beside comparing a pair."""
+GROUPING = 2.0
+"""What grouping a hash by a key costs beside comparing a pair, as measured."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,8 @@ def cheapest_parts(num_hashes: int, num_bits: int, most_bits: int) -> Parts:
         if off >= width:
             continue
         bands = number * comb(-(-num_bits // number), off)
-        cost = bands * num_hashes * (GROUPING + num_hashes / 2 ** min(width - off, 60))
+        others = num_hashes / 2 ** min(width - off, 60)
+        cost = bands * num_hashes * (GROUPING + others / 2)
         if bands <= MOST_BANDS and cost < least:
             best, least = Parts(number, off), cost
     return best
