@@ -48,7 +48,11 @@ def counterfactuals(
     if not pieces.height:
         return pl.DataFrame(schema=COUNTERFACTUAL)
     recount = Recount(job, context)
-    after = recount.without_each(pieces, recount.acts_of(pieces, evidence.rings))
+    acts = recount.acts_of(pieces, evidence.rings)
+    pieces = pieces.join(acts, on=["key", "rank"], how="semi")
+    if not pieces.height:
+        return pl.DataFrame(schema=COUNTERFACTUAL)
+    after = recount.without_each(pieces, acts)
     before = top.select("key", pl.col("risk_score").alias("before"))
     return strongest(after).join(before, on="key").select(list(COUNTERFACTUAL))
 

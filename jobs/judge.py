@@ -1,6 +1,6 @@
 """Judge: how good the models are on rows that did not train them, and what may be promised."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from graphguard.jobs.context import Job
 from graphguard.models.base import Model, explainer_of
 from graphguard.models.calibrate import Calibrator
 from graphguard.models.card import CardFacts, model_card, summarise_slice
-from graphguard.models.certify import certify_threshold, on_scale
+from graphguard.models.certify import certify_threshold, on_scale, precision_there
 from graphguard.models.crossfit import HeldOut, cross_fit
 from graphguard.models.dataset import Dataset
 from graphguard.models.kinds import kinds_of_rows
@@ -166,16 +166,21 @@ def _thresholds(judged: Judged, champion: str, calibrator: Calibrator) -> dict[s
     """What the newest anchor proves for each action that promises a precision.
 
     All of its rows prove: no model has seen them, and a calibrator, which has, changes no order.
-    Linked users count together: a ring of twenty is one piece of evidence.
+    Linked users count together: a ring of twenty is one piece of evidence. A newest anchor of many
+    positives must show more than is promised.
     """
-    rows = judged.held_out(champion)
-    rows = rows.take(rows.slice_ != "select")
+    every = judged.held_out(champion)
+    rows = every.take(every.slice_ != "select")
+    share = float(np.mean(rows.label))
     found = {}
     for action in judged.job.config.policy.actions:
         if action.precision is not None and action.score == "risk_score":
-            proof = certify_threshold(
-                rows.score, rows.label, action.precision, action.confidence, rows.group
-            )
+            shown = precision_there(action.precision, share, every.expected)
+            proof = certify_threshold(rows.score, rows.label, shown, action.confidence, rows.group)
+            if shown > action.precision:
+                more = f"{share:.2%} positives here, {every.expected:.2%} to be expected"
+                told = f"for precision {action.precision:g} at tonight's share ({more}): "
+                proof = replace(proof, reason=told + proof.reason)
             found[action.name] = asdict(on_scale(proof, rows.score, calibrator.apply))
     return found
 

@@ -116,9 +116,11 @@ def _named(recount: Recount, key: str) -> list[tuple[str, pl.DataFrame]]:
     evidence = read_evidence(recount.job, recount.graph)
     pieces = pieces_of(evidence, pl.Series("key", [key]))
     acts = recount.acts_of(pieces, evidence.rings)
+    # What texts and embeddings say is no act that could be left out.
+    held = pieces.join(acts, on=["key", "rank"], how="semi")
     return [
         (words, acts.filter(pl.col("rank") == rank).select(list(REMOVED)))
-        for words, rank in pieces.select("words", "rank").iter_rows()
+        for words, rank in held.select("words", "rank").iter_rows()
     ]
 
 

@@ -22,7 +22,7 @@ from graphguard.evaluate.ranking import Floats
 from graphguard.evaluate.splits import stratified_group_folds
 from graphguard.models.base import read_json_object
 from graphguard.models.curves import Method, fit_curve
-from graphguard.models.transfer import EARLIER, fit_transfer, levelled
+from graphguard.models.transfer import expected_share, fit_transfer, levelled
 
 FEWEST_POSITIVES: dict[Method, int] = {"logistic": 1, "beta": 20, "isotonic": 200}
 """Positives and negatives from which a form takes part: a freer form needs more to be fitted on."""
@@ -188,8 +188,7 @@ def fit_calibrator(
     told = _told_by_others(winner, inner, label, part)
     slope = 1.0 if told is None or part is None else fit_transfer(told, label, part, group)
     if told is not None or earlier is not None:
-        seen = positives / len(inner)
-        share = seen if earlier is None else (1 - EARLIER) * seen + EARLIER * earlier
+        share = expected_share(positives / len(inner), earlier)
         said, rows = curve.at(cells.log_odds), (cells.positives + cells.negatives).sum(axis=0)
         curve = curve.moved(levelled(said, rows, slope, share))
     return Calibrator(

@@ -113,6 +113,29 @@ def certify_threshold(
     return Certificate(threshold, positives / selected, float(low), selected, positives, reason)
 
 
+def precision_there(precision: float, share: float, expected: float) -> float:
+    """The precision that a slice must show for the promise to hold at the share to be expected.
+
+    Where the slice had more positives than are to be expected, each score was worth more there:
+    the odds of a row above a threshold fall with those of all rows (label shift, Saerens et al.
+    2002). A slice with fewer gives no discount.
+
+    Args:
+        precision: The precision promised, in (0, 1).
+        share: Share of positives in the slice, in (0, 1).
+        expected: Share of positives to expect, in (0, 1).
+
+    Returns:
+        At least `precision`, below 1.
+
+    >>> round(precision_there(0.5, 0.02, 0.01), 3)
+    0.669
+    """
+    ratio = (share / (1 - share)) / (expected / (1 - expected))
+    odds = precision / (1 - precision) * max(ratio, 1.0)
+    return odds / (1 + odds)
+
+
 def on_scale(
     certificate: Certificate, score: NDArray[Any], scale: Callable[[NDArray[Any]], Floats]
 ) -> Certificate:

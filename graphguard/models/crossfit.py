@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from graphguard.evaluate.ranking import Floats
 from graphguard.models.calibrate import Calibrator, fit_calibrator
+from graphguard.models.transfer import expected_share
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class HeldOut:
             self.group[mask],
             self.earlier,
         )
+
+    @property
+    def expected(self) -> float:
+        """The share of positives that calibrated probabilities expect."""
+        return expected_share(float(np.mean(self.label)), self.earlier)
 
     def calibrator(self) -> Calibrator:
         """Fit to all rows; raises TooFewLabels without both classes."""

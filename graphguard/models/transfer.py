@@ -47,6 +47,11 @@ def fit_transfer(
     return fit_slope(log_odds, label == 1, part, 1.0 / _design_effect(label, group), SLOPES)
 
 
+def expected_share(seen: float, earlier: float | None) -> float:
+    """The share of positives to expect, from that of the held-out slices and of anchors before."""
+    return seen if earlier is None else (1 - EARLIER) * seen + EARLIER * earlier
+
+
 def levelled(said: Floats, rows: Floats, slope: float, share: float) -> Line:
     """The line that flattens log-odds by a slope and keeps their mean probability at a share.
 

@@ -9,13 +9,13 @@ import polars as pl
 
 NOT_ACTS = ("shared.", "embedding")
 """Channels of RING_EVIDENCE that start so are no acts in time."""
-AGAIN = "again."
-"""Begins the channel of sets that meet again: the same acts, tested in another way."""
+SAME_ACTS = r"^(again|core)\."
+"""Begins channels of sets that meet again and of slow rings: the acts, tested in another way."""
 
 
 def acts_channel(channel: pl.Expr) -> pl.Expr:
     """The channel of the acts themselves, `log.column`, however they were tested."""
-    return channel.str.strip_prefix(AGAIN)
+    return channel.str.replace(SAME_ACTS, "")
 
 
 def touched_objects(links: pl.DataFrame, flagged: Collection[str], max_users: int) -> pl.DataFrame:

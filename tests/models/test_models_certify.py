@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from graphguard.models.certify import certify_threshold, on_scale
+from graphguard.models.certify import certify_threshold, on_scale, precision_there
 
 
 def draw(rng, count=3000):
@@ -180,3 +180,19 @@ def test_a_threshold_on_another_scale_selects_the_same_rows():
     assert (
         on_scale(certify_threshold(score[:9], label[:9], 0.9, 0.9), score, np.log).threshold is None
     )
+
+
+def test_a_slice_of_many_positives_must_show_more_and_one_of_few_no_less():
+    # odds of one half at twice the odds of being positive: 2 of 3 rows, half of them elsewhere
+    assert precision_there(0.5, 2 / 102, 1 / 101) == pytest.approx(2 / 3)
+    assert precision_there(0.5, 1 / 101, 2 / 102) == 0.5
+    rng = np.random.default_rng(8)
+    label = rng.random(40_000) < 0.3
+    score = np.where(label, rng.normal(1, 1, 40_000), rng.normal(-1, 1, 40_000))
+    kept = ~label | (rng.random(40_000) < 0.5)  # half of the positives are not there later
+
+    found = certify_threshold(score, label, precision_there(0.9, 0.3, 0.15 / 0.85), 0.9)
+    plain = certify_threshold(score, label, 0.9, 0.9)
+
+    later = [label[kept & (score >= one.threshold)].mean() for one in (found, plain)]
+    assert later[0] >= 0.9 > later[1]

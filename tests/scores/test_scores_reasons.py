@@ -171,8 +171,9 @@ def test_one_sharer_is_a_user_not_users():
     assert shared_reasons(facts)["text"].to_list() == ["shares ip i with 1 user, 1 flagged"]
 
 
-def test_sets_that_meet_again_are_told_as_the_acts_they_are():
-    rows = [("a", "b", "again.likes.content_id", 0, 3, -6.0)]
+@pytest.mark.parametrize("tested", ["again", "core"])
+def test_acts_tested_in_other_ways_are_told_as_the_acts_they_are(tested):
+    rows = [("a", "b", f"{tested}.likes.content_id", 0, 3, -6.0)]
     facts = coaction_facts(evidence(rows), {"likes.content_id": ("liked", "posts")})
 
     assert facts.select("verb", "noun").unique().row(0) == ("liked", "posts")
