@@ -53,7 +53,7 @@ class DriftLimits:
     still: float = 0.05
     leap_share: float = 0.007
     leaps: int = 3
-    red_gain: float = 0.2
+    red_gain: float = 0.4
     bins: int = 10
     score: float = 1.0
     tail: tuple[tuple[float, float], ...] = ((0.99, 8.0),)
