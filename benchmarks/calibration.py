@@ -235,7 +235,7 @@ def report(worlds: list[list[dict[str, Any]]], size: Size) -> dict[str, Any]:
     risk = np.concatenate([np.array(night["risk"]) for night in clean])
     label = np.concatenate([np.array(night["label"]) for night in clean])
     found = calibration_report(risk, label, bins=5)
-    say_calibration(found, len(clean))
+    say_calibration(found, f"{len(clean)} clean nights pooled")
     return {
         "users": size.users,
         "abuse": size.abuse,
@@ -257,9 +257,9 @@ def report(worlds: list[list[dict[str, Any]]], size: Size) -> dict[str, Any]:
     }
 
 
-def say_calibration(found: CalibrationReport, nights: int) -> None:
+def say_calibration(found: CalibrationReport, what: str) -> None:
     """Print the reliability table."""
-    say(f"{nights} clean nights pooled: Brier skill {found.brier_skill:.4f}")
+    say(f"{what}: Brier skill {found.brier_skill:.4f}, calibration error {found.ece:.4f}")
     say(f"slope of the log-odds {found.slope:.3f}, of the diagram {found.diagram_slope:.3f}")
     say("| probability | rows | positives | said | seen | expected over observed |")
     say("|---|---|---|---|---|---|")
