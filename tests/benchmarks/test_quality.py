@@ -87,3 +87,10 @@ def test_a_video_is_the_test_once_and_another_one_validates(bench):
     assert split.test.tolist() == [2, 5]
     assert split.valid.tolist() == [0, 3]
     assert split.train.tolist() == [1, 4]
+
+
+def test_a_run_without_arguments_makes_sets_and_families_that_there_are(bench):
+    quality = bench("quality")
+
+    assert set(quality.QUICK_SETS) < {one.set for one in quality.every_protocol()}
+    assert set(quality.QUICK) <= set(quality.FAMILIES)
