@@ -4,8 +4,9 @@ Planted logs (`planted.py`: A, A with a viral object, A with windows up to an ho
 and camouflage): precision and recall of pairs, and of rings (a ring is found when one reported ring
 holds half of it and is half made of it), for our method and for what others do. Each log twice:
 with the births of its objects known, and with nothing known but the shares. Ring-free logs of both
-recipes: nights with any ring. Real sets without times: wallets of hop_sybil with B-cubed figures on
-the rings that outsiders reported, and spam reviewers of amazon_collusive.
+recipes: nights with any ring, and how the tests of links are calibrated. Rings of two sizes. Real
+sets without times: wallets of hop_sybil with B-cubed figures on the rings that outsiders reported,
+and spam reviewers of amazon_collusive.
 
 The real data's folder is named by GRAPHGUARD_DATA (default: shared/data beside the project);
 without it those parts are left out.
@@ -22,7 +23,9 @@ from numpy.typing import NDArray
 from planted import SECOND, Planted, world_a, world_b
 from result import print_result, say
 from ring_methods import Found, Weights, above, above_quantile, by_significance, fraudar, louvain
+from ring_nulls import calibration, ring_free_log
 from ring_sets import amazon, hop
+from ring_sizes import sizes
 from ring_truth import f1, pair_figures, ring_figures
 
 from graphguard.graph.keyed import key_hash
@@ -30,8 +33,7 @@ from graphguard.rings.coaction import find_coactions
 from graphguard.rings.link import LinkRules, linked
 from graphguard.rings.meetings import Acts
 
-PARTS = ("planted", "null", "real")
-NULL_ROWS = 100_000
+PARTS = ("planted", "null", "sizes", "real")
 MINUTE, LADDER = (60,), (1, 10, 60, 600, 3600)
 WORLDS: dict[str, tuple[Callable[[int, int], Planted], tuple[int, ...]]] = {
     "A": (lambda rows, seed: world_a(rows, seed), MINUTE),
@@ -53,8 +55,8 @@ def main() -> int:
     parser.add_argument(
         "--parts",
         nargs="+",
-        choices=("planted", "null", "real"),
-        default=["planted", "null", "real"],
+        choices=PARTS,
+        default=list(PARTS),
     )
     options = parser.parse_args()
     figures: dict[str, Any] = {}
@@ -62,6 +64,9 @@ def main() -> int:
         figures |= planted(options)
     if "null" in options.parts:
         figures |= ring_free(options)
+        figures |= calibration(options.nulls)
+    if "sizes" in options.parts:
+        figures |= sizes()
     if "real" in options.parts:
         for part in (hop, amazon):
             figures |= part()
@@ -162,12 +167,7 @@ def ring_free(options: argparse.Namespace) -> dict[str, Any]:
     nights: dict[str, int] = defaultdict(int)
     told: dict[str, int] = defaultdict(int)
     for number in range(options.nulls):
-        seed = 1_000 + number
-        world = (
-            world_b(seed, rings=0)
-            if number % 2
-            else world_a(NULL_ROWS, seed, rings=0, viral=NULL_ROWS // 100)
-        )
+        world = ring_free_log(number)
         for method, found in methods(world, MINUTE):
             nights[method] += bool(found.rings)
             told[method] += len(found.rings)

@@ -267,7 +267,7 @@ def paired(engine: Engine, users: pl.DataFrame, likes: Frame) -> Tables:
     acts = likes.select("time_us", user="user_id", object="content_id")
     hashed = acts.join(engine.table(hashes), on="user", how="inner")
     made = coaction_tables(engine, hashed, WINDOWS_US, buckets=16)
-    for name in ("pairs", "touches", "meetings", "slots", "slot_pairs"):
+    for name in ("pairs", "touches", "meetings", "visit_pairs"):
         yield f"coaction/{name}", engine.collect(getattr(made, name))
 
 

@@ -190,11 +190,16 @@ PAIRS = TableSchema(
         "a_first": INT,  # of these, how often a acted first; 0 for a shared entity
         "gap_us": INT,  # median gap of these acts; null for a shared entity
         "expected": REAL,  # weight expected by chance
-        "log10_p": REAL,  # of the channel over its windows, at most 0
+        "together": INT,  # objects both touched, whenever; null where interests were asked
+        # of these, met within the window by chance; or met on by what both like
+        "by_chance": REAL,  # both are null for a shared entity
+        "most_users": INT,  # a shared entity of more users does not count; null for a trace
+        "tests": INT,  # windows, or classes of `most_users`, of which the smallest p was taken
+        "log10_p": REAL,  # of the channel times `tests`, at most 0
         "log10_q": REAL,  # of the pair: Benjamini-Hochberg over all pairs of users
     },
     key=("user_a", "user_b", "channel"),
-    nullable=("gap_us",),
+    nullable=("gap_us", "together", "by_chance", "most_users"),
 )
 
 FEATURES = TableSchema(
@@ -254,8 +259,11 @@ RINGS = TableSchema(
         "size": INT,
         "density": REAL,  # linked pairs over all pairs
         "evidence_bits": REAL,  # sum over linked pairs
-        "log10_p": REAL,  # of the ring's own evidence, corrected for the rings looked at
+        "log10_p": REAL,  # of the ring's best pair, times all pairs of users
+        "log10_q": REAL,  # of the rings up to this one, the share that chance may have made
         "synchrony_s": REAL,  # median gap between matching acts, seconds; null without a trace
+        "met_share": REAL,  # of objects two linked members both touched, met within the window on
+        "chance_share": REAL,  # the same by chance: near `met_share`, the ring is a crowd of fans
         "channels": TEXT,  # comma-separated, strongest first
         "known_bad": INT,  # members enforced before as_of
         "mean_risk": REAL,  # mean risk_score of members that have one; null where none has
@@ -263,7 +271,7 @@ RINGS = TableSchema(
         "ties": TEXT,  # JSON list of {type, key, members}: objects that tie most members
     },
     key=("ring_id",),
-    nullable=("synchrony_s", "mean_risk"),
+    nullable=("synchrony_s", "met_share", "chance_share", "mean_risk"),
 )
 
 RING_MEMBERS = TableSchema(
@@ -275,8 +283,10 @@ RING_MEMBERS = TableSchema(
         "role": TEXT,  # core | edge
         "degree": INT,  # other members it is linked to
         "evidence_bits": REAL,
+        "first_share": REAL,  # of its meetings in time, came first: who leads; null without a trace
     },
     key=("ring_id", "key"),
+    nullable=("first_share",),
 )
 
 RING_EVIDENCE = TableSchema(
@@ -285,27 +295,62 @@ RING_EVIDENCE = TableSchema(
         "ring_id": TEXT,
         "key_a": TEXT,
         "key_b": TEXT,
-        "channel": TEXT,  # also `embedding`
-        "window_us": INT,
+        "channel": TEXT,  # also `embedding`, and `again.` before a trace
+        "window_us": INT,  # this and what follows as in `pairs`
         "weight": INT,
+        "a_first": INT,
+        "gap_us": INT,
         "expected": REAL,
+        "together": INT,
+        "by_chance": REAL,
+        "most_users": INT,
+        "tests": INT,
         "log10_p": REAL,
         "log10_q": REAL,
         "bits": REAL,
     },
     key=("ring_id", "key_a", "key_b", "channel"),
+    nullable=("gap_us", "together", "by_chance", "most_users"),
+)
+
+RING_ACTS = TableSchema(
+    name="ring_acts",
+    columns={
+        "ring_id": TEXT,
+        "channel": TEXT,  # a trace or `shared.<type>`: what rows of `ring_evidence` rest on
+        "object_type": TEXT,
+        "object": TEXT,  # key of an object that two linked members acted on, or more
+        "users": INT,  # all users of the object in the window
+        "key": TEXT,  # the member
+        "time_us": INT,
+        "event_id": TEXT,  # `<log>:<mark>`, the same every night
+    },
+    key=("ring_id", "channel", "object", "event_id"),
 )
 
 RING_CHANGES = TableSchema(
     name="ring_changes",
     columns={
         "ring_id": TEXT,
-        "change": TEXT,  # birth | growth | shrink | steady | merge | split | death
+        # birth | growth | shrink | steady | merge | split | dormant (not found tonight) | return
+        # (found again) | death (forgotten)
+        "change": TEXT,
         "other": TEXT,  # the ring merged with or split from; empty otherwise
         "joined": INT,
         "left": INT,
     },
     key=("ring_id", "change", "other"),
+)
+
+RING_MEMORY = TableSchema(
+    name="ring_memory",
+    columns={
+        "ring_id": TEXT,
+        "key": TEXT,  # member when the ring was last found
+        "first_seen": DAY,
+        "last_seen": DAY,  # as_of of the last night that found it: earlier than tonight, asleep
+    },
+    key=("ring_id", "key"),
 )
 
 SCORES = TableSchema(
@@ -368,7 +413,9 @@ TABLES = {
         RINGS,
         RING_MEMBERS,
         RING_EVIDENCE,
+        RING_ACTS,
         RING_CHANGES,
+        RING_MEMORY,
         SCORES,
         DECISIONS,
     )

@@ -282,6 +282,15 @@ def check_incremental(
     print_line(commands.check_incremental(_dated(config, as_of), nights))
 
 
+@check_app.command("evidence")
+def check_evidence(
+    config: ConfigOption = DEFAULT_CONFIG,
+    run: Annotated[Path | None, typer.Option(help="Run or workspace folder.")] = None,
+) -> None:
+    """Recompute every number of a night's rings from the acts that are shown for them."""
+    print_line(commands.check_evidence(load_config(config), run))
+
+
 @check_app.command("erasure")
 def check_erasure(
     config: ConfigOption = DEFAULT_CONFIG,

@@ -157,6 +157,14 @@ def check_incremental(config: Config, nights: int) -> str:
     return str(found)
 
 
+def check_evidence(config: Config, run: Path | None) -> str:
+    """Prove that every number of a night's rings follows from the acts shown for them."""
+    from graphguard.checks import evidence
+    from graphguard.tables.workspace import find_run
+
+    return str(evidence.check_evidence(config, find_run(run or config.workspace_folder)))
+
+
 def check_erasure(
     config: Config, kind: str | None, users: Sequence[Path], user: Sequence[str]
 ) -> str:

@@ -14,31 +14,33 @@ from graphguard.index.neighbours import neighbourhoods
 from graphguard.index.protocol import IndexSettings
 from graphguard.jobs.acts import trace_acts
 from graphguard.jobs.context import Facts, Job
+from graphguard.jobs.ring_acts import ring_acts
+from graphguard.jobs.ring_names import Found, write_rings
+from graphguard.jobs.ring_nulls import ring_nulls
 from graphguard.jobs.slow import slow_cores
 from graphguard.jobs.texts import alike_links
 from graphguard.rings.coaction import pair_on_objects
 from graphguard.rings.confirm import confirmed_links
 from graphguard.rings.describe import RingInputs, member_table, ring_evidence, ring_table
+from graphguard.rings.evidence import AGAIN, EMBEDDING
 from graphguard.rings.extend import extend_groups
 from graphguard.rings.fusion import channel_bits, pair_bits
 from graphguard.rings.grouping import GroupRules, Links, find_groups
-from graphguard.rings.lineage import Change, carry_names
 from graphguard.rings.recurrence import find_bursts, recurring_links, recurring_sets
-from graphguard.rings.significance import all_pairs, timing_null
+from graphguard.rings.significance import all_pairs
 from graphguard.rings.similarity import mutual_pairs, similarity_p
-from graphguard.schema import RING_CHANGES, RING_EVIDENCE, RING_MEMBERS, RINGS
+from graphguard.rings.timing import timing_null
 from graphguard.tables.anchor_rows import held_bad
 from graphguard.tables.events import read_pairs
-from graphguard.tables.files import read_parquet, write_json, write_parquet
+from graphguard.tables.files import read_parquet, write_json
 from graphguard.tables.people import bad_spans
 
 PAIR = ("user_a", "user_b")
-EMBEDDING, AGAIN = "embedding", "again"
 MINUTE_US = 60_000_000
 
 
 def run(job: Job, out: Path) -> Facts:
-    """Write rings, ring_members, ring_evidence, ring_changes and index.json."""
+    """Write the tables of `jobs/ring_names.py`, index.json and nulls.json."""
     graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
     target = job.config.training.target
     pairs = _pairs(job, graph)
@@ -59,10 +61,14 @@ def run(job: Job, out: Path) -> Facts:
         for part in (evidence, member_table(inputs, evidence))
     )
     job.reporter.step(2, 3, "rings")
-    _write(job, graph, out, (rings, members, evidence))
+    acts = ring_acts(job, graph, evidence)
+    write_rings(job, graph, out, Found(rings, members, evidence, acts))
     write_json(out / "index.json", facts)
+    nulls = ring_nulls(job, graph)
+    write_json(out / "nulls.json", nulls)
     job.reporter.step(3, 3, "names")
-    return {"rows": rings.height, "num_rings": rings.height, "members": members.height, **facts}
+    counts = {"rows": rings.height, "num_rings": rings.height, "members": members.height}
+    return {**counts, "num_users": graph.num_nodes[target], "alarms": nulls["alarms"], **facts}
 
 
 def _pairs(job: Job, graph: HeteroGraph) -> pl.DataFrame:
@@ -95,9 +101,11 @@ def _recurring(job: Job, graph: HeteroGraph, num_pairs: float) -> pl.DataFrame:
         links = recurring_links(recurring_sets(acts, bursts, null, short[-1], rate), num_pairs)
         frames.append(
             links.with_columns(
-                pl.lit(f"{AGAIN}.{trace.log}.{trace.object}").alias("channel"),
+                pl.lit(f"{AGAIN}{trace.log}.{trace.object}").alias("channel"),
                 pl.lit(windows[short[-1]], dtype=pl.Int64).alias("window_us"),
+                pl.lit(0, dtype=pl.Int64).alias("a_first"),
                 pl.lit(0.0).alias("expected"),
+                pl.lit(1, dtype=pl.Int64).alias("tests"),
                 channel_bits(pl.col("log10_p")).alias("bits"),
             )
         )
@@ -162,7 +170,9 @@ def _inputs(
         pl.lit(EMBEDDING).alias("channel"),
         pl.lit(0, dtype=pl.Int64).alias("window_us"),
         pl.lit(0, dtype=pl.Int64).alias("weight"),
+        pl.lit(0, dtype=pl.Int64).alias("a_first"),
         pl.lit(0.0).alias("expected"),
+        pl.lit(1, dtype=pl.Int64).alias("tests"),
         pl.lit(0.0).alias("log10_q"),
         channel_bits(pl.col("log10_p")).alias("bits"),
     )
@@ -215,54 +225,3 @@ def _touches(job: Job, graph: HeteroGraph, users: NDArray[np.int64]) -> pl.DataF
             )
         )
     return pl.concat(frames)
-
-
-def _write(
-    job: Job, graph: HeteroGraph, out: Path, tables: tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
-) -> None:
-    """Name the rings and write the four tables."""
-    rings, members, evidence = tables
-    target = job.config.training.target
-    keys = graph.keys(target)
-    named = {int(user): keys[int(user)] for user in members.get_column("user")}
-    key = pl.Series("key", [named[int(user)] for user in members.get_column("user")], pl.String)
-    members = members.with_columns(
-        key, pl.Series("entity", graph.storage(target)[members.get_column("user").to_numpy()])
-    )
-    by_ring = dict(members.group_by("ring").agg("key").iter_rows())
-    numbers = rings.get_column("ring").to_list()
-    before, born = _previous(job)
-    names, changes = carry_names(before, [by_ring[number] for number in numbers], job.as_of)
-    name_of = pl.DataFrame(
-        {"ring": numbers, "ring_id": names},
-        schema={"ring": pl.Int64, "ring_id": pl.String},
-    )
-    first_seen = pl.Series("first_seen", [born.get(name, job.as_of) for name in names], pl.Date)
-    rings = rings.join(name_of, on="ring", maintain_order="left").with_columns(first_seen)
-    members = members.join(name_of, on="ring", maintain_order="left")
-    evidence = evidence.join(name_of, on="ring", maintain_order="left").with_columns(
-        pl.Series("key_a", [named[int(u)] for u in evidence.get_column("user_a")], pl.String),
-        pl.Series("key_b", [named[int(u)] for u in evidence.get_column("user_b")], pl.String),
-    )
-    for table, schema in (
-        (rings.sort("ring_id"), RINGS),
-        (members.sort("ring_id", "key"), RING_MEMBERS),
-        (evidence.sort("ring_id", "key_a", "key_b", "channel"), RING_EVIDENCE),
-        (_changes(changes), RING_CHANGES),
-    ):
-        write_parquet(out / f"{schema.name}.parquet", table.select(list(schema.columns)), schema)
-
-
-def _previous(job: Job) -> tuple[dict[str, list[str]], dict[str, object]]:
-    """Members and births of last night's rings, by name."""
-    if job.previous is None or not job.previous.has("find_rings"):
-        return {}, {}
-    members = read_parquet(job.previous.file("find_rings", "ring_members.parquet"))
-    rings = read_parquet(job.previous.file("find_rings", "rings.parquet"))
-    held = dict(members.group_by("ring_id").agg("key").iter_rows())
-    return held, dict(rings.select("ring_id", "first_seen").iter_rows())
-
-
-def _changes(changes: list[Change]) -> pl.DataFrame:
-    rows = [(one.ring_id, one.change, one.other, one.joined, one.left) for one in changes]
-    return pl.DataFrame(rows, schema=RING_CHANGES.empty().schema, orient="row")

@@ -24,7 +24,7 @@ from graphguard.tables.commit import committing, is_committed, read_manifest
 from graphguard.tables.engine import PolarsEngine
 from graphguard.tables.files import fingerprint, write_parquet
 
-FORMAT = 3
+FORMAT = 4
 """Raised when stored pairs of an older program may no longer be used."""
 
 
@@ -42,8 +42,8 @@ def run(job: Job, out: Path) -> Facts:
         folder = job.workspace.partition("pairs", name, marks[name])
         with job.claim(f"pairs.{name}"):
             if not is_committed(folder):
-                table = make_pairs(job, graph, anchor, hashes)
-                with committing(folder, {"rows": table.height}) as scratch:
+                table, facts = make_pairs(job, graph, anchor, hashes)
+                with committing(folder, facts) as scratch:
                     write_parquet(scratch / "pairs.parquet", table, PAIRS)
         rows += int(read_manifest(folder)["rows"])
         job.reporter.step(number, len(anchors), name)
@@ -52,32 +52,37 @@ def run(job: Job, out: Path) -> Facts:
 
 def make_pairs(
     job: Job, graph: HeteroGraph, anchor: date, hashes: NDArray[np.uint64]
-) -> pl.DataFrame:
-    """PAIRS of the window before one anchor."""
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """PAIRS of the window before one anchor, and how many `rows`, `users` and `channels` it tests.
+
+    Pairs of users are counted among those with an edge in the window.
+    """
     settings, target = job.config.rings, job.config.training.target
-    rules = LinkRules(
-        [window.us for window in settings.windows],
-        settings.max_burst,
-        settings.max_sharers,
-        hashes,
-    )
+    rules = link_rules(job, hashes)
     channels: dict[str, pl.DataFrame] = {}
     for trace in settings.traces:
         links = _trace_links(job, graph, trace, (anchor, rules))
         if links is not None:
             channels[f"{trace.log}.{trace.object}"] = links
     for shared in settings.shared:
-        user, objects = _shared(job, graph, shared, anchor)
+        user, objects = shared_objects(job, graph, shared, anchor)
         channels[f"shared.{shared}"] = sharing_links(user, objects, rules)
     if not channels:
-        return PAIRS.empty()
+        return PAIRS.empty(), {"rows": 0, "users": 0, "channels": 0}
     active = _active_users(job, graph, anchor)
     pairs = pair_table(channels, all_pairs(active))
     storage = graph.storage(target)
     ends = {name: storage[pairs.get_column(name).to_numpy()] for name in ("user_a", "user_b")}
-    return pairs.with_columns(**{name: pl.Series(values) for name, values in ends.items()}).select(
-        list(PAIRS.columns)
-    )
+    table = pairs.with_columns(**{name: pl.Series(values) for name, values in ends.items()})
+    facts = {"rows": table.height, "users": active, "channels": len(channels)}
+    return table.select(list(PAIRS.columns)), facts
+
+
+def link_rules(job: Job, hashes: NDArray[np.uint64]) -> LinkRules:
+    """How the job's channels are searched; `hashes` are those of the users' keys."""
+    settings = job.config.rings
+    windows = [window.us for window in settings.windows]
+    return LinkRules(windows, settings.max_burst, settings.max_sharers, hashes)
 
 
 def _trace_links(
@@ -102,7 +107,7 @@ def _trace_links(
     return linked(made.touched, made.found, born_us, rules, made_by)
 
 
-def _shared(
+def shared_objects(
     job: Job, graph: HeteroGraph, entity_type: str, anchor: date
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Distinct (user, object) of the window, over all edge types that end in the entity type."""

@@ -49,7 +49,14 @@ PIPELINE = (
     Stage(
         "find_rings",
         reads=("events", "graph", "pairs", "embeddings", "predictions", "labels", "previous:rings"),
-        writes=("rings", "ring_members", "ring_evidence", "ring_changes"),
+        writes=(
+            "rings",
+            "ring_members",
+            "ring_evidence",
+            "ring_acts",
+            "ring_changes",
+            "ring_memory",
+        ),
     ),
     Stage(
         "score",

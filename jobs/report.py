@@ -30,6 +30,7 @@ def gather(job: Job) -> ReportContents:
     intake = _table(job, "ingest", "intake")
     rings = {name: _table(job, "find_rings", name) for name in
              ("rings", "ring_members", "ring_evidence", "ring_changes")}  # fmt: skip
+    nulls = _json(job, "find_rings", "nulls")
     earlier = None
     if job.previous is not None and job.previous.has("score"):
         earlier = read_parquet(job.previous.file("score", "scores.parquet"))
@@ -47,6 +48,7 @@ def gather(job: Job) -> ReportContents:
             *job.run.manifest("ingest").get("warnings", []),
             *job.run.manifest("train").get("warnings", []),
             *_erasures(job),
+            *(f"rings are not to be relied on, {one}" for one in nulls["alarms"]),
             *(f"no automatic action: {one}" for one in job.run.manifest("decide")["held_back_by"]),
         ],
         metrics=_json(job, "train", "metrics"),
@@ -63,6 +65,7 @@ def gather(job: Job) -> ReportContents:
         summary=_json(job, "decide", "summary"),
         receipt=_json(job, "export", "receipt"),
         index=_json(job, "find_rings", "index"),
+        nulls=nulls,
         stages=[_stage(job, stage) for stage in BEFORE],
     )
 

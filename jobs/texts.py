@@ -71,7 +71,9 @@ def alike_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[pl.DataF
             recurring_links(found.sets, num_pairs).with_columns(
                 pl.lit(f"{ALIKE}.{trace.log}.{trace.object}").alias("channel"),
                 pl.lit(job.config.graph.window.us, dtype=pl.Int64).alias("window_us"),
+                pl.lit(0, dtype=pl.Int64).alias("a_first"),
                 pl.lit(0.0).alias("expected"),
+                pl.lit(1, dtype=pl.Int64).alias("tests"),
                 channel_bits(pl.col("log10_p")).alias("bits"),
             )
         )

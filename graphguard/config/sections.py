@@ -173,6 +173,12 @@ class RingConfig(Section):
     """Acts on one object within one window above which pairs are sampled, then verified."""
     max_sharers: int = Field(1000, ge=2)
     """Users of one shared object above which its pairs are counted but not listed."""
+    remember: DurationSetting = Duration("90d", 90 * 86_400_000_000)
+    """How long a ring that is not found any more keeps its name."""
+    null_nights: int = Field(2, ge=0)
+    """Nights a channel whose users are dealt by lot, to see that the tests find nothing there."""
+    null_acts: int = Field(1_000_000, ge=1000)
+    """Acts of a dealt night, about; of more, some objects are taken."""
 
     @field_validator("windows")
     @classmethod

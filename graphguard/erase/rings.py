@@ -8,19 +8,19 @@ from graphguard.rings.describe import RingInputs, member_table
 from graphguard.rings.fusion import pair_bits
 
 Tables = dict[str, pl.DataFrame]
-WHAT_STANDS = ("rings", "ring_members", "ring_evidence", "ring_changes")
+WHAT_STANDS = ("rings", "ring_members", "ring_evidence", "ring_acts", "ring_changes")
 
 
 def rings_without(tables: Mapping[str, pl.DataFrame], gone: Collection[str], least: int) -> Tables:
-    """RINGS, RING_MEMBERS, RING_EVIDENCE and RING_CHANGES without the members `gone`.
+    """RINGS, RING_MEMBERS, RING_EVIDENCE, RING_ACTS and RING_CHANGES without the members `gone`.
 
     Of a ring that loses members, size, density, bits, channels, roles and degrees are counted anew
     from the evidence among those who stay; what tests and scores said of the ring that night
     (`log10_p`, `synchrony_s`, `mean_risk`, `known_bad`, ties' counts) stays as it was said. A ring
-    left with fewer than `least` members is dissolved: it goes from all four tables.
+    left with fewer than `least` members is dissolved: it goes from all tables.
 
     Args:
-        tables: The four tables; without evidence only sizes are counted anew.
+        tables: The tables; without evidence only sizes are counted anew.
         gone: Keys of the members that go.
         least: Fewest members of a ring.
     """
@@ -38,6 +38,8 @@ def rings_without(tables: Mapping[str, pl.DataFrame], gone: Collection[str], lea
     changed = kept.filter(alive & pl.col("ring_id").is_in(lost.implode()))
     found = {name: table.filter(alive) for name, table in tables.items()}
     found["ring_members"] = kept.filter(alive)
+    if "ring_acts" in tables:
+        found["ring_acts"] = found["ring_acts"].filter(~pl.col("key").is_in(keys))
     if "ring_evidence" in tables:
         evidence = tables["ring_evidence"].filter(
             alive & ~pl.col("key_a").is_in(keys) & ~pl.col("key_b").is_in(keys)

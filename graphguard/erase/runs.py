@@ -110,7 +110,7 @@ class RunEraser:
             change.rows += found[1]
 
     def _rings(self, run: Run, change: Rewrite) -> None:
-        """The four ring tables together: what is left of a ring is described anew."""
+        """The ring tables together: what is left of a ring is described anew."""
         folder = run.stage(RINGS)
         before = {name: read_parquet(folder / f"{name}.parquet") for name in WHAT_STANDS}
         least = int(read_json(run.folder / "config.json")["rings"]["min_members"])
@@ -119,6 +119,8 @@ class RunEraser:
         for name in WHAT_STANDS:
             place = PurePath("runs", run.run_id, RINGS, f"{name}.parquet")
             table, rows = after[name], before[name].height - after[name].height
+            if name == "ring_acts":
+                table = self._without_objects(table)
             table = without_doomed(table, place, self._columns, self._doomed)
             if table is not before[name] and not table.equals(before[name]):
                 change.writes[f"{name}.parquet"] = table_write(table, name)
@@ -126,6 +128,14 @@ class RunEraser:
         if change.writes:
             change.facts["num_rings"] = change.facts["rows"] = after["rings"].height
             change.facts["members"] = after["ring_members"].height
+
+    def _without_objects(self, acts: pl.DataFrame) -> pl.DataFrame:
+        """RING_ACTS on no object that is erased; its column names objects of many types."""
+        for kind, keys in sorted(self._doomed.keys.items()):
+            erased = pl.col("object").is_in(pl.Series(sorted(keys), dtype=pl.String).implode())
+            gone = acts.select((pl.col("object_type") == kind) & erased).to_series()
+            acts = acts.filter(~gone) if gone.any() else acts
+        return acts
 
     def _leave_rings(self, run: Run, stage: str, change: Rewrite) -> None:
         """Scores and decisions name no ring that was dissolved."""

@@ -30,6 +30,7 @@ class ReportContents:
         summary: Counts of the policy.
         receipt: What the sinks took.
         index: `engine, recall, neighbours` of the embedding index.
+        nulls: `channels` and `alarms`: what the tests of links found in dealt nights.
         stages: `stage, rows, seconds, memory_mb`, in order.
     """
 
@@ -52,4 +53,5 @@ class ReportContents:
     summary: dict[str, Any]
     receipt: dict[str, Any]
     index: dict[str, Any]
+    nulls: dict[str, Any]
     stages: list[dict[str, Any]] = field(default_factory=list)

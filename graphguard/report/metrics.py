@@ -38,4 +38,5 @@ def metrics_json(contents: ReportContents) -> dict[str, Any]:
         "decisions": contents.summary,
         "drift": {name: contents.drift[name] for name in ("verdict", "reason")},
         "index": contents.index,
+        "nulls": contents.nulls,
     }

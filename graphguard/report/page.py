@@ -91,7 +91,7 @@ def _tonight(contents: ReportContents) -> str:
     words = [
         f"{number(new)} new {'ring' if new == 1 else 'rings'}",
         f"{number(counts.get('growth', 0))} grew",
-        f"{number(counts.get('death', 0))} ended",
+        f"{number(counts.get('return', 0))} are back, {number(counts.get('dormant', 0))} asleep",
         f"{number(contents.decisions.height)} decisions",
     ]
     before = contents.run.get("previous")

@@ -1,6 +1,7 @@
 """The sections of the page, top to bottom by importance."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
@@ -62,9 +63,22 @@ def rings(contents: ReportContents) -> str:
         f"{text(told, 200)}. Embedding index {text(contents.index.get('engine', '–'))}, recall "
         f"{number(recall)}."
     )
+    lead += _nulls(contents.nulls["channels"])
     more = ranked.height - len(cards)
     tail = f'<p class="quiet">and {more:,} more in the table `rings`</p>' if more > 0 else ""
     return section("Rings", lead, f'<div class="cards">{"".join(cards)}</div>{tail}')
+
+
+def _nulls(channels: Mapping[str, Any]) -> str:
+    """What the tests of links found where there is nothing to find."""
+    if not channels:
+        return ""
+    nights = sum(found["shards"] for found in channels.values())
+    flagged = sum(found["flagged"] for found in channels.values())
+    return (
+        f" In {number(nights)} nights dealt from tonight's acts, where who meets whom is left to "
+        f"chance, the same tests flagged {number(flagged)} pairs."
+    )
 
 
 def _card(
@@ -80,13 +94,25 @@ def _card(
     enforced = {key for key in members.get_column("key") if key not in scored}
     bad = enforced if ring["known_bad"] else set()
     rows = [
-        (text(row["key"]), text(row["role"]), number(row["degree"]), number(risk.get(row["key"])))
+        (
+            text(row["key"]),
+            text(row["role"]),
+            number(row["degree"]),
+            "–" if row["first_share"] is None else f"{row['first_share']:.0%}",
+            number(risk.get(row["key"])),
+        )
         for row in members.sort(["evidence_bits", "key"], descending=[True, False])
         .head(TOP_MEMBERS)
         .to_dicts()
     ]
     seconds = ring["synchrony_s"]
     pace = f"{seconds:,.0f} s between matching acts · " if seconds is not None else ""
+    met = ""
+    if ring["met_share"] is not None:
+        met = (
+            f"<p class='quiet'>linked members met on {ring['met_share']:.0%} of the objects they "
+            f"have in common, by chance it would be {ring['chance_share']:.2%}</p>"
+        )
     tied = ", ".join(
         f"{text(tie['type'])} {text(tie['key'], 18)} ({tie['members']})" for tie in ties[:3]
     )
@@ -99,8 +125,9 @@ def _card(
         f"linked · {number(ring['evidence_bits'], 0)} bits · "
         f"chance 10<sup>{ring['log10_p']:.0f}</sup> "
         f"· by {text(ring['channels'].replace(',', ', '), 80)} · since {ring['first_seen']}</p>"
-        f"<p class='quiet'>tied by {tied or '–'}</p>"
-        f"{details('members', table(['user', 'role', 'links#', 'risk#'], rows))}</article>"
+        f"{met}<p class='quiet'>tied by {tied or '–'}</p>"
+        f"{details('members', table(['user', 'role', 'links#', 'first#', 'risk#'], rows))}"
+        "</article>"
     )
 
 

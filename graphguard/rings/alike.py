@@ -21,7 +21,8 @@ from graphguard.graph.components import linked_components
 from graphguard.graph.keyed import seeded
 from graphguard.near.texts import PlainTexts, TextRules, near_texts
 from graphguard.rings.recurrence import LEAST_USERS, Sets
-from graphguard.rings.significance import FEW, LN10, LOUDEST, ROUNDS, log10_q
+from graphguard.rings.significance import LN10, log10_q
+from graphguard.rings.timing import FEW, LOUDEST, ROUNDS
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

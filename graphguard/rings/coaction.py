@@ -46,17 +46,17 @@ class Coactions:
         touches: One row per such pair and object: `user_a`, `user_b`, `object`, `gap_us` (least),
             `lead_us` (b's time less a's, at the least gap), `first_us`; in no order.
         meetings: All meetings on objects without a burst, of other pairs too.
-        slots: Per window, number of distinct (user, object) with another user's act within it,
-            shape [windows, num_users].
-        slot_pairs: Per window, ordered pairs of such slots, shape [windows].
+        visits: How often each user came to an object, shape [num_users]: acts on it that follow
+            one another within the widest window are one visit.
+        visit_pairs: Per window, ordered pairs of visits to one object within it, shape [windows].
         burst_objects: Objects whose pairs were nominated by a sample, ascending.
     """
 
     pairs: pl.DataFrame
     touches: pl.DataFrame
     meetings: Meetings
-    slots: Ints
-    slot_pairs: Ints
+    visits: Ints
+    visit_pairs: Ints
     burst_objects: Ints
 
 
@@ -68,16 +68,16 @@ class ObjectPairs:
         meetings: On objects without a burst.
         sampled: Of the samples of bursts: they only nominate pairs.
         loud: Acts on objects with a burst, in order.
-        slots: As in `Coactions`.
-        slot_pairs: As in `Coactions`.
+        visits: As in `Coactions`.
+        visit_pairs: As in `Coactions`.
         burst_objects: As in `Coactions`.
     """
 
     meetings: Meetings
     sampled: Meetings
     loud: Acts
-    slots: Ints
-    slot_pairs: Ints
+    visits: Ints
+    visit_pairs: Ints
     burst_objects: Ints
 
 
@@ -109,7 +109,9 @@ def find_coactions(
         verified = _verified(each.loud, nominated, windows_us[-1])
         touches = pl.concat([touches, verified.touches()])
     pairs = pair_weights(touches, windows_us)
-    return Coactions(pairs, touches, each.meetings, each.slots, each.slot_pairs, each.burst_objects)
+    return Coactions(
+        pairs, touches, each.meetings, each.visits, each.visit_pairs, each.burst_objects
+    )
 
 
 def pair_on_objects(
@@ -120,14 +122,14 @@ def pair_on_objects(
     widest = windows_us[-1]
     crowd = _crowds(acts, widest)
     burst = np.unique(acts.object[crowd > max_burst]).astype(np.int64)
-    slots, slot_pairs = _slot_totals(acts, windows_us, len(user_hash))
+    visits, visit_pairs = _totals(acts, windows_us, len(user_hash))
     loud = acts[:0]
     sample = loud
     if len(burst):
         inside = np.isin(acts.object, burst)
         loud, acts = acts[inside], acts[~inside]
         sample = _sample(loud, crowd[inside], user_hash, max_burst)
-    return ObjectPairs(meet(acts, widest), meet(sample, widest), loud, slots, slot_pairs, burst)
+    return ObjectPairs(meet(acts, widest), meet(sample, widest), loud, visits, visit_pairs, burst)
 
 
 def coaction_pairs(user: Any, object_id: Any, time: Any, *, window_us: int) -> Any:
@@ -200,33 +202,30 @@ def _sample(loud: Acts, crowd: Ints, user_hash: NDArray[np.uint64], max_burst: i
     return loud[marks.astype(np.float64) / 2.0**64 < share]
 
 
-def _slot_totals(acts: Acts, windows_us: list[int], num_users: int) -> tuple[Ints, Ints]:
-    """Windowed slots per user, and ordered slot pairs, for every window."""
-    slots = np.zeros((len(windows_us), num_users), dtype=np.int64)
+def _totals(acts: Acts, windows_us: list[int], num_users: int) -> tuple[Ints, Ints]:
+    """Visits of each user, and for every window the ordered pairs of visits within it."""
+    visits = np.zeros(num_users, dtype=np.int64)
     pairs = np.zeros(len(windows_us), dtype=np.int64)
     for stretch in stretches(acts, windows_us[-1]):
-        once = _first_of_each(acts[stretch])
+        each = _visits(acts[stretch], windows_us[-1])
+        visits += np.bincount(each.user, minlength=num_users)
+        place = np.arange(len(each))
         for number, window in enumerate(windows_us):
-            last = partner_ends(once, window)
-            place = np.arange(len(last))
-            # Whose partners reach a place: begun at or before it, and not ended there.
-            before = place - np.cumsum(np.bincount(last, minlength=len(last) + 1))[:-1]
-            after = last - place - 1
-            slots[number] += np.bincount(once.user[before + after > 0], minlength=num_users)
-            pairs[number] += 2 * int(after.sum())
-    return slots, pairs
+            pairs[number] += 2 * int((partner_ends(each, window) - place - 1).sum())
+    return visits, pairs
 
 
-def _first_of_each(acts: Acts) -> Acts:
-    """Acts in order without a user's repeats on an object: the first act stands for them."""
+def _visits(acts: Acts, window_us: int) -> Acts:
+    """Acts in order without those that follow an act of the same user on the same object soon."""
     key = acts.user_on_object()
     again = np.flatnonzero(repeated(key))
     if not len(again):
         return acts
     order = again[np.argsort(key[again], kind="stable")]
-    later = order[1:][key[order[1:]] == key[order[:-1]]]
+    before, after = order[:-1], order[1:]
+    soon = acts.time_us[after] - acts.time_us[before] <= window_us
     kept = np.ones(len(acts), dtype=np.bool_)
-    kept[later] = False
+    kept[after[soon & (key[after] == key[before])]] = False
     return acts[kept]
 
 
@@ -238,7 +237,7 @@ def _met_twice(each: ObjectPairs) -> tuple[Ints, Ints]:
     both = (each.meetings, each.sampled)
     sizes = [len(one) for one in both]
     # Who met once in all met nobody twice.
-    num_users = each.slots.shape[1]
+    num_users = len(each.visits)
     busy = both[0].per_user(num_users) + both[1].per_user(num_users) >= 2
     rounds = max(-(-sum(sizes) // KEYS_AT_ONCE), 1)
     found: tuple[list[Ints], list[Ints]] = ([np.zeros(0, np.int64)], [np.zeros(0, np.int64)])

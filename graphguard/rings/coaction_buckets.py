@@ -17,14 +17,14 @@ from graphguard.rings.coaction import ObjectPairs, pair_on_objects
 from graphguard.rings.meetings import TOUCHED, Acts
 from graphguard.tables.engine import Bucketed, Engine, Frame
 
-TOUCH, SAMPLED, LOUD, SLOTS, SLOT_PAIRS = range(5)
+TOUCH, SAMPLED, LOUD, VISITS, VISIT_PAIRS = range(5)
 """Kinds of rows that the kernel returns."""
 PAIR = ("user_a", "user_b")
 FOUND = pa.schema(
     [(name, pa.int64()) for name in ("kind", *PAIR, "object", "value", "lead_us", "first_us")]
 )
-"""`value` is the gap of a pair, the time of a loud act, the number of slots; where a row has no
-second user `user_b` is the number of the window."""
+"""`value` is the gap of a pair, the time of a loud act, the number of visits; where a row has no
+users `user_b` is the number of the window."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,16 @@ class CoactionTables:
         pairs: `user_a`, `user_b`, and `weight_i`, `a_first_i` of each window.
         touches: `user_a`, `user_b`, `object`, `gap_us`, `lead_us`, `first_us` of these pairs.
         meetings: `object`, `gap_us` and `first_us` of each, on objects without a burst.
-        slots: `window`, `user`, `slots`; users without any are left out.
-        slot_pairs: `window`, `slot_pairs`.
+        visits: `user`, `visits`.
+        visit_pairs: `window`, `visit_pairs`.
         burst_objects: `object`.
     """
 
     pairs: Frame
     touches: Frame
     meetings: Frame
-    slots: Frame
-    slot_pairs: Frame
+    visits: Frame
+    visit_pairs: Frame
     burst_objects: Frame
 
 
@@ -71,14 +71,14 @@ def coaction_tables(
     verified = _verified(loud, nominated, windows_us[-1])
     touches = engine.hold(nw.concat([calm.select(*TOUCHED), verified.select(*TOUCHED)]))
     pairs = engine.hold(_pairs(touches, windows_us))
-    slots = _of_kind(found, SLOTS).group_by("user_b", "user_a")
-    slot_pairs = _of_kind(found, SLOT_PAIRS).group_by("user_b")
+    visits = _of_kind(found, VISITS).group_by("user_a")
+    visit_pairs = _of_kind(found, VISIT_PAIRS).group_by("user_b")
     return CoactionTables(
         pairs,
         touches.join(pairs.select(*PAIR), on=list(PAIR), how="semi"),
         calm.select("object", "gap_us", "first_us"),
-        slots.agg(slots=nw.col("value").sum()).rename({"user_b": "window", "user_a": "user"}),
-        slot_pairs.agg(slot_pairs=nw.col("value").sum()).rename({"user_b": "window"}),
+        visits.agg(visits=nw.col("value").sum()).rename({"user_a": "user"}),
+        visit_pairs.agg(visit_pairs=nw.col("value").sum()).rename({"user_b": "window"}),
         loud.select("object").unique(),
     )
 
@@ -143,14 +143,12 @@ def _pair_rows(found: ObjectPairs, users: NDArray[np.int64]) -> list[pa.Table]:
 
 
 def _total_rows(found: ObjectPairs, users: NDArray[np.int64]) -> list[pa.Table]:
-    window, user = np.nonzero(found.slots)
+    nothing = np.zeros_like(users)
+    visits = _rows(VISITS, users, nothing, nothing, found.visits, nothing, nothing)
+    window = np.arange(len(found.visit_pairs))
     nothing = np.zeros_like(window)
-    counts = found.slots[window, user]
-    slots = _rows(SLOTS, users[user], window, nothing, counts, nothing, nothing)
-    window = np.arange(len(found.slot_pairs))
-    nothing = np.zeros_like(window)
-    pairs = _rows(SLOT_PAIRS, nothing, window, nothing, found.slot_pairs, nothing, nothing)
-    return [slots, pairs]
+    pairs = _rows(VISIT_PAIRS, nothing, window, nothing, found.visit_pairs, nothing, nothing)
+    return [visits, pairs]
 
 
 def _rows(kind: int, *columns: NDArray[np.int64]) -> pa.Table:

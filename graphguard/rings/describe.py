@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from graphguard.rings.evidence import EMBEDDING
 from graphguard.rings.fusion import pair_bits
+from graphguard.rings.significance import log10_q
 
 CORE_SHARE = 0.5
 """Share of the other members that a core member is linked with."""
@@ -50,7 +52,7 @@ def ring_evidence(inputs: RingInputs) -> pl.DataFrame:
 
 
 def member_table(inputs: RingInputs, evidence: pl.DataFrame) -> pl.DataFrame:
-    """One row per member: `ring`, `user`, `role`, `degree`, `evidence_bits`."""
+    """One row per member: `ring`, `user`, `role`, `degree`, `evidence_bits`, `first_share`."""
     pairs = _pairs(evidence)
     ends = pl.concat(
         [pairs.select("ring", pl.col(one).alias("user"), "bits") for one in ("user_a", "user_b")]
@@ -62,10 +64,23 @@ def member_table(inputs: RingInputs, evidence: pl.DataFrame) -> pl.DataFrame:
     core = pl.col("degree") >= CORE_SHARE * (size - 1)
     return (
         inputs.members.join(linked, on=["ring", "user"], how="left")
+        .join(_first_shares(evidence), on=["ring", "user"], how="left")
         .with_columns(pl.col("degree").fill_null(0), pl.col("evidence_bits").fill_null(0.0))
         .with_columns(pl.when(core).then(pl.lit("core")).otherwise(pl.lit("edge")).alias("role"))
         .sort("ring", "user")
     )
+
+
+def _first_shares(evidence: pl.DataFrame) -> pl.DataFrame:
+    """Of each user's meetings in time the share in which he came first: who leads, who follows."""
+    timed = evidence.filter(pl.col("together").is_not_null())
+    sides = (("user_a", pl.col("a_first")), ("user_b", pl.col("weight") - pl.col("a_first")))
+    ends = [
+        timed.select("ring", pl.col(one).alias("user"), first.alias("first"), "weight")
+        for one, first in sides
+    ]
+    share = pl.col("first").sum() / pl.col("weight").sum()
+    return pl.concat(ends).group_by("ring", "user").agg(share.alias("first_share"))
 
 
 def ring_table(inputs: RingInputs, evidence: pl.DataFrame) -> pl.DataFrame:
@@ -74,10 +89,13 @@ def ring_table(inputs: RingInputs, evidence: pl.DataFrame) -> pl.DataFrame:
     sizes = inputs.members.group_by("ring").agg(pl.len().cast(pl.Int64).alias("size"))
     # A ring is a discovery if its best pair is one among all pairs of the platform.
     lowest = (pl.col("log10_p").min() + np.log10(max(inputs.num_pairs, 1.0))).clip(upper_bound=0.0)
-    tests = evidence.filter(pl.col("channel") != "embedding")
+    tests = evidence.filter(pl.col("channel") != EMBEDDING)
     facts = tests.group_by("ring").agg(
         lowest.alias("log10_p"),
         (pl.col("gap_us").median() / 1e6).alias("synchrony_s"),
+        # Shared interest against shared timing: fans have much in common and meet as chance has it.
+        (_timed("weight") / _timed("together")).alias("met_share"),
+        (_timed("by_chance") / _timed("together")).alias("chance_share"),
     )
     strength = (
         evidence.group_by("ring", "channel")
@@ -100,11 +118,19 @@ def ring_table(inputs: RingInputs, evidence: pl.DataFrame) -> pl.DataFrame:
     table = sizes
     for part in (linked, facts, strength, people, _ties(inputs)):
         table = table.join(part, on="ring", how="left")
-    return table.with_columns(
+    described = table.with_columns(
         (pl.col("links") / possible).fill_null(0.0).alias("density"),
         pl.col("ties").fill_null("[]"),
         pl.col("log10_p").fill_null(0.0),
+        *(pl.col(name).fill_nan(None) for name in ("met_share", "chance_share")),
     ).sort("ring")
+    best = described.get_column("log10_p").to_numpy() - np.log10(max(inputs.num_pairs, 1.0))
+    return described.with_columns(pl.Series("log10_q", log10_q(best, inputs.num_pairs)))
+
+
+def _timed(column: str) -> pl.Expr:
+    """Sum over links in time."""
+    return pl.col(column).filter(pl.col("together").is_not_null()).sum()
 
 
 def _pairs(evidence: pl.DataFrame) -> pl.DataFrame:
@@ -127,9 +153,9 @@ def _ties(inputs: RingInputs) -> pl.DataFrame:
         .group_by("ring", maintain_order=True)
         .head(MOST_TIES)
     )
-    rows: dict[int, list[dict[str, Any]]] = {}
+    rows: dict[Any, list[dict[str, Any]]] = {}
     for ring, kind, key, members in tied.select(*thing, "members").iter_rows():
         rows.setdefault(ring, []).append({"type": kind, "key": key, "members": members})
     texts = [json.dumps(ties, ensure_ascii=False) for ties in rows.values()]
-    schema = {"ring": pl.Int64(), "ties": pl.String()}
+    schema = {"ring": inputs.members.schema["ring"], "ties": pl.String()}
     return pl.DataFrame({"ring": list(rows), "ties": texts}, schema=schema)

@@ -1,8 +1,9 @@
 """From linked pairs to rings at their own size.
 
 Modularity cannot tell small rings apart in a large graph, so each connected component is looked at
-alone: a dense one is a ring as it is; a sparse one is split by Leiden, and what stays sparse is
-split again. Then members with too few links to the others are trimmed. Every order follows keys.
+alone and split by Leiden, and its parts again, as long as the parts hang together far better than
+with one another: two rings with a link between them come apart, and one ring does not, however
+loose. Then members with too few links to the others are trimmed. Every order follows keys.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,10 @@ from sknetwork.clustering import Leiden
 
 from graphguard.graph.components import linked_components
 
+RESOLUTIONS = (1.0, 2.0, 4.0)
+HUGE, MARKS = 5_000_000, 16
+SPARSE = 0.3
+"""Share of linked pairs below which parts are looked for at higher resolutions too."""
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -40,12 +45,13 @@ class GroupRules:
 
     Attributes:
         min_members: Smallest ring.
-        dense: Share of linked pairs from which a group is a ring as it is.
+        apart: Pairs between parts are linked at most this many times as often as pairs within, or
+            the parts are one ring.
         core: Share of the others that a member must be linked with.
     """
 
     min_members: int = 3
-    dense: float = 0.3
+    apart: float = 0.3
     core: float = 0.2
 
 
@@ -97,25 +103,66 @@ def _split(block: csr_array, rules: GroupRules) -> list[Ints]:
     if len(whole) < rules.min_members:
         return []
     inner = csr_array(block[whole][:, whole])
-    if _density(inner) < rules.dense:
-        parts = _leiden(inner)
-        if len(parts) > 1:
-            found = []
-            for part in parts:
-                piece = csr_array(inner[part][:, part])
-                found += [whole[part[deep]] for deep in _split(piece, rules)]
-            return found
+    parts = _parts(inner, rules.apart)
+    if len(parts) > 1:
+        found = []
+        for part in parts:
+            piece = csr_array(inner[part][:, part])
+            found += [whole[part[deep]] for deep in _split(piece, rules)]
+        return found
     core = _trimmed(inner, np.arange(len(whole)), rules.core)
     return [whole[core]] if len(core) >= rules.min_members else []
 
 
-def _leiden(block: csr_array) -> list[Ints]:
-    """Communities of one component; resolution is raised until it splits, for it is sparse."""
-    for resolution in (1.0, 2.0, 4.0):
-        labels = Leiden(resolution=resolution, random_state=0).fit_predict(csr_matrix(block))
+def _parts(block: csr_array, apart: float) -> list[Ints]:
+    """Communities of one component, if pairs between them are linked far less than within."""
+    size = block.shape[0]
+    # Who are linked with half of the others each hang together, however they are parted.
+    if np.diff(block.indptr).min() >= size / 2:
+        return [np.arange(size)]
+    if block.nnz > HUGE:
+        labels = _company(block)
         if labels.max() > 0:
-            return [np.flatnonzero(labels == label) for label in range(int(labels.max()) + 1)]
-    return [np.arange(block.shape[0])]
+            return _groups_of(labels)
+    for resolution in RESOLUTIONS if _density(block) < SPARSE else RESOLUTIONS[:1]:
+        labels = Leiden(resolution=resolution, random_state=0).fit_predict(csr_matrix(block))
+        if labels.max() > 0 and _between(block, labels) <= apart:
+            return _groups_of(labels)
+    return [np.arange(size)]
+
+
+def _groups_of(labels: Ints) -> list[Ints]:
+    return [np.flatnonzero(labels == label) for label in range(int(labels.max()) + 1)]
+
+
+def _company(block: csr_array) -> Ints:
+    """Who hang together by links whose ends have company in common: one link in passing has none.
+
+    Communities of tens of millions of links take minutes; that two users' neighbours overlap shows
+    in the smallest of their marks (MinHash), in one pass for each of MARKS.
+    """
+    size = block.shape[0]
+    row = np.repeat(np.arange(size, dtype=np.int32), np.diff(block.indptr))
+    rng = np.random.Generator(np.random.PCG64(0))
+    shared = np.zeros(block.nnz, dtype=np.bool_)
+    for _ in range(MARKS):
+        mark = rng.permutation(size).astype(np.int32)
+        least = np.minimum(mark, np.minimum.reduceat(mark[block.indices], block.indptr[:-1]))
+        shared |= least[row] == least[block.indices]
+    once = shared & (row < block.indices)
+    return linked_components(size, row[once].astype(np.int64), block.indices[once].astype(np.int64))
+
+
+def _between(block: csr_array, labels: Ints) -> float:
+    """How often pairs of two parts are linked, over how often pairs of one part are."""
+    size, sizes = block.shape[0], np.bincount(labels).astype(np.float64)
+    within_pairs = float((sizes * (sizes - 1)).sum())
+    row = np.repeat(np.arange(size), np.diff(block.indptr))
+    within = int((labels[row] == labels[block.indices]).sum())
+    between_pairs = size * (size - 1) - within_pairs
+    if not within or not between_pairs:
+        return 1.0
+    return float((block.nnz - within) / between_pairs / (within / within_pairs))
 
 
 def _trimmed(block: csr_array, members: Ints, share: float) -> Ints:

@@ -16,7 +16,7 @@ from sknetwork.clustering import Louvain
 
 from graphguard.rings.coaction import Coactions
 from graphguard.rings.meetings import Acts, blocks_of
-from graphguard.rings.significance import Floats, log10_poisson_tail
+from graphguard.rings.significance import Floats, SecondTest, log10_poisson_tail
 
 Ints = NDArray[np.int64]
 SLOW_US = 6 * 3_600_000_000
@@ -74,10 +74,10 @@ def find_interests(acts: Acts, author: Ints, num_users: int) -> Interests:
     )
 
 
-def interest_p(
+def interest_test(
     found: Coactions, places: Ints, weights: Ints, window: int, interests: Interests
-) -> Floats:
-    """log10 p of so many common objects within a window, given what the two like.
+) -> SecondTest:
+    """Test pairs that met on so many objects within a window, given what the two like.
 
     Args:
         found: Pairs and totals.
@@ -87,15 +87,18 @@ def interest_p(
         interests: Of the same acts.
 
     Returns:
-        Shape of `places`: the Poisson tail where communities and authors are expected to explain
-        meetings each by themselves, so that their sum errs on the safe side.
+        The Poisson tail where communities and authors are expected to explain meetings each by
+        themselves, so that their sum errs on the safe side; `together` is -1, for what both touched
+        does not matter.
     """
     a, b = (found.pairs.get_column(name).to_numpy()[places] for name in ("user_a", "user_b"))
     # Of all pairs of touches of an object so many fall within the window.
-    share = found.slot_pairs[window] / max(interests.pairs, 1.0)
+    share = found.visit_pairs[window] / max(interests.pairs, 1.0)
     expected = _common(interests.by_block, interests.block_weight, a, b)
     expected += _common(interests.by_author, interests.author_weight, a, b)
-    return log10_poisson_tail(weights, expected * share)
+    expected *= share
+    unasked = np.full(len(places), -1, dtype=np.int64)
+    return SecondTest(unasked, expected, log10_poisson_tail(weights, expected))
 
 
 def _by_first_touch(first: Acts, num_objects: int) -> Ints:

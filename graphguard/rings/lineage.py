@@ -1,4 +1,8 @@
-"""Names that last: tonight's rings carry on the names of last night's, by their members."""
+"""Names that last: tonight's rings carry on the names of earlier ones, by their members.
+
+A ring that is not found any more is asleep; it keeps its name, and takes it up again when its
+members are found together once more. After a while it is forgotten.
+"""
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
@@ -15,17 +19,66 @@ class Change:
 
     ring_id: str
     change: str
-    """birth, growth, shrink, steady, merge, split or death."""
+    """birth, growth, shrink, steady, merge, split, dormant, return or death."""
     other: str
     """The ring merged in, or split from; empty otherwise."""
     joined: int
     left: int
 
 
+@dataclass(frozen=True)
+class Remembered:
+    """A ring as it was when it was last found."""
+
+    members: frozenset[str]
+    first_seen: date
+    last_seen: date
+
+
+def carry_on(
+    memory: Mapping[str, Remembered],
+    now: Sequence[Collection[str]],
+    nights: tuple[date | None, date],
+    remember_days: int,
+) -> tuple[list[str], list[Change], dict[str, Remembered]]:
+    """Name tonight's rings after the remembered ones, and remember tonight's.
+
+    Args:
+        memory: By name, rings of earlier nights.
+        now: Members of each ring tonight, in any order.
+        nights: The night before, whose rings were awake, and tonight.
+        remember_days: Days after which a ring that is not found any more is forgotten.
+
+    Returns:
+        A name per ring of `now`, the changes, and what to remember: tonight's rings, and those
+        asleep. A ring merged into another is no more.
+    """
+    before, tonight = nights
+    asleep = {name for name, ring in memory.items() if ring.last_seen != before}
+    members = {name: ring.members for name, ring in memory.items()}
+    names, changes = carry_names(members, now, tonight, asleep)
+    kept = {
+        name: Remembered(
+            frozenset(ring), memory[name].first_seen if name in memory else tonight, tonight
+        )
+        for name, ring in zip(names, now, strict=True)
+    }
+    merged = {one.other for one in changes if one.change == "merge"}
+    for name in sorted(memory.keys() - kept.keys() - merged):
+        if (tonight - memory[name].last_seen).days <= remember_days:
+            kept[name] = memory[name]
+        else:
+            changes.append(Change(name, "death", "", 0, len(memory[name].members)))
+    return names, sorted(changes, key=_place), kept
+
+
 def carry_names(
-    before: Mapping[str, Collection[str]], now: Sequence[Collection[str]], as_of: date
+    before: Mapping[str, Collection[str]],
+    now: Sequence[Collection[str]],
+    as_of: date,
+    asleep: Collection[str] = (),
 ) -> tuple[list[str], list[Change]]:
-    """Name tonight's rings after last night's.
+    """Name tonight's rings after earlier ones.
 
     Each old name goes to the ring of tonight with which it shares most members, if that is a third
     or more of the smaller one; of several old names that meet in one ring that with most members
@@ -33,12 +86,13 @@ def carry_names(
     ring that gave it most members.
 
     Args:
-        before: Members by ring, last night.
+        before: Members by ring, of last night and of those asleep.
         now: Members of each ring tonight, in any order.
         as_of: Tonight.
+        asleep: Names of rings that were not found last night.
 
     Returns:
-        A name per ring of `now`, and the changes, sorted.
+        A name per ring of `now`, and the changes, sorted. Nothing is told of who sleeps on.
 
     >>> carry_names({"r1": ["a", "b", "c"]}, [["a", "b", "c", "d"]], date(2026, 1, 1))[0]
     ['r1']
@@ -67,7 +121,7 @@ def carry_names(
     names = []
     for place, ring in enumerate(new):
         if place in named:
-            changes.append(_kept(named[place], old[named[place]], ring))
+            changes.append(_kept(named[place], old[named[place]], ring, asleep))
         else:
             named[place] = _new_name(ring, as_of)
             parent = max(
@@ -79,9 +133,13 @@ def carry_names(
             )
         names.append(named[place])
     changes += [Change(named[place], "merge", name, len(old[name]), 0) for name, place in merged]
-    gone = set(old) - spent
-    changes += [Change(name, "death", "", 0, len(old[name])) for name in gone]
-    return names, sorted(changes, key=lambda one: (one.ring_id, one.change, one.other))
+    gone = set(old) - spent - set(asleep)
+    changes += [Change(name, "dormant", "", 0, len(old[name])) for name in gone]
+    return names, sorted(changes, key=_place)
+
+
+def _place(one: Change) -> tuple[str, str, str]:
+    return one.ring_id, one.change, one.other
 
 
 def _meetings(
@@ -101,8 +159,12 @@ def _meetings(
     return [(name, place, new[place]) for name, place in sorted(met)]
 
 
-def _kept(name: str, before: frozenset[str], now: frozenset[str]) -> Change:
+def _kept(
+    name: str, before: frozenset[str], now: frozenset[str], asleep: Collection[str]
+) -> Change:
     joined, left = len(now - before), len(before - now)
+    if name in asleep:
+        return Change(name, "return", "", joined, left)
     change = "growth" if joined > left else "shrink" if left > joined else "steady"
     return Change(name, change, "", joined, left)
 

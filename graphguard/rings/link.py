@@ -8,18 +8,13 @@ from numpy.typing import NDArray
 
 from graphguard.graph.interop import ranges
 from graphguard.rings.coaction import Coactions, find_coactions
-from graphguard.rings.interest import SLOW_US, find_interests, interest_p
+from graphguard.rings.interest import SLOW_US, find_interests, interest_test
 from graphguard.rings.meetings import Acts
-from graphguard.rings.significance import (
-    expected_weights,
-    log10_poisson_tail,
-    sharing_p,
-    timing_null,
-    timing_p,
-)
+from graphguard.rings.significance import expected_weights, log10_poisson_tail, sharing_test
+from graphguard.rings.timing import timing_null, timing_test
 
 KEPT = -3.0
-"""Pairs with a log10 p above this are not kept: chance alone makes one pair in a thousand."""
+"""What nobody asks for: chance alone makes one pair in a thousand."""
 
 LINK_SCHEMA = {
     "user_a": pl.Int64,
@@ -29,8 +24,13 @@ LINK_SCHEMA = {
     "a_first": pl.Int64,
     "gap_us": pl.Int64,
     "expected": pl.Float64,
+    "together": pl.Int64,
+    "by_chance": pl.Float64,
+    "most_users": pl.Int64,
+    "tests": pl.Int64,
     "log10_p": pl.Float64,
 }
+"""As in PAIRS."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,14 @@ class LinkRules:
         max_burst: Acts within the widest window above which pairs are nominated by a sample.
         max_sharers: Users of a shared object above which its pairs are not listed.
         user_hash: Hash of each user's key, shape [num_users].
+        kept: Pairs with a log10 p above this are not kept.
     """
 
     windows_us: list[int]
     max_burst: int
     max_sharers: int
     user_hash: NDArray[np.uint64]
+    kept: float = KEPT
 
 
 def coaction_links(
@@ -99,19 +101,19 @@ def linked(
     activity = log10_poisson_tail(weight, expected)
     # One object shared is no pattern, however small its chance.
     activity[weight < 2] = 0.0
-    chosen = np.flatnonzero(activity.min(axis=0) + np.log10(number) <= KEPT)
+    chosen = np.flatnonzero(activity.min(axis=0) + np.log10(number) <= rules.kept)
     pairs = found.pairs[chosen]
     null = timing_null(acts, found, born_us, rules.windows_us)
     likings = None
     if author is not None and rules.windows_us[-1] >= SLOW_US:
         likings = find_interests(acts, author, len(rules.user_hash))
-    both = np.empty((number, len(chosen)))
+    tests = []
     for n, window in enumerate(rules.windows_us):
         if likings is not None and window >= SLOW_US:
-            second = interest_p(found, chosen, weight[n, chosen], n, likings)
+            tests.append(interest_test(found, chosen, weight[n, chosen], n, likings))
         else:
-            second = timing_p(acts, pairs, weight[n, chosen], n, null)
-        both[n] = np.maximum(activity[n, chosen], second)
+            tests.append(timing_test(acts, pairs, weight[n, chosen], n, null))
+    both = np.stack([np.maximum(activity[n, chosen], one.log10_p) for n, one in enumerate(tests)])
     best = both.argmin(axis=0)
     at = (best, np.arange(len(chosen)))
     p = np.minimum(both[at] + np.log10(number), 0.0)
@@ -123,9 +125,16 @@ def linked(
             "weight": weight[:, chosen][at],
             "a_first": _columns(pairs, "a_first", number)[at],
             "expected": expected[:, chosen][at],
+            "together": np.stack([one.together for one in tests])[at],
+            "by_chance": np.stack([one.expected for one in tests])[at],
+            "most_users": pl.Series([None] * len(p), dtype=pl.Int64),
+            "tests": np.full(len(p), number),
             "log10_p": p,
         }
-    ).filter(pl.col("log10_p") <= KEPT)
+    )
+    # What two like is no number of objects.
+    together = pl.when(pl.col("together") >= 0).then("together")
+    table = table.with_columns(together).filter(pl.col("log10_p") <= rules.kept)
     return _with_gaps(table, found).select(list(LINK_SCHEMA))
 
 
@@ -162,17 +171,21 @@ def sharing_links(
     )
     if not pairs.height:
         return pl.DataFrame(schema=LINK_SCHEMA)
-    p, expected, shared = sharing_p(user, objects, pairs, len(rules.user_hash))
+    found = sharing_test(user, objects, pairs, len(rules.user_hash))
     return pairs.select(
         "user_a",
         "user_b",
         pl.lit(0, dtype=pl.Int64).alias("window_us"),
-        pl.Series("weight", shared),
+        pl.Series("weight", found.shared),
         pl.lit(0, dtype=pl.Int64).alias("a_first"),
         pl.lit(None, dtype=pl.Int64).alias("gap_us"),
-        pl.Series("expected", expected),
-        pl.Series("log10_p", p),
-    ).filter(pl.col("log10_p") <= KEPT)
+        pl.Series("expected", found.expected),
+        pl.lit(None, dtype=pl.Int64).alias("together"),
+        pl.lit(None, dtype=pl.Float64).alias("by_chance"),
+        pl.Series("most_users", found.most_users),
+        pl.lit(found.tests, dtype=pl.Int64).alias("tests"),
+        pl.Series("log10_p", found.log10_p),
+    ).filter(pl.col("log10_p") <= rules.kept)
 
 
 def _columns(pairs: pl.DataFrame, name: str, number: int) -> NDArray[np.int64]:

@@ -17,12 +17,8 @@ from scipy.sparse import csr_array
 from scipy.special import gammaln
 
 from graphguard.rings.meetings import Acts
-from graphguard.rings.significance import (
-    LN10,
-    TimingNull,
-    log10_poisson_tail,
-    log10_q,
-)
+from graphguard.rings.significance import LN10, log10_poisson_tail, log10_q
+from graphguard.rings.timing import TimingNull
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -59,19 +59,18 @@ def _coactions(
     columns = [f"{name}_{n}" for name in ("weight", "a_first") for n in range(number)]
     pairs, touches = engine.collect(tables.pairs), engine.collect(tables.touches)
     met_on = np.searchsorted(objects, _column(touches, "object"))
-    slots = np.zeros((number, len(rules.user_hash)), dtype=np.int64)
-    table = engine.collect(tables.slots)
-    slots[_column(table, "window"), _column(table, "user")] = _column(table, "slots")
-    slot_pairs = np.zeros(number, dtype=np.int64)
-    table = engine.collect(tables.slot_pairs)
-    slot_pairs[_column(table, "window")] = _column(table, "slot_pairs")
+    visits, visit_pairs = (np.zeros(size, np.int64) for size in (len(rules.user_hash), number))
+    table = engine.collect(tables.visits)
+    visits[_column(table, "user")] = _column(table, "visits")
+    table = engine.collect(tables.visit_pairs)
+    visit_pairs[_column(table, "window")] = _column(table, "visit_pairs")
     bursts = np.searchsorted(objects, _column(engine.collect(tables.burst_objects), "object"))
     return Coactions(
         pairs.select(*PAIR, *columns).sort(*PAIR),
         touches.with_columns(pl.Series("object", met_on)).select(TOUCHED),
         _meetings(engine.collect(tables.meetings), objects),
-        slots,
-        slot_pairs,
+        visits,
+        visit_pairs,
         np.sort(bursts),
     )
 

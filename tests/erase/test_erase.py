@@ -18,6 +18,7 @@ import pytest
 
 import graphguard
 from graphguard.checks.compare import compare_runs
+from graphguard.checks.evidence import check_evidence
 from graphguard.config.load import load_config
 from graphguard.erase.erase import Request, erase
 from graphguard.erase.scan import check_erasure
@@ -150,6 +151,8 @@ def test_those_who_stay_keep_scores_links_and_a_readable_run(nights):
         opened.explain(f"user:{nights.users[0]}")
     sizes = dict(opened.members().group_by("ring_id").len().iter_rows())
     assert dict(opened.rings().select("ring_id", "size").iter_rows()) == sizes
+    run = Workspace(nights.config.workspace_folder).current_run()
+    assert check_evidence(nights.config, run).rings == len(sizes)
 
 
 def test_the_sink_holds_what_the_run_holds(nights):

@@ -15,7 +15,7 @@ from graphguard.erase.rows import unit_change, without_doomed
 from graphguard.erase.swap import Rewrite, Rewriter, exchange, json_writer, sweep
 from graphguard.errors import ArtefactInvalid, GraphInvalid
 from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
-from graphguard.schema import REJECTS, RING_CHANGES, RING_EVIDENCE, RING_MEMBERS, RINGS
+from graphguard.schema import REJECTS, RING_ACTS, RING_CHANGES, RING_EVIDENCE, RING_MEMBERS, RINGS
 from graphguard.tables.commit import committing, read_manifest, verify
 from graphguard.tables.files import read_json, write_json
 from graphguard.tables.ids import IdStore
@@ -80,7 +80,7 @@ def ring_tables():
     ]).cast(dict(RING_EVIDENCE.empty().schema))  # fmt: skip
     members = pl.DataFrame([
         {"ring_id": ring, "key": key, "entity": 0, "role": "core", "degree": 9,
-         "evidence_bits": 99.0}
+         "evidence_bits": 99.0, "first_share": 0.5}
         for ring, key in (*(("r", key) for key in "abcd"), *(("s", key) for key in "ef"))
     ])  # fmt: skip
     rings = pl.DataFrame([
@@ -89,8 +89,12 @@ def ring_tables():
         for name, size, bits in (("r", 4, 15.0), ("s", 2, 3.0))
     ]).cast({"first_seen": pl.Date})  # fmt: skip
     changes = pl.DataFrame([{**dict.fromkeys(RING_CHANGES.columns, 0), "ring_id": "s"}])
+    acts = pl.DataFrame([
+        {**dict.fromkeys(RING_ACTS.columns, 0), "ring_id": ring, "key": key}
+        for ring, key in (("r", "a"), ("r", "b"), ("r", "c"), ("s", "e"))
+    ])  # fmt: skip
     return {"rings": rings, "ring_members": members, "ring_evidence": evidence,
-            "ring_changes": changes}  # fmt: skip
+            "ring_acts": acts, "ring_changes": changes}  # fmt: skip
 
 
 def test_a_ring_that_loses_a_member_is_described_anew_and_a_small_one_is_dissolved():
@@ -106,6 +110,7 @@ def test_a_ring_that_loses_a_member_is_described_anew_and_a_small_one_is_dissolv
     members = after["ring_members"].select("key", "role", "degree", "evidence_bits").rows()
     assert members == [("a", "core", 1, 2.0), ("c", "core", 2, 3.0), ("d", "core", 1, 1.0)]
     assert after["ring_evidence"].select("key_a", "key_b").rows() == [("a", "c"), ("c", "d")]
+    assert after["ring_acts"].select("ring_id", "key").rows() == [("r", "a"), ("r", "c")]
     assert after["ring_changes"].height == 0
 
 

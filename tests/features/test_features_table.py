@@ -113,7 +113,22 @@ def some_entities() -> pl.DataFrame:
 
 def some_pairs() -> pl.DataFrame:
     drawn = [
-        (a, b, channel, window, 1 + a % 3, a % 2, 5 + b, 0.25, -1.0 - a - b, -0.5 * a)
+        (
+            a,
+            b,
+            channel,
+            window,
+            1 + a % 3,
+            a % 2,
+            5 + b,
+            0.25,
+            4,
+            0.5,
+            None,
+            1,
+            -1.0 - a - b,
+            -0.5 * a,
+        )  # fmt: skip
         for a, b in [(0, 1), (1, 2), (3, 7), (4, 5), (2, 9)]
         for channel, window in (("likes.object_id", 10), ("likes.link", 10), ("shared.content", 0))
     ]

@@ -94,14 +94,19 @@ def test_row_order_and_numbering_change_nothing_but_names(rows, random):
     }
 
 
-def test_slot_pairs_count_each_user_and_object_once():
-    # object 0: a@0 a@1 b@2   object 1: a@0 c@50
-    acts = Acts(np.array([0, 0, 1, 0, 2]), np.array([0, 0, 0, 1, 1]), np.array([0, 1, 2, 0, 50]))
+def test_acts_on_an_object_soon_after_one_another_are_one_visit():
+    # object 0: a@0 a@1 b@2 a@70   object 1: a@0 c@50
+    acts = Acts(
+        np.array([0, 0, 1, 0, 0, 2]),
+        np.array([0, 0, 0, 0, 1, 1]),
+        np.array([0, 1, 2, 70, 0, 50]),
+    )
 
     found = find_coactions(acts, [5, 60], hashes(3), 1000)
 
-    assert found.slot_pairs.tolist() == [2, 4]
-    assert found.slots.tolist() == [[1, 1, 0], [2, 1, 1]]
+    # a comes to object 0 twice; within 60: a-b, and a-c on object 1
+    assert found.visits.tolist() == [3, 1, 1]
+    assert found.visit_pairs.tolist() == [2, 4]
 
 
 def test_a_burst_is_sampled_but_a_nominated_pair_is_counted_exactly():

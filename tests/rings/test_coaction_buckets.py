@@ -53,12 +53,12 @@ def test_buckets_of_objects_give_what_the_whole_gives(seed, buckets):
     met = engine.collect(made.meetings).sort("object", "gap_us", "first_us")
     every = expected.meetings.touches().select(met.columns)
     assert met.equals(every.sort("object", "gap_us", "first_us"))
-    slots = np.zeros_like(expected.slots)
-    for window, user, count in engine.collect(made.slots).iter_rows():
-        slots[window, user] = count
-    assert slots.tolist() == expected.slots.tolist()
-    totals = dict(engine.collect(made.slot_pairs).iter_rows())
-    assert totals == dict(enumerate(expected.slot_pairs.tolist()))
+    visits = np.zeros_like(expected.visits)
+    for user, count in engine.collect(made.visits).iter_rows():
+        visits[user] = count
+    assert visits.tolist() == expected.visits.tolist()
+    totals = dict(engine.collect(made.visit_pairs).iter_rows())
+    assert totals == dict(enumerate(expected.visit_pairs.tolist()))
 
 
 def test_no_acts_make_no_pairs():
@@ -68,4 +68,3 @@ def test_no_acts_make_no_pairs():
     made = coaction_tables(engine, engine.table(pl.DataFrame(schema=schema)), WINDOWS)
 
     assert engine.collect(made.pairs).height == 0
-    assert engine.collect(made.slots).height == 0

@@ -12,13 +12,13 @@ def inputs() -> RingInputs:
     """Ring 0 holds users 1, 2, 3 and hanger-on 4; ring 1 holds 8 and 9."""
     evidence = pl.DataFrame(
         [
-            (1, 2, "likes", -9.0, 30.0, 2 * MINUTE_US),
-            (1, 3, "likes", -6.0, 20.0, 4 * MINUTE_US),
-            (2, 3, "likes", -6.0, 20.0, 6 * MINUTE_US),
-            (1, 2, "shared.device", -4.0, 10.0, None),
-            (3, 4, "embedding", -20.0, 5.0, None),
-            (4, 8, "likes", -30.0, 90.0, MINUTE_US),
-            (8, 9, "shared.device", -8.0, 25.0, None),
+            (1, 2, "likes", -9.0, 30.0, 2 * MINUTE_US, 4, 3, 5, 0.5),
+            (1, 3, "likes", -6.0, 20.0, 4 * MINUTE_US, 2, 2, 2, 0.2),
+            (2, 3, "likes", -6.0, 20.0, 6 * MINUTE_US, 2, 1, 3, 0.1),
+            (1, 2, "shared.device", -4.0, 10.0, None, 2, 0, None, None),
+            (3, 4, "embedding", -20.0, 5.0, None, 0, 0, None, None),
+            (4, 8, "likes", -30.0, 90.0, MINUTE_US, 9, 9, 9, 0.1),
+            (8, 9, "shared.device", -8.0, 25.0, None, 3, 0, None, None),
         ],
         schema={
             "user_a": pl.Int64,
@@ -27,6 +27,10 @@ def inputs() -> RingInputs:
             "log10_p": pl.Float64,
             "bits": pl.Float64,
             "gap_us": pl.Int64,
+            "weight": pl.Int64,
+            "a_first": pl.Int64,
+            "together": pl.Int64,
+            "by_chance": pl.Float64,
         },
         orient="row",
     )
@@ -92,3 +96,20 @@ def test_what_ties_a_ring_is_rare_before_popular_and_never_one_members_own():
     ties = json.loads(ring_table(given, ring_evidence(given)).get_column("ties")[0])
 
     assert [(tie["key"], tie["members"]) for tie in ties] == [("d1", 3), ("viral", 4)]
+
+
+def test_who_comes_first_and_how_often_they_meet_is_told_of_links_in_time_only():
+    given = inputs()
+    evidence = ring_evidence(given)
+    first, second = ring_table(given, evidence).iter_rows(named=True)
+    members = member_table(given, evidence)
+
+    # 1-2, 1-3 and 2-3 met on 4 + 2 + 2 of 5 + 2 + 3 objects; .5 + .2 + .1 by chance
+    assert first["met_share"] == pytest.approx(8 / 10)
+    assert first["chance_share"] == pytest.approx(0.8 / 10)
+    assert second["met_share"] is None
+    # User 1 came first 3 times of 4 and 2 of 2; user 2 once of 4 and once of 2.
+    share = dict(members.select("user", "first_share").iter_rows())
+    assert share[1] == pytest.approx(5 / 6)
+    assert share[2] == pytest.approx(2 / 6)
+    assert share[4] is None

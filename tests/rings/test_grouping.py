@@ -34,6 +34,23 @@ def test_rings_that_a_few_links_chain_together_come_apart():
     assert found(np.concatenate([cliques(*groups), bridges], axis=1)) == groups
 
 
+def test_two_dense_rings_with_a_link_between_them_come_apart():
+    one, other = list(range(20)), list(range(20, 40))
+    pairs = np.concatenate([cliques(one, other), [[3], [30]]], axis=1)
+
+    assert found(pairs) == [one, other]
+
+
+def test_a_loose_ring_is_not_torn():
+    # half of its pairs are linked: parts can be named, but hang together as they do within
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        pairs = cliques(list(range(24)))
+        pairs = pairs[:, rng.random(pairs.shape[1]) < 0.5]
+
+        assert found(pairs) == [list(range(24))]
+
+
 def test_many_rings_come_out_at_their_own_size():
     rng = np.random.default_rng(0)
     groups = np.array_split(rng.permutation(4_000), 200)

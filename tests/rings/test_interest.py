@@ -3,7 +3,7 @@ import pytest
 
 from graphguard.graph.keyed import key_hash
 from graphguard.rings.coaction import find_coactions
-from graphguard.rings.interest import find_interests, interest_p
+from graphguard.rings.interest import find_interests, interest_test
 from graphguard.rings.link import LinkRules, coaction_links
 from graphguard.rings.meetings import Acts
 
@@ -48,7 +48,7 @@ def judged(acts, author):
     found = find_coactions(acts, [DAY], hashes(), 10_000)
     interests = find_interests(acts, author, COMMUNITIES * USERS)
     weight = found.pairs.get_column("weight_0").to_numpy()
-    log10_p = interest_p(found, np.arange(len(weight)), weight, 0, interests)
+    log10_p = interest_test(found, np.arange(len(weight)), weight, 0, interests).log10_p
     return found.pairs.select("user_a", "user_b").to_numpy(), log10_p
 
 

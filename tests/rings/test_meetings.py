@@ -62,7 +62,7 @@ def test_work_in_small_parts_gives_the_same(monkeypatch):
     assert parts.pairs.equals(whole.pairs)
     assert parts.touches.sort(order).equals(whole.touches.sort(order))
     assert sorted(told(parts.meetings)) == sorted(told(whole.meetings))
-    assert parts.slots.tolist() == whole.slots.tolist()
+    assert parts.visits.tolist() == whole.visits.tolist()
 
 
 def test_objects_and_times_that_overflow_one_number_are_still_put_in_order():
@@ -97,4 +97,4 @@ def test_no_acts_meet_nobody():
 
     assert len(found.meetings) == 0
     assert found.pairs.height == 0
-    assert found.slot_pairs.tolist() == [0]
+    assert found.visit_pairs.tolist() == [0]

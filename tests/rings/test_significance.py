@@ -13,7 +13,7 @@ from graphguard.rings.significance import (
     log10_binomial_tail,
     log10_poisson_tail,
     log10_q,
-    sharing_p,
+    sharing_test,
 )
 
 
@@ -33,19 +33,19 @@ def test_a_tail_that_underflows_is_still_a_number():
     assert -4500 < told[0] < -4000
 
 
-def test_expected_weights_sum_to_half_the_slot_pairs():
+def test_expected_weights_sum_to_half_the_visit_pairs():
     rng = np.random.default_rng(0)
     user, thing = rng.zipf(1.8, 20_000) % 400, rng.integers(0, 800, 20_000)
     acts = Acts(user, thing, rng.integers(0, 10**7, 20_000))
     hashes = key_hash(str(n) for n in range(400))
 
     found = find_coactions(acts, [10**5], hashes, 10**9)
-    d = found.slots[0].astype(float)
-    over_all_pairs = (d.sum() ** 2 - (d**2).sum()) / 2 * found.slot_pairs[0] / d.sum() ** 2
+    d = found.visits.astype(float)
+    over_all_pairs = (d.sum() ** 2 - (d**2).sum()) / 2 * found.visit_pairs[0] / d.sum() ** 2
 
     # Users do not pair with themselves, so the heaviest users' own share is missing.
     own = (d**2).sum() / d.sum() ** 2
-    assert over_all_pairs == pytest.approx(found.slot_pairs[0] / 2 * (1 - own), rel=1e-9)
+    assert over_all_pairs == pytest.approx(found.visit_pairs[0] / 2 * (1 - own), rel=1e-9)
     assert expected_weights(found, 0).sum() <= over_all_pairs
 
 
@@ -76,12 +76,13 @@ def test_a_cafe_says_nothing_and_two_rare_devices_say_much():
     thing = np.concatenate([np.zeros(500, int), 10 + crowd, [1, 1, 1, 2, 2, 2]])
     pairs = pl.DataFrame({"user_a": [0, 3], "user_b": [1, 4], "sizes": [[3, 3, 500], [500]]})
 
-    p, expected, shared = sharing_p(user, thing, pairs, 500)
+    found = sharing_test(user, thing, pairs, 500)
 
-    assert p[0] < -6
-    assert p[1] > -1
-    assert shared[0] == 2
-    assert expected[0] < 1e-3
+    assert found.log10_p[0] < -6
+    assert found.log10_p[1] > -1
+    assert found.shared[0] == 2
+    assert found.most_users[0] == 4
+    assert found.expected[0] < 1e-3
 
 
 def test_the_binomial_tail_is_never_below_the_true_one_and_near_it():
@@ -95,6 +96,27 @@ def test_the_binomial_tail_is_never_below_the_true_one_and_near_it():
     assert tail[:3] == pytest.approx(true[:3], abs=0.05)
     # Below the mean nothing is surprising.
     assert tail[3] == 0
+
+
+def test_a_ring_that_meets_where_hardly_anybody_else_does_does_not_hide_itself():
+    # 12,000 acts over six days: a dozen meetings by chance, and ten users who meet on 30 objects
+    rng = np.random.default_rng(1)
+    six_days = 6 * 86_400 * 10**6
+    start = np.repeat(rng.integers(0, six_days, 30), 10)
+    acts = Acts(
+        np.concatenate([np.tile(np.arange(10), 30), rng.integers(0, 600, 12_000)]),
+        np.concatenate([np.repeat(np.arange(30), 10), rng.integers(0, 800, 12_000)]),
+        np.concatenate(
+            [start + rng.integers(0, 6 * 10**7, 300), rng.integers(0, six_days, 12_000)]
+        ),
+    )
+    rules = LinkRules([6 * 10**7], 200, 1000, key_hash(str(n) for n in range(600)))
+
+    links = coaction_links(acts, np.zeros(800, dtype=np.int64), rules)
+
+    found = links.filter(pl.Series(log10_q(links["log10_p"].to_numpy(), all_pairs(600)) <= -2))
+    assert found.height == 45
+    assert found["user_b"].max() < 10
 
 
 def platform(rng, *, early):

@@ -1,5 +1,7 @@
 """The pairs of a trace through an engine: the same links as from the acts of one process."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 
@@ -43,10 +45,10 @@ def as_stored(acts: Acts, hashes: np.ndarray) -> pl.DataFrame:
     )
 
 
-def test_links_are_those_of_the_acts_themselves(monkeypatch):
-    # Unlikely or not, every pair is kept, so that every p is compared.
-    monkeypatch.setattr("graphguard.rings.link.KEPT", 1.0)
+def test_links_are_those_of_the_acts_themselves():
     acts, rules = drawn_acts()
+    # Unlikely or not, every pair is kept, so that every p is compared.
+    rules = replace(rules, kept=1.0)
     expected = coaction_links(acts, BORN_US, rules)
     engine = PolarsEngine()
     table = engine.table(as_stored(acts, rules.user_hash).sample(fraction=1, shuffle=True, seed=1))
@@ -70,5 +72,5 @@ def test_what_comes_of_a_trace_is_what_one_process_finds():
     assert made.burst_objects.tolist() == [3]
     assert made.pairs.equals(expected.pairs)
     assert made.touches.sort(order).equals(expected.touches.sort(order))
-    assert made.slots.tolist() == expected.slots.tolist()
-    assert made.slot_pairs.tolist() == expected.slot_pairs.tolist()
+    assert made.visits.tolist() == expected.visits.tolist()
+    assert made.visit_pairs.tolist() == expected.visit_pairs.tolist()

@@ -88,6 +88,10 @@ def a_platforms_inputs() -> FeatureInputs:
             "a_first": a % 3,
             "gap_us": 5,
             "expected": 0.5,
+            "together": a + 3,
+            "by_chance": 0.25,
+            "most_users": None,
+            "tests": 1,
             "log10_p": -a / 3.0,
             "log10_q": -a / 4.0,
         }

@@ -1,0 +1,126 @@
+"""Nights without coordination, dealt from the night's own acts: do the tests keep their promise?
+
+Who acted is dealt anew among the acts of one hour of the day: every object keeps its crowd and its
+bursts, every user the number of his acts and, by and large, his hours; only who meets whom is left
+to chance. Every pair that the tests then find is false, so how many they may find is known.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.stats import binom, poisson
+
+from graphguard.graph.keyed import mix, seeded
+from graphguard.rings.meetings import Acts
+from graphguard.rings.significance import log10_q
+
+ALPHAS = (1e-3, 1e-4, 1e-5, 1e-6)
+"""Chances of which the found number is compared; weaker links are not kept."""
+UNLIKELY = 1e-3
+"""An alarm is raised by what a sound test would show in one night of a thousand."""
+HOUR_US, HOURS = 3_600_000_000, 24
+
+
+@dataclass(frozen=True)
+class NullShard:
+    """What one channel's test said of one dealt night.
+
+    Attributes:
+        log10_p: Of the kept pairs, at most -3 each.
+        num_pairs: All pairs of users that were in it.
+    """
+
+    log10_p: NDArray[np.float64]
+    num_pairs: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """One channel over its shards.
+
+    Attributes:
+        shards: Number of dealt nights.
+        found: By chance of `ALPHAS`: pairs with a p of at most that.
+        allowed: By chance: the most a sound test shows, but for one night of a thousand.
+        flagged: Pairs that would have been discoveries at the night's rate.
+        nights: Dealt nights with such a pair.
+        alarms: What is wrong, in words; none if the tests hold.
+    """
+
+    shards: int
+    found: dict[float, int]
+    allowed: dict[float, int]
+    flagged: int
+    nights: int
+    alarms: list[str]
+
+
+def dealt(acts: Acts, seed: int) -> Acts:
+    """The acts with their users dealt anew among the acts of one hour of the day.
+
+    Cost: two sorts of the acts.
+    """
+    hour = acts.time_us // HOUR_US % HOURS
+    # Dealt in order of object and time, which is that of no file.
+    order = np.lexsort((acts.user, acts.time_us, acts.object, hour))
+    rng = np.random.Generator(np.random.PCG64(seed))
+    lot = np.lexsort((rng.random(len(order)), hour[order]))
+    user = np.empty_like(acts.user)
+    user[order] = acts.user[order][lot]
+    return Acts(user, acts.object, acts.time_us)
+
+
+def dealt_links(
+    user: NDArray[np.int64], objects: NDArray[np.int64], seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Distinct (user, object) with users dealt anew; who comes on an object twice counts once."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    both = np.unique(np.stack([rng.permutation(user), objects]), axis=1)
+    return both[0], both[1]
+
+
+def some_objects(acts: Acts, most: int) -> Acts:
+    """The acts on a part of the objects, about `most` acts; all of them where there are no more.
+
+    An object is told by its first act's time, not by its number, which depends on storage.
+    """
+    if len(acts) <= most:
+        return acts
+    ordered = acts.ordered()
+    starts = ordered.object_starts
+    marks = seeded(mix(ordered.time_us[starts[:-1]].astype(np.uint64)), 1)
+    kept = marks.astype(np.float64) / 2.0**64 < most / len(acts)
+    return ordered[np.repeat(kept, np.diff(starts))]
+
+
+def calibration(shards: Sequence[NullShard], log10_rate: float) -> Calibration:
+    """Compare what the tests found in dealt nights with what they promise.
+
+    Args:
+        shards: Of one channel.
+        log10_rate: log10 of the false-discovery rate of a night's pairs.
+    """
+    tests = sum(shard.num_pairs for shard in shards)
+    p = np.concatenate([shard.log10_p for shard in shards]) if shards else np.zeros(0)
+    found = {alpha: int((p <= np.log10(alpha)).sum()) for alpha in ALPHAS}
+    allowed = {alpha: int(poisson.isf(UNLIKELY, tests * alpha)) for alpha in ALPHAS}
+    flagged = [int((log10_q(one.log10_p, one.num_pairs) <= log10_rate).sum()) for one in shards]
+    nights = sum(number > 0 for number in flagged)
+    alarms = [
+        f"{found[alpha]} pairs of dealt users have a chance of at most {alpha:g}, "
+        f"a sound test shows at most {allowed[alpha]}"
+        for alpha in ALPHAS
+        if found[alpha] > allowed[alpha]
+    ]
+    # Where all is chance, a night has a discovery with the chance of the rate.
+    if nights and binom.sf(nights - 1, len(shards), 10**log10_rate) < UNLIKELY:
+        alarms.append(f"{nights} of {len(shards)} dealt nights have discoveries, all of them false")
+    return Calibration(len(shards), found, allowed, sum(flagged), nights, alarms)
+
+
+def null_shard(links: pl.DataFrame, num_pairs: float) -> NullShard:
+    """What a channel's links say of a dealt night."""
+    return NullShard(links.get_column("log10_p").to_numpy(), num_pairs)
