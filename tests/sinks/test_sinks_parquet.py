@@ -17,6 +17,7 @@ import pytest
 
 from graphguard.config.sections import ExportConfig
 from graphguard.errors import ArtefactInvalid, ColumnMissing, WorkspaceBusy
+from graphguard.schema import RINGS
 from graphguard.sinks import open_sink
 from graphguard.sinks import parquet as parquet_module
 from graphguard.sinks.base import RollbackRefused
@@ -70,13 +71,15 @@ def scores(risk: dict[str, float], run_id: str = "run1") -> pl.DataFrame:
 
 def rings() -> pl.DataFrame:
     facts = {"ring_id": "r-1", "size": 3, "density": 1.0, "evidence_bits": 40.0, "log10_p": -9.0}
+    facts |= {"log10_q": -9.0, "met_share": 0.9, "chance_share": 0.1}
     more = {"synchrony_s": 2.0, "channels": "likes.content_id", "known_bad": 1, "mean_risk": 0.5}
-    return pl.DataFrame([{**facts, **more, "first_seen": DAY, "ties": "[]"}])
+    row = {**facts, **more, "first_seen": DAY, "ties": "[]"}
+    return pl.DataFrame([row]).select(list(RINGS.columns))
 
 
 def members() -> pl.DataFrame:
     row = {"ring_id": "r-1", "key": "a", "entity": 0, "role": "core", "degree": 2}
-    return pl.DataFrame([{**row, "evidence_bits": 9.0}])
+    return pl.DataFrame([{**row, "evidence_bits": 9.0, "first_share": 0.5}])
 
 
 def night(run_id: str, risk: float) -> dict[str, pl.DataFrame]:
