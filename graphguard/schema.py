@@ -4,7 +4,8 @@ Column names live here and nowhere else. `storage index` means the append-only i
 key in the workspace's `ids`; times are microseconds since 1970, UTC.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 import pyarrow as pa
@@ -56,6 +57,14 @@ class TableSchema:
         if extra and not self.open:
             contract = self.name + " schema"
             raise ColumnMissing(contract, extra[0], list(self.columns))
+
+    def held_by(self, columns: Collection[str]) -> "TableSchema":
+        """The contract of a table that an older program wrote: without columns that came later."""
+        return replace(self, columns={n: kind for n, kind in self.columns.items() if n in columns})
+
+    def completed(self, table: pl.DataFrame) -> pl.DataFrame:
+        """The table with nulls in the columns that it lacks: an older program wrote it."""
+        return pl.concat([table, self.empty()], how="diagonal_relaxed").select(list(self.columns))
 
     def empty(self) -> pl.DataFrame:
         """The table without rows."""

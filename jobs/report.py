@@ -9,6 +9,7 @@ from graphguard.jobs.context import Facts, Job
 from graphguard.report.contents import ReportContents
 from graphguard.report.metrics import metrics_json
 from graphguard.report.page import render
+from graphguard.schema import TABLES
 from graphguard.tables.files import read_json, read_parquet, write_json
 
 BEFORE = (
@@ -28,9 +29,12 @@ def run(job: Job, out: Path) -> Facts:
 def gather(job: Job) -> ReportContents:
     """Read all that the page shows."""
     intake = _table(job, "ingest", "intake")
-    rings = {name: _table(job, "find_rings", name) for name in
+    # A night that is drawn anew after an erasure may be an older program's.
+    rings = {name: TABLES[name].completed(_table(job, "find_rings", name)) for name in
              ("rings", "ring_members", "ring_evidence", "ring_changes")}  # fmt: skip
-    nulls = _json(job, "find_rings", "nulls")
+    nulls: dict[str, Any] = {"channels": {}, "alarms": []}
+    if (job.run.stage("find_rings") / "nulls.json").is_file():
+        nulls = _json(job, "find_rings", "nulls")
     earlier = None
     if job.previous is not None and job.previous.has("score"):
         earlier = read_parquet(job.previous.file("score", "scores.parquet"))

@@ -65,25 +65,35 @@ def _near(job: Job, graph: HeteroGraph, trace: TraceConfig, mine: pl.DataFrame) 
     )
     users = pl.col("user").n_unique().over("object").cast(pl.Int64).alias("users")
     acts = acts.with_columns(users, pl.lit(trace.log).alias("log")).select(list(ACT))
-    keys = graph.keys(job.config.training.target)
     first = acts.sort("object", "time_us", "user").unique("object", keep="first")
     common = acts_in_common(mine.join(acts.unique(), on="user", how="inner"))
     named = common.join(first.select("object", maker="user", first="time_us"), on="object")
-    makers = [keys[int(user)] for user in named.get_column("maker")]
     named = named.with_columns(
-        pl.Series("key", [keys[int(user)] for user in named.get_column("user")], dtype=pl.String),
-        pl.Series("object", _marks(named, makers), dtype=pl.String),
+        pl.Series("object", _marks(job, graph, named), dtype=pl.String),
         pl.lit(f"{NEAR}{trace.near}").alias("object_type"),
     )
-    named = named.with_columns(event_ids(named))
-    return named.select("ring", *(name for name in RING_ACTS.columns if name != "ring_id"))
+    return _told(job, graph, named)
 
 
-def _marks(acts: pl.DataFrame, makers: list[str]) -> list[str]:
+def _marks(job: Job, graph: HeteroGraph, acts: pl.DataFrame) -> list[str]:
     """A name for each object that says who began it without naming him."""
+    makers = _keys(job, graph, acts.get_column("maker"))
     first = acts.get_column("first")
     marks = key_hash(f"{maker}\x1f{time}" for maker, time in zip(makers, first, strict=True))
     return [f"{mark:016x}" for mark in marks.tolist()]
+
+
+def _keys(job: Job, graph: HeteroGraph, users: pl.Series) -> list[str]:
+    keys = graph.keys(job.config.training.target)
+    return [keys[int(user)] for user in users]
+
+
+def _told(job: Job, graph: HeteroGraph, acts: pl.DataFrame) -> pl.DataFrame:
+    """Acts with their objects' names, now with their users' and their own; as in RING_ACTS."""
+    keys = pl.Series("key", _keys(job, graph, acts.get_column("user")), dtype=pl.String)
+    named = acts.with_columns(keys)
+    named = named.with_columns(event_ids(named))
+    return named.select("ring", *(name for name in RING_ACTS.columns if name != "ring_id"))
 
 
 def _none() -> pl.DataFrame:
@@ -137,11 +147,5 @@ def _named(
 ) -> pl.DataFrame:
     """Acts that members of one ring have in common, with keys and the events' names."""
     common = acts_in_common(mine.join(acts, on="user", how="inner"))
-    keys = graph.keys(job.config.training.target)
-    named = common.with_columns(
-        pl.Series("key", [keys[int(user)] for user in common.get_column("user")], dtype=pl.String),
-        pl.lit(kind).alias("object_type"),
-    ).rename({"object": "storage"})
-    named = job.workspace.ids(kind).decode(named, "storage", "object")
-    named = named.with_columns(event_ids(named))
-    return named.select("ring", *(name for name in RING_ACTS.columns if name != "ring_id"))
+    common = common.with_columns(pl.lit(kind).alias("object_type")).rename({"object": "storage"})
+    return _told(job, graph, job.workspace.ids(kind).decode(common, "storage", "object"))

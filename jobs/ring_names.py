@@ -42,7 +42,7 @@ def write_rings(job: Job, graph: HeteroGraph, out: Path, found: Found) -> None:
     )
     by_ring = dict(members.group_by("ring").agg("key").iter_rows())
     numbers = rings.get_column("ring").to_list()
-    before, memory = _memory(job)
+    before, memory = earlier_rings(job)
     remember = job.config.rings.remember.days
     names, changes, memory = carry_on(
         memory, [by_ring[number] for number in numbers], (before, job.as_of), remember
@@ -69,17 +69,25 @@ def write_rings(job: Job, graph: HeteroGraph, out: Path, found: Found) -> None:
         write_parquet(out / f"{schema.name}.parquet", table.select(list(schema.columns)), schema)
 
 
-def _memory(job: Job) -> tuple[date | None, dict[str, Remembered]]:
+def earlier_rings(job: Job) -> tuple[date | None, dict[str, Remembered]]:
     """The night before, and the rings that it remembered."""
     if job.previous is None or not job.previous.has("find_rings"):
         return None, {}
-    table = read_parquet(job.previous.file("find_rings", "ring_memory.parquet"))
+    before = date.fromisoformat(job.previous.facts()["as_of"])
+    folder = job.previous.stage("find_rings")
+    if (folder / "ring_memory.parquet").is_file():
+        table = read_parquet(folder / "ring_memory.parquet")
+    else:
+        # An older program remembered no ring that slept: those of its night are all there is.
+        members = read_parquet(folder / "ring_members.parquet").select("ring_id", "key")
+        seen = read_parquet(folder / "rings.parquet").select("ring_id", "first_seen")
+        table = members.join(seen, on="ring_id").with_columns(pl.lit(before).alias("last_seen"))
     rings = table.group_by("ring_id", "first_seen", "last_seen").agg("key").sort("ring_id")
     memory = {
         name: Remembered(frozenset(keys), first, last)
         for name, first, last, keys in rings.iter_rows()
     }
-    return date.fromisoformat(job.previous.facts()["as_of"]), memory
+    return before, memory
 
 
 def _remembered(memory: dict[str, Remembered]) -> pl.DataFrame:

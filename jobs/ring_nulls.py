@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.keyed import key_hash
@@ -14,9 +16,11 @@ from graphguard.jobs.context import Job
 from graphguard.jobs.link import link_rules, shared_objects
 from graphguard.rings.evidence import SHARED
 from graphguard.rings.link import LinkRules, coaction_links, sharing_links
-from graphguard.rings.nulls import calibration, dealt, dealt_links, null_shard, some_objects
+from graphguard.rings.meetings import Acts
+from graphguard.rings.nulls import NullShard, calibration, dealt, dealt_links, some_objects
 from graphguard.rings.significance import all_pairs
 
+Ints = NDArray[np.int64]
 Deal = Callable[[int], tuple[pl.DataFrame, int]]
 """Links of a dealt night by its seed, and the users in it."""
 
@@ -31,7 +35,8 @@ def ring_nulls(job: Job, graph: HeteroGraph) -> dict[str, Any]:
         shards = []
         for number in range(settings.null_nights):
             links, num_users = deal(job.config.training.seed + number)
-            shards.append(null_shard(links, all_pairs(num_users)))
+            p = links.get_column("log10_p").to_numpy()
+            shards.append(NullShard(p, all_pairs(num_users)))
         channels[channel] = asdict(calibration(shards, rate))
     alarms = [f"{name}: {one}" for name, found in channels.items() for one in found["alarms"]]
     return {"channels": channels, "alarms": alarms}
@@ -43,20 +48,22 @@ def _channels(job: Job, graph: HeteroGraph, rules: LinkRules) -> Iterator[tuple[
         found = known_acts(job, graph, trace, job.as_of)
         if found is None:
             continue
-        made_by = authors(job, graph, trace, (found[2], job.as_of))
-        about = (found[1], rules, made_by)
-        acts = some_objects(found[0], settings.null_acts)
-
-        def deal_acts(seed: int, acts: Any = acts, about: Any = about) -> Any:
-            links = coaction_links(dealt(acts, seed), *about)
-            return links, len(np.unique(acts.user))
-
-        yield f"{trace.log}.{trace.object}", deal_acts
+        acts, born_us, objects = found
+        made_by = authors(job, graph, trace, (objects, job.as_of))
+        search = partial(coaction_links, born_us=born_us, rules=rules, author=made_by)
+        deal = partial(_deal_acts, some_objects(acts, settings.null_acts), search)
+        yield f"{trace.log}.{trace.object}", deal
     for shared in settings.shared:
-        both = shared_objects(job, graph, shared, job.as_of)
+        links = shared_objects(job, graph, shared, job.as_of)
+        yield f"{SHARED}{shared}", partial(_deal_links, links, rules)
 
-        def deal_links(seed: int, both: Any = both) -> Any:
-            user, objects = dealt_links(both[0], both[1], seed)
-            return sharing_links(user, objects, rules), len(np.unique(both[0]))
 
-        yield f"{SHARED}{shared}", deal_links
+def _deal_acts(
+    acts: Acts, search: Callable[[Acts], pl.DataFrame], seed: int
+) -> tuple[pl.DataFrame, int]:
+    return search(dealt(acts, seed)), len(np.unique(acts.user))
+
+
+def _deal_links(links: tuple[Ints, Ints], rules: LinkRules, seed: int) -> tuple[pl.DataFrame, int]:
+    user, objects = dealt_links(*links, seed)
+    return sharing_links(user, objects, rules), len(np.unique(links[0]))

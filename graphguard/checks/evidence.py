@@ -10,6 +10,7 @@ import polars as pl
 from graphguard.checks.leakage import CheckFailed
 from graphguard.config.sections import Config
 from graphguard.config.values import day_us
+from graphguard.errors import ArtefactInvalid
 from graphguard.rings.describe import RingInputs, member_table, ring_table
 from graphguard.rings.evidence import (
     ALIKE,
@@ -79,7 +80,12 @@ def check_evidence(config: Config, run: Run) -> EvidenceProof:
 
     Raises:
         CheckFailed: A number differs, or an act is in no log.
+        ArtefactInvalid: An older program wrote the run, without the acts of its rings.
     """
+    path = run.stage("find_rings") / "ring_acts.parquet"
+    if run.has("find_rings") and not path.is_file():
+        reason = "is not there: an older program wrote this night without the acts of its rings"
+        raise ArtefactInvalid(path, reason)
     tables = {
         name: read_parquet(run.file("find_rings", f"{name}.parquet"))
         for name in ("rings", "ring_members", "ring_evidence", "ring_acts")

@@ -44,11 +44,14 @@ def without_doomed(
 
 
 def table_write(frame: pl.DataFrame, name: str) -> Write:
-    """Writes a table as it was written first: same schema, same settings, checksums."""
+    """Writes a table as it was written first: same schema, same settings, checksums.
+
+    One that an older program wrote keeps to the columns that it has.
+    """
     schema = TABLES.get(name, TableSchema(name, {}, (), open=True))
 
     def write(path: Path) -> None:
-        write_parquet(path, frame, schema)
+        write_parquet(path, frame, schema.held_by(frame.columns))
 
     return write
 

@@ -16,6 +16,7 @@ from graphguard.erase.graph import doomed_nodes, embedding_write, graph_writes
 from graphguard.erase.rings import WHAT_STANDS, rings_without, without_rings
 from graphguard.erase.rows import rejects_change, table_change, table_write, without_doomed
 from graphguard.erase.swap import Rewrite, Rewriter, Write, json_writer
+from graphguard.schema import TABLES
 from graphguard.tables.commit import MANIFEST, is_committed, read_manifest
 from graphguard.tables.files import read_json, read_parquet, replace_json
 from graphguard.tables.workspace import RUN_FILE, Run, Workspace
@@ -112,7 +113,11 @@ class RunEraser:
     def _rings(self, run: Run, change: Rewrite) -> None:
         """The ring tables together: what is left of a ring is described anew."""
         folder = run.stage(RINGS)
-        before = {name: read_parquet(folder / f"{name}.parquet") for name in WHAT_STANDS}
+        # An older program wrote fewer tables, and fewer columns of these.
+        paths = {name: folder / f"{name}.parquet" for name in WHAT_STANDS}
+        held = {name: read_parquet(path) for name, path in paths.items() if path.is_file()}
+        none = {name: TABLES[name].empty() for name in WHAT_STANDS}
+        before = {name: TABLES[name].completed(held.get(name, none[name])) for name in WHAT_STANDS}
         least = int(read_json(run.folder / "config.json")["rings"]["min_members"])
         gone = self._doomed.keys.get(self._columns.target, frozenset())
         after = rings_without(before, gone, least)
@@ -122,8 +127,9 @@ class RunEraser:
             if name == "ring_acts":
                 table = self._without_objects(table)
             table = without_doomed(table, place, self._columns, self._doomed)
-            if table is not before[name] and not table.equals(before[name]):
-                change.writes[f"{name}.parquet"] = table_write(table, name)
+            if name in held and not table.equals(before[name]):
+                columns = held[name].columns
+                change.writes[f"{name}.parquet"] = table_write(table.select(columns), name)
                 change.rows += rows
         if change.writes:
             change.facts["num_rings"] = change.facts["rows"] = after["rings"].height

@@ -4,8 +4,6 @@ What the join found is one thing; this reads the acts of members plainly, pair b
 every number of a ring can be had a second time from what an investigator is shown.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -71,7 +69,7 @@ def recounted(links: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
 
     Cost: O(acts of a on what b acted on too, over all links); links are taken 100,000 at a time.
     """
-    parts = [_recounted(part, acts) for part in _parts(links)]
+    parts = [_recounted(part, acts) for part in links.iter_slices(PAIRS_AT_ONCE)]
     return pl.concat(parts) if parts else _recounted(links, acts)
 
 
@@ -98,10 +96,6 @@ def retested(links: pl.DataFrame) -> Floats:
     p[timed] = np.maximum(p[timed], log10_binomial_tail(weight[timed], among[timed], chance[timed]))
     result: Floats = np.minimum(p + np.log10(tests), 0.0)
     return result
-
-
-def _parts(links: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    yield from links.iter_slices(PAIRS_AT_ONCE)
 
 
 def _recounted(links: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:

@@ -17,7 +17,11 @@ from sknetwork.clustering import Leiden
 from graphguard.graph.components import linked_components
 
 RESOLUTIONS = (1.0, 2.0, 4.0)
-HUGE, MARKS = 5_000_000, 16
+"""Of Leiden's modularity, one after the other until parts stand apart."""
+HUGE = 5_000_000
+"""Entries of a component's matrix (two a link) above which it is first parted by `_company`."""
+MARKS = 16
+"""Marks of `_company`: a pair that has half of its company in common is missed once in 65,000."""
 SPARSE = 0.3
 """Share of linked pairs below which parts are looked for at higher resolutions too."""
 Ints = NDArray[np.int64]

@@ -99,6 +99,21 @@ def carry_names(
     """
     old = {name: frozenset(members) for name, members in before.items()}
     new = [frozenset(members) for members in now]
+    kept, merged = _old_names(old, new)
+    changes = [_kept(name, old[name], new[place], asleep) for place, name in kept.items()]
+    born = {place: _born(ring, old, as_of) for place, ring in enumerate(new) if place not in kept}
+    names = [kept[place] if place in kept else born[place].ring_id for place in range(len(new))]
+    changes += born.values()
+    changes += [Change(names[place], "merge", name, len(old[name]), 0) for name, place in merged]
+    gone = set(old) - set(kept.values()) - {name for name, _ in merged} - set(asleep)
+    changes += [Change(name, "dormant", "", 0, len(old[name])) for name in gone]
+    return names, sorted(changes, key=_place)
+
+
+def _old_names(
+    old: Mapping[str, frozenset[str]], new: Sequence[frozenset[str]]
+) -> tuple[dict[int, str], list[tuple[str, int]]]:
+    """The old name that each of tonight's places keeps, and the other ones that met there."""
     common = sorted(
         (
             (len(old[name] & ring), name, min(ring), place)
@@ -106,36 +121,25 @@ def carry_names(
         ),
         key=lambda one: (-one[0], one[1], one[2]),
     )
-    named: dict[int, str] = {}
+    kept: dict[int, str] = {}
     merged: list[tuple[str, int]] = []
     spent: set[str] = set()
     for size, name, _, place in common:
         if size < SAME * min(len(old[name]), len(new[place])) or name in spent:
             continue
         spent.add(name)
-        if place in named:
+        if place in kept:
             merged.append((name, place))
         else:
-            named[place] = name
-    changes = []
-    names = []
-    for place, ring in enumerate(new):
-        if place in named:
-            changes.append(_kept(named[place], old[named[place]], ring, asleep))
-        else:
-            named[place] = _new_name(ring, as_of)
-            parent = max(
-                ((len(members & ring), name) for name, members in old.items() if members & ring),
-                default=(0, ""),
-            )[1]
-            changes.append(
-                Change(named[place], "split" if parent else "birth", parent, len(ring), 0)
-            )
-        names.append(named[place])
-    changes += [Change(named[place], "merge", name, len(old[name]), 0) for name, place in merged]
-    gone = set(old) - spent - set(asleep)
-    changes += [Change(name, "dormant", "", 0, len(old[name])) for name in gone]
-    return names, sorted(changes, key=_place)
+            kept[place] = name
+    return kept, merged
+
+
+def _born(ring: frozenset[str], old: Mapping[str, frozenset[str]], as_of: date) -> Change:
+    """A ring without an old name: split from the one that gave it most members, if any did."""
+    shared = ((len(members & ring), name) for name, members in old.items() if members & ring)
+    parent = max(shared, default=(0, ""))[1]
+    return Change(_new_name(ring, as_of), "split" if parent else "birth", parent, len(ring), 0)
 
 
 def _place(one: Change) -> tuple[str, str, str]:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import binom, poisson
 
@@ -119,8 +118,3 @@ def calibration(shards: Sequence[NullShard], log10_rate: float) -> Calibration:
     if nights and binom.sf(nights - 1, len(shards), 10**log10_rate) < UNLIKELY:
         alarms.append(f"{nights} of {len(shards)} dealt nights have discoveries, all of them false")
     return Calibration(len(shards), found, allowed, sum(flagged), nights, alarms)
-
-
-def null_shard(links: pl.DataFrame, num_pairs: float) -> NullShard:
-    """What a channel's links say of a dealt night."""
-    return NullShard(links.get_column("log10_p").to_numpy(), num_pairs)

@@ -69,7 +69,8 @@ def _rewritten(
         if after is None:
             new = dict(receipt)
         else:
-            new = sink._write(after, date.fromisoformat(receipt["as_of"]), receipt["run_id"])
+            day = date.fromisoformat(receipt["as_of"])
+            new = sink._write(after, day, receipt["run_id"], older=True)
             new |= {"committed_at": receipt["committed_at"], WAS: receipt["version"]}
             names[receipt["version"]] = new["version"]
         replaces = receipt.get("replaces")

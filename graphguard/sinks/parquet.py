@@ -213,15 +213,26 @@ class ParquetSink:
             if folder.name not in known:
                 shutil.rmtree(folder)
 
-    def _write(self, stored: Mapping[str, pl.DataFrame], as_of: date, run_id: str) -> Receipt:
-        """Write a version and move it into the history; readers do not see it yet."""
+    def _write(
+        self, stored: Mapping[str, pl.DataFrame], as_of: date, run_id: str, *, older: bool = False
+    ) -> Receipt:
+        """Write a version and move it into the history; readers do not see it yet.
+
+        Args:
+            stored: The tables.
+            as_of: Their day.
+            run_id: Their run.
+            older: Whether an older program may have exported them, without columns of today.
+        """
         aside = self.root / "_staging"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir()
         tables: dict[str, dict[str, Any]] = {}
         for name, frame in stored.items():
             path = aside / name / "rows"
-            rows = write_parquet(path, frame, _stored_schema(name))
+            schema = _stored_schema(name)
+            schema = schema.held_by(frame.columns) if older else schema
+            rows = write_parquet(path, frame, schema)
             tables[name] = {"rows": rows, "sha256": file_digest(path)}
         content = fingerprint({name: facts["sha256"] for name, facts in tables.items()})
         receipt = {

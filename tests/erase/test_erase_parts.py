@@ -12,6 +12,7 @@ from graphguard.erase.doomed import Doomed, Mentions
 from graphguard.erase.graph import doomed_nodes, embedding_write, graph_writes
 from graphguard.erase.rings import rings_without, without_rings
 from graphguard.erase.rows import unit_change, without_doomed
+from graphguard.erase.runs import RunEraser
 from graphguard.erase.swap import Rewrite, Rewriter, exchange, json_writer, sweep
 from graphguard.errors import ArtefactInvalid, GraphInvalid
 from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
@@ -327,3 +328,20 @@ def test_a_model_forgets_the_labels_of_the_doomed():
         place = PurePath(f"runs/night/train/{folder}/training_labels.parquet")
         left = without_doomed(labels, place, columns, doomed)
         assert left.get_column("key").to_list() == ["a"]
+
+
+def test_acts_of_a_ring_on_an_erased_object_go_with_it(tmp_path):
+    # A link that only the erased touched is forgotten; one of the same name that is a device stays.
+    rows = [("link", "gone", "a"), ("link", "held", "a"), ("device", "gone", "b"),
+            ("near.text", "gone", "c")]  # fmt: skip
+    named = pl.DataFrame(rows, schema=["object_type", "object", "key"], orient="row")
+    acts = pl.concat([named, RING_ACTS.empty()], how="diagonal_relaxed")
+    doomed = Doomed({"link": frozenset(["gone"]), "user": frozenset(["z"])}, {})
+
+    left = RunEraser(None, doomed, Rewriter("e"))._without_objects(acts)
+
+    assert left.select("object_type", "object").rows() == [
+        ("link", "held"), ("device", "gone"), ("near.text", "gone"),
+    ]  # fmt: skip
+    same = RunEraser(None, Doomed({}, {}), Rewriter("e"))._without_objects(acts)
+    assert same is acts

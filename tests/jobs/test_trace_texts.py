@@ -1,76 +1,49 @@
 """Traces of nearly equal texts through the jobs, on a small platform of captions and links."""
 
-from datetime import UTC, datetime, timedelta
-
 import numpy as np
 import polars as pl
 import pytest
-import yaml
 
-from graphguard.config.load import load_config
+from graphguard.checks.evidence import check_evidence
+from graphguard.checks.leakage import CheckFailed
 from graphguard.errors import BadSetting
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.acts import trace_acts
 from graphguard.jobs.context import Job, Silent
 from graphguard.jobs.nightly import Night, run_night
 from graphguard.jobs.texts import alike_links
+from graphguard.schema import RING_ACTS
 from graphguard.tables.events import read_pairs
+from graphguard.tables.files import read_parquet, write_parquet
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
 WORDS = [a + b + c for a in "bdfglmnprst" for b in "aeiou" for c in "bdfglmnprst"]
-RING = [f"r{number}" for number in range(6)]
 SPAM = "earn {} euros a day from home and join our {} team now"
 
 
-def post(user, day, second, caption, link):
-    at = START + timedelta(days=int(day), seconds=float(second))
-    return {"user": user, "caption": caption, "link": link, "app": "web", "at": at}
-
-
 @pytest.fixture
-def platform(tmp_path):
-    """Writes users who chat and quote, a ring that posts together on four days, and the config."""
+def platform(posts_config, crowd, together):
+    """Users who chat and quote, a ring that posts one text with words changed."""
     rng = np.random.default_rng(0)
 
+    def said():
+        return " ".join(rng.choice(WORDS, 8))
+
+    def chat(number):
+        user = f"u{rng.integers(0, 300)}"
+        site = f"https://www.corner{number % 200}.example/{rng.integers(0, 3)}"
+        return user, rng.integers(0, 10), rng.uniform(0, 86_400), said(), site
+
+    def spam(_, number):
+        words = SPAM.format(rng.integers(10, 999), rng.choice(["great", "nice", "best"]))
+        return words, f"https://deal.example/{rng.integers(0, 9)}?{number}"
+
     def make(near="text", **trace):
-        rows = []
-        for number in range(1_500):
-            user = f"u{rng.integers(0, 300)}"
-            site = f"https://www.corner{number % 200}.example/{rng.integers(0, 3)}"
-            caption = " ".join(rng.choice(WORDS, 8))
-            rows.append(post(user, rng.integers(0, 10), rng.uniform(0, 86_400), caption, site))
-        for number in range(320):
-            quote = " ".join(rng.choice(WORDS, 8))
-            # Twenty are said all the time, the others by a few users for a day and a half.
-            often, span = (150, 10.0) if number < 20 else (6, 1.5)
-            for second in 86_400 * (rng.uniform(0, 10 - span) + rng.uniform(0, span, often)):
-                rows.append(post(f"u{rng.integers(0, 600)}", 0, second, quote, None))
-        for day in (1, 3, 5, 8):
-            for number, user in enumerate(RING):
-                caption = SPAM.format(rng.integers(10, 999), rng.choice(["great", "nice", "best"]))
-                link = f"https://deal.example/{rng.integers(0, 9)}?{number}"
-                rows.append(post(user, day, 40_000 + rng.uniform(0, 30), caption, link))
-        pl.DataFrame(rows).write_parquet(tmp_path / "posts.parquet")
-        labels = {"user_id": ["u0"], "is_abusive": [1], "decided_at": [START]}
-        pl.DataFrame(labels).write_parquet(tmp_path / "labels.parquet")
-        edge = {"name": ["user", "uses", "app"], "log": "posts", "source": "user"}
-        raw = {
-            "workspace": str(tmp_path / "workspace"),
-            "as_of": "2026-01-11",
-            "logs": {"posts": {"path": "posts.parquet", "time": "at", "text": "caption"}},
-            "graph": {"window": "10d", "edges": [edge | {"target": "app"}]},
-            "labels": {"path": "labels.parquet"},
-            "training": {"anchor": "static"},
-            "rings": {
-                "traces": [
-                    {"log": "posts", "object": "link"},
-                    {"log": "posts", "object": "caption", "near": near, **trace},
-                ]
-            },
-        }
-        path = tmp_path / "config.yaml"
-        path.write_text(yaml.safe_dump(raw), encoding="utf-8")
-        return load_config(path)
+        posts = [chat(number) for number in range(1_500)]
+        posts += [(*quote, None) for quote in crowd(rng, said)]
+        posts += [(*post, *both) for *post, both in together(rng, spam)]
+        traces = [{"log": "posts", "object": "link"},
+                  {"log": "posts", "object": "caption", "near": near, **trace}]  # fmt: skip
+        return posts_config(posts, ["caption", "link"], traces, text="caption")
 
     return make
 
@@ -89,39 +62,57 @@ def all_pairs(users):
     return {frozenset((a, b)) for a in users for b in users if a < b}
 
 
-def test_users_who_post_one_text_with_words_changed_at_once_are_linked(platform):
+def test_users_who_post_one_text_with_words_changed_at_once_are_linked(platform, ring):
     job, graph = linked_job(platform())
 
     pairs = read_pairs(job.run, "anchor=2026-01-11").filter(pl.col("log10_q") <= -2)
 
     assert set(pairs.get_column("channel")) == {"posts.caption"}
     storage = dict(zip(graph.storage("user").tolist(), graph.keys("user")[:], strict=True))
-    assert names(pairs, storage) == all_pairs(RING)
+    assert names(pairs, storage) == all_pairs(ring)
     # The four days are four objects, though the text is one.
     assert pairs.get_column("weight").to_list() == [4] * 15
 
 
-def test_a_text_said_again_after_more_than_a_day_is_another_object(platform):
+def test_a_text_said_again_after_more_than_a_day_is_another_object(platform, ring):
     job, graph = linked_job(platform())
     trace = job.config.rings.traces[1]
 
     acts, born_us = trace_acts(job, graph, trace, job.as_of)
 
-    ring = np.isin(acts.user, [graph.keys("user")[:].index(user) for user in RING])
-    assert len(np.unique(acts.object[ring])) == 4
+    mine = np.isin(acts.user, [graph.keys("user")[:].index(user) for user in ring])
+    assert len(np.unique(acts.object[mine])) == 4
     first = [acts.time_us[acts.object == thing].min() for thing in range(len(born_us))]
     assert born_us.tolist() == first
 
 
-def test_who_writes_alike_about_one_site_is_one_set_though_every_link_differs(platform):
+def test_who_writes_alike_about_one_site_is_one_set_though_every_link_differs(platform, ring):
     job, graph = linked_job(platform())
 
     (links,) = alike_links(job, graph, 180_000.0)
 
-    assert names(links, graph.keys("user")[:]) == all_pairs(RING)
+    assert names(links, graph.keys("user")[:]) == all_pairs(ring)
     assert set(links.get_column("channel")) == {"alike.posts.link"}
     assert links.get_column("log10_q").max() <= -2
     assert set(links.get_column("weight")) == {1}
+
+
+def test_the_evidence_of_near_texts_is_shown_and_an_act_that_nobody_wrote_is_told(platform, ring):
+    config = platform()
+
+    run = run_night(Night(config, last="find_rings"))
+    path = run.file("find_rings", "ring_acts.parquet")
+    acts = read_parquet(path)
+
+    assert sorted(set(acts.get_column("key"))) == ring
+    assert set(acts.get_column("object_type")) == {"near.text"}
+    assert acts.get_column("object").n_unique() == 4
+    assert check_evidence(config, run).acts == acts.height == 24
+    late = acts.with_columns(pl.col("time_us") + (pl.int_range(pl.len()) == 0).cast(pl.Int64))
+    path.unlink()
+    write_parquet(path, late, RING_ACTS)
+    with pytest.raises(CheckFailed, match="holds no event of r"):
+        check_evidence(config, run)
 
 
 def test_a_near_text_is_no_entity_and_the_trace_must_name_the_logs_text(platform):

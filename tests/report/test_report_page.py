@@ -1,6 +1,7 @@
 """The page stands alone: no script, nothing loaded, foreign text escaped, empty nights drawn."""
 
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -11,6 +12,8 @@ from graphguard.jobs import report as report_job
 from graphguard.jobs.context import Job, Silent
 from graphguard.report.markup import number
 from graphguard.report.page import render
+from graphguard.tables.files import read_json, write_json
+from graphguard.tables.workspace import Workspace
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 
@@ -114,6 +117,36 @@ def test_a_red_gate_stands_on_top(contents):
 
     assert "Gate red:" in page
     assert page.index("Gate red:") < page.index("<section")
+
+
+def test_the_night_dealt_every_channel_anew_and_says_so(night, contents):
+    config, run = night
+    traces = {f"{trace.log}.{trace.object}" for trace in config.rings.traces}
+
+    assert contents.nulls == read_json(run.file("find_rings", "nulls.json"))
+    assert set(contents.nulls["channels"]) == traces | {
+        f"shared.{one}" for one in config.rings.shared
+    }
+    assert {found["shards"] for found in contents.nulls["channels"].values()} == {2}
+    nights = 2 * len(contents.nulls["channels"])
+    assert f"In {nights} nights dealt from tonight's acts" in render(contents)
+
+
+def test_an_alarm_of_the_dealt_nights_is_a_warning_of_the_report(night, tmp_path):
+    config, run = night
+    shutil.copytree(run.workspace.root, tmp_path / "workspace")
+    run = Workspace(tmp_path / "workspace").run(run.run_id)
+    path = run.file("find_rings", "nulls.json")
+    alarm = "likes.content_id: 2 of 2 dealt nights have discoveries, all of them false"
+    nulls = read_json(path) | {"alarms": [alarm]}
+    path.unlink()
+    write_json(path, nulls)
+
+    contents = report_job.gather(Job(config, config.as_of, run, None, Silent()))
+
+    told = f"rings are not to be relied on, {alarm}"
+    assert told in contents.warnings
+    assert told in render(contents)
 
 
 def test_equal_contents_give_equal_bytes(contents):

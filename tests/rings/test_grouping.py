@@ -1,5 +1,6 @@
 import numpy as np
 
+from graphguard.rings import grouping
 from graphguard.rings.grouping import GroupRules, Links, find_groups
 
 
@@ -71,3 +72,40 @@ def test_renumbering_users_renumbers_rings_and_nothing_else():
     moved = find_groups(links(names[pairs]), GroupRules())
 
     assert [group.tolist() for group in moved] == [names[group].tolist() for group in found(pairs)]
+
+
+def test_a_huge_component_is_parted_by_company_before_communities_are_looked_for(monkeypatch):
+    # Four rings in a chain of single links: the ends of a link of the chain have hardly any company
+    # in common, those of all others have much.
+    groups = [list(range(start, start + 30)) for start in range(0, 120, 30)]
+    rng = np.random.default_rng(0)
+    inside = cliques(*groups)
+    inside = inside[:, rng.random(inside.shape[1]) < 0.9]
+    bridges = np.array([[group[-1] for group in groups[:-1]], [group[0] for group in groups[1:]]])
+    pairs = np.concatenate([inside, bridges], axis=1)
+    asked = []
+
+    class Watched(grouping.Leiden):
+        def fit_predict(self, block):
+            asked.append(block.shape[0])
+            return super().fit_predict(block)
+
+    monkeypatch.setattr(grouping, "Leiden", Watched)
+    monkeypatch.setattr(grouping, "HUGE", 2 * pairs.shape[1] - 1)
+
+    assert found(pairs) == groups
+    assert 120 not in asked
+    asked.clear()
+    monkeypatch.setattr(grouping, "HUGE", 2 * pairs.shape[1])
+    assert found(pairs) == groups
+    assert asked[0] == 120
+
+
+def test_a_huge_component_of_one_company_goes_to_communities(monkeypatch):
+    # A loose ring hangs together by company: it is not parted by it, nor torn afterwards.
+    rng = np.random.default_rng(0)
+    pairs = cliques(list(range(40)))
+    pairs = pairs[:, rng.random(pairs.shape[1]) < 0.4]
+    monkeypatch.setattr(grouping, "HUGE", 10)
+
+    assert found(pairs) == [list(range(40))]

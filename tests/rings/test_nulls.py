@@ -13,7 +13,6 @@ from graphguard.rings.nulls import (
     calibration,
     dealt,
     dealt_links,
-    null_shard,
     some_objects,
 )
 from graphguard.rings.significance import (
@@ -69,7 +68,10 @@ def test_dealing_does_not_follow_the_order_of_the_file(ringy):
 
 def dealt_nights(acts, born_us, number):
     return [
-        null_shard(links(dealt(acts, seed), born_us), all_pairs(NUM_USERS))
+        NullShard(
+            links(dealt(acts, seed), born_us).get_column("log10_p").to_numpy(),
+            all_pairs(NUM_USERS),
+        )
         for seed in range(number)
     ]
 
