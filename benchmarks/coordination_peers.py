@@ -16,7 +16,7 @@ SECOND = 1_000_000
 
 def ours(log: Path, window_s: int) -> dict[str, object]:
     """Read the log, pair within the window, test all pairs, write the links: what the peer does."""
-    from graphguard.graph.keyed import key_hash
+    from graphguard.graph.keyed import KeyHashes
     from graphguard.rings.coaction import find_coactions
     from graphguard.rings.link import LinkRules, linked
     from graphguard.rings.meetings import Acts
@@ -27,7 +27,7 @@ def ours(log: Path, window_s: int) -> dict[str, object]:
     del frame
     windows = [window_s * SECOND]
     users = int(user.max()) + 1
-    rules = LinkRules(windows, 200, 1000, key_hash(map(str, range(users))))
+    rules = LinkRules(windows, 200, 1000, KeyHashes(list(map(str, range(users)))))
     acts = Acts(user, thing, time_us)
     read = time.perf_counter()
     found = find_coactions(acts, windows, rules.user_hash, rules.max_burst)

@@ -15,6 +15,7 @@ from scipy.sparse import coo_array, csr_array, csr_matrix
 from sknetwork.clustering import Louvain
 
 from graphguard.graph.components import linked_components
+from graphguard.graph.ranges import distinct_pairs
 from graphguard.rings.coaction import Coactions, split_keys
 from graphguard.rings.confirm import confirmed_links
 from graphguard.rings.extend import extend_groups
@@ -127,7 +128,7 @@ def fraudar(found: Coactions) -> Found:
     """Dense blocks of users and objects where they met, until a block is no denser than average."""
     acts = found.meetings.acts
     ends = np.concatenate([found.meetings.one, found.meetings.other])
-    both = np.unique(np.stack([acts.user[ends], acts.object[ends]]), axis=1)
+    both = distinct_pairs(acts.user[ends], acts.object[ends])
     rings = []
     average = 0.0
     for number in range(MOST_BLOCKS):

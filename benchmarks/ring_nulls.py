@@ -17,6 +17,7 @@ from result import say
 from scipy.stats import binom, kstest, poisson
 
 from graphguard.graph.keyed import key_hash
+from graphguard.graph.ranges import distinct_pairs
 from graphguard.rings.coaction import find_coactions
 from graphguard.rings.link import LinkRules, coaction_links
 from graphguard.rings.meetings import Acts
@@ -82,7 +83,7 @@ def _uniform(world: Planted, seed: int) -> float:
     touched = found.visits.astype(np.float64)
     share = touched / touched.sum()
     both = np.sort(rng.choice(len(share), size=(2, 10 * DRAWN), p=share), axis=0)
-    both = np.unique(both[:, both[0] < both[1]], axis=1)
+    both = distinct_pairs(*both[:, both[0] < both[1]])
     expected = touched[both[0]] * touched[both[1]] * found.visit_pairs[0] / touched.sum() ** 2
     often = np.flatnonzero(expected >= LEAST_EXPECTED)
     chosen = rng.permutation(often)[:DRAWN]

@@ -10,6 +10,7 @@ import polars as pl
 
 from graphguard.config.values import day_us
 from graphguard.graph.hetero import HeteroGraph
+from graphguard.graph.ranges import distinct_pairs
 from graphguard.jobs.context import Job
 from graphguard.jobs.slow import CORE
 from graphguard.jobs.texts import ALIKE
@@ -79,7 +80,7 @@ def _objects(job: Job, graph: HeteroGraph) -> pl.DataFrame:
         adjacency = graph.out(edge.name)
         source = np.repeat(np.arange(len(keys)), np.diff(adjacency.indptr))
         recent = adjacency.time_us >= day_us(job.as_of) - job.config.graph.window.us
-        ends = np.unique(np.stack([source, adjacency.neighbor])[:, recent], axis=1)
+        ends = distinct_pairs(source[recent], adjacency.neighbor[recent])
         objects = pl.Series(graph.keys(edge.name[2]))
         links.append(
             pl.DataFrame(

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from graphguard.config.values import day_us
 from graphguard.graph.hetero import HeteroGraph
-from graphguard.graph.interop import ranges
-from graphguard.graph.keyed import key_hash
+from graphguard.graph.keyed import KeyHashes
+from graphguard.graph.ranges import distinct_pairs, ranges
 from graphguard.index.neighbours import neighbourhoods
 from graphguard.index.protocol import IndexSettings
 from graphguard.jobs.acts import trace_acts
@@ -29,7 +29,7 @@ from graphguard.rings.grouping import GroupRules, Links, find_groups
 from graphguard.rings.recurrence import find_bursts, recurring_links, recurring_sets
 from graphguard.rings.significance import all_pairs
 from graphguard.rings.similarity import mutual_pairs, similarity_p
-from graphguard.rings.timing import timing_null
+from graphguard.rings.timing_null import timing_null
 from graphguard.tables.anchor_rows import held_bad
 from graphguard.tables.events import read_pairs
 from graphguard.tables.files import read_parquet, write_json
@@ -94,7 +94,7 @@ def _recurring(job: Job, graph: HeteroGraph, num_pairs: float) -> pl.DataFrame:
         if found is None:
             continue
         acts, born_us = found
-        hashes = key_hash(graph.keys(job.config.training.target))
+        hashes = KeyHashes(graph.keys(job.config.training.target))
         near = pair_on_objects(acts, windows, hashes, settings.max_burst)
         null = timing_null(acts, near, born_us, windows)
         bursts = find_bursts(acts, windows[short[-1]], settings.max_burst)
@@ -209,7 +209,7 @@ def _touches(job: Job, graph: HeteroGraph, users: NDArray[np.int64]) -> pl.DataF
         adjacency, back = graph.out(edge.name), graph.into(edge.name)
         first, last = adjacency.window(users, since, until)
         touched = adjacency.neighbor[ranges(first, last)].astype(np.int64)
-        pairs = np.unique(np.stack([np.repeat(users, last - first), touched]), axis=1)
+        pairs = distinct_pairs(np.repeat(users, last - first), touched)
         low, high = back.window(pairs[1], since, until)
         keys = graph.keys(edge.name[2])
         names = {int(place): keys[int(place)] for place in np.unique(pairs[1])}

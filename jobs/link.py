@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from graphguard.config.sections import TraceConfig
 from graphguard.graph.hetero import HeteroGraph
-from graphguard.graph.interop import ranges
-from graphguard.graph.keyed import key_hash
+from graphguard.graph.keyed import Hashes, KeyHashes
+from graphguard.graph.ranges import distinct_pairs, ranges
 from graphguard.jobs.acts import authors, first_sight, known_acts, trace_frame, window_span
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.featurize import anchor_names, units_in
@@ -32,7 +32,7 @@ def run(job: Job, out: Path) -> Facts:
     """Store the pairs of every calendar anchor, and of the cutoff, that are not stored yet."""
     graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
     target = job.config.training.target
-    hashes = key_hash(graph.keys(target))
+    hashes = KeyHashes(graph.keys(target))
     anchors = [day for day in anchor_names(job).values() if day is not None] or [job.as_of]
     marks: dict[str, str] = {}
     rows = 0
@@ -51,7 +51,7 @@ def run(job: Job, out: Path) -> Facts:
 
 
 def make_pairs(
-    job: Job, graph: HeteroGraph, anchor: date, hashes: NDArray[np.uint64]
+    job: Job, graph: HeteroGraph, anchor: date, hashes: Hashes
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """PAIRS of the window before one anchor, and how many `rows`, `users` and `channels` it tests.
 
@@ -78,7 +78,7 @@ def make_pairs(
     return table.select(list(PAIRS.columns)), facts
 
 
-def link_rules(job: Job, hashes: NDArray[np.uint64]) -> LinkRules:
+def link_rules(job: Job, hashes: Hashes) -> LinkRules:
     """How the job's channels are searched; `hashes` are those of the users' keys."""
     settings = job.config.rings
     windows = [window.us for window in settings.windows]
@@ -119,7 +119,7 @@ def shared_objects(
             first, last = adjacency.window(rows, *window_span(job, anchor))
             touched = adjacency.neighbor[ranges(first, last)].astype(np.int64)
             parts.append(np.stack([np.repeat(rows, last - first), touched]))
-    both = np.unique(np.concatenate(parts, axis=1), axis=1)
+    both = distinct_pairs(*np.concatenate(parts, axis=1))
     return both[0], both[1]
 
 

@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from graphguard.graph.hetero import HeteroGraph
-from graphguard.graph.keyed import key_hash
+from graphguard.graph.keyed import KeyHashes
 from graphguard.jobs.acts import authors, known_acts
 from graphguard.jobs.context import Job
 from graphguard.jobs.link import link_rules, shared_objects
@@ -28,7 +28,7 @@ Deal = Callable[[int], tuple[pl.DataFrame, int]]
 def ring_nulls(job: Job, graph: HeteroGraph) -> dict[str, Any]:
     """`Calibration` by channel, and all `alarms` in one list."""
     settings = job.config.rings
-    rules = link_rules(job, key_hash(graph.keys(job.config.training.target)))
+    rules = link_rules(job, KeyHashes(graph.keys(job.config.training.target)))
     rate = float(np.log10(settings.false_discovery_rate))
     channels: dict[str, Any] = {}
     for channel, deal in _channels(job, graph, rules) if settings.null_nights else ():

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from graphguard.errors import MissingExtra
 from graphguard.graph.hetero import Adjacency, EdgeType, HeteroGraph
+from graphguard.graph.ranges import ranges
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -152,19 +153,6 @@ def induced_subgraph(
 
 def _dense(graph: HeteroGraph, kind: str, node: Any) -> int:
     return graph.index_of(kind, node) if isinstance(node, str) else int(node)
-
-
-def ranges(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
-    """All positions of many half-open ranges, one after the other.
-
-    >>> ranges(np.array([5, 2]), np.array([7, 3])).tolist()
-    [5, 6, 2]
-    """
-    sizes = last - first
-    ends = np.cumsum(sizes)
-    total = int(ends[-1]) if len(ends) else 0
-    places: NDArray[np.int64] = np.arange(total) - np.repeat(ends - sizes - first, sizes)
-    return places
 
 
 def _side(

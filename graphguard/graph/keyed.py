@@ -1,7 +1,8 @@
 """Hashes of keys: every random choice about a node follows its key and the seed, no index."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,29 @@ def key_hash(keys: Iterable[str]) -> NDArray[np.uint64]:
     """
     digests = b"".join(blake2b(key.encode(), digest_size=8).digest() for key in keys)
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
+
+
+class KeyHashes:
+    """`key_hash` of the keys that are asked for: few where only a sample needs them.
+
+    >>> KeyHashes(["a", "b", "a"])[np.array([2, 0])].tolist()
+    [3405396810240292928, 3405396810240292928]
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._keys = keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __getitem__(self, places: NDArray[Any]) -> NDArray[np.uint64]:
+        """Hashes at these places, shape as theirs."""
+        asked, back = np.unique(places, return_inverse=True)
+        return key_hash(self._keys[place] for place in asked.tolist())[back]
+
+
+Hashes = NDArray[np.uint64] | KeyHashes
+"""Hashes by place, at hand or made when they are asked for."""
 
 
 def seeded(hashed: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:

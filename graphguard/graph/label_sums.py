@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphguard.graph.hetero import Adjacency
-from graphguard.graph.interop import ranges
 from graphguard.graph.propagate import Arrivals, Queries, Touches, touches_of
+from graphguard.graph.ranges import ranges
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

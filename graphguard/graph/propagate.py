@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphguard.graph.hetero import Adjacency
-from graphguard.graph.interop import ranges
+from graphguard.graph.ranges import ranges
 
 SCALE = float(1 << 20)
 """Values are summed as round(value * SCALE)."""

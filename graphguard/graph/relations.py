@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array, eye_array
 
 from graphguard.graph.hetero import Adjacency, HeteroGraph
-from graphguard.graph.interop import ranges
+from graphguard.graph.ranges import ranges
 
 
 @dataclass(frozen=True)

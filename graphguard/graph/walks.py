@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array, eye_array
 
 from graphguard.errors import MemoryBudgetTooSmall
-from graphguard.graph.interop import ranges
+from graphguard.graph.ranges import ranges
 from graphguard.graph.window_edges import Chunk, WindowEdges
 
 Floats = NDArray[np.float64]

@@ -19,10 +19,11 @@ from scipy.special import gammaln
 
 from graphguard.graph.components import linked_components
 from graphguard.graph.keyed import seeded
+from graphguard.graph.ranges import distinct_pairs
 from graphguard.near.texts import PlainTexts, TextRules, near_texts
 from graphguard.rings.recurrence import LEAST_USERS, Sets
 from graphguard.rings.significance import LN10, log10_q
-from graphguard.rings.timing import FEW, LOUDEST, ROUNDS
+from graphguard.rings.timing_null import FEW, LOUDEST, ROUNDS
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -128,7 +129,7 @@ def alike_sets(said: Sayings, rules: TextRules, most: int, log10_rate: float) ->
 
 def _varies(said: Sayings, part: Ints) -> bool:
     """Whether more than a few of a set's users wrote something of their own."""
-    both = np.unique(np.stack([said.post[part], said.user[part]]), axis=1)
+    both = distinct_pairs(said.post[part], said.user[part])
     most = np.unique(both[0], return_counts=True)[1].max()
     return bool(most < PASSED_ON * len(np.unique(said.user[part])))
 
@@ -166,8 +167,7 @@ def _near(said: Sayings, rules: TextRules) -> Ints:
     one, other = np.sort(met, axis=0)
     # Who repeats himself meets nobody; two of one text meet once.
     apart = (said.user[one] != said.user[other]) & (one != other)
-    both = np.unique(np.stack([one[apart], other[apart]]), axis=1)
-    return both.astype(np.int64)
+    return distinct_pairs(one[apart], other[apart])
 
 
 def _pooled_rate(said: Sayings, pairs: Ints) -> float:
@@ -201,7 +201,7 @@ def _components(said: Sayings, pairs: Ints) -> list[Ints]:
     number = int(user.max()) + 1
     part = linked_components(number, user[pairs[0]], user[pairs[1]])[user]
     size = np.bincount(part, minlength=number)
-    users = np.bincount(np.unique(np.stack([part, user]), axis=1)[0], minlength=number)
+    users = np.bincount(distinct_pairs(part, user)[0], minlength=number)
     order = np.argsort(part, kind="stable")
     ends = np.cumsum(size)
     return [

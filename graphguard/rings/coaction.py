@@ -14,11 +14,13 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from graphguard.graph.interop import ranges
-from graphguard.graph.keyed import mix, seeded
+from graphguard.graph.keyed import Hashes, mix, seeded
+from graphguard.graph.ranges import distinct, ranges
 from graphguard.rings.meetings import (
     Acts,
     Meetings,
+    Partners,
+    Places,
     blocks_of,
     joined,
     meet,
@@ -82,7 +84,7 @@ class ObjectPairs:
 
 
 def find_coactions(
-    acts: Acts, windows_us: list[int], user_hash: NDArray[np.uint64], max_burst: int = 200
+    acts: Acts, windows_us: list[int], user_hash: Hashes, max_burst: int = 200
 ) -> Coactions:
     """Pair the users that acted on two objects or more at most a window apart.
 
@@ -115,21 +117,23 @@ def find_coactions(
 
 
 def pair_on_objects(
-    acts: Acts, windows_us: list[int], user_hash: NDArray[np.uint64], max_burst: int
+    acts: Acts, windows_us: list[int], user_hash: Hashes, max_burst: int
 ) -> ObjectPairs:
     """The part of `find_coactions` that looks at one object at a time; same arguments."""
     acts = acts.ordered()
     widest = windows_us[-1]
-    crowd = _crowds(acts, widest)
-    burst = np.unique(acts.object[crowd > max_burst]).astype(np.int64)
-    visits, visit_pairs = _totals(acts, windows_us, len(user_hash))
+    partners = Partners.of(acts, widest)
+    burst = distinct(acts.object[partners.number >= max_burst]).astype(np.int64)
+    visits, visit_pairs = _totals(acts, partners, windows_us, len(user_hash))
     loud = acts[:0]
     sample = loud
     if len(burst):
         inside = np.isin(acts.object, burst)
-        loud, acts = acts[inside], acts[~inside]
-        sample = _sample(loud, crowd[inside], user_hash, max_burst)
-    return ObjectPairs(meet(acts, widest), meet(sample, widest), loud, visits, visit_pairs, burst)
+        loud, crowd = acts[inside], partners.number[inside] + 1
+        acts, partners = acts[~inside], partners[~inside]
+        sample = _sample(loud, crowd, user_hash, max_burst)
+    calm = meet(acts, widest, partners)
+    return ObjectPairs(calm, meet(sample, widest), loud, visits, visit_pairs, burst)
 
 
 def coaction_pairs(user: Any, object_id: Any, time: Any, *, window_us: int) -> Any:
@@ -155,7 +159,7 @@ def coaction_pairs(user: Any, object_id: Any, time: Any, *, window_us: int) -> A
     if window_us < 0:
         message = f"window_us must be 0 or more, got {window_us}"
         raise ValueError(message)
-    return split_keys(np.unique(meet(Acts(user, object_id, time).ordered(), window_us).keys()))
+    return split_keys(distinct(meet(Acts(user, object_id, time).ordered(), window_us).keys()))
 
 
 def split_keys(keys: Ints) -> Ints:
@@ -183,16 +187,7 @@ def pair_weights(touches: pl.DataFrame, windows_us: list[int]) -> pl.DataFrame:
     )
 
 
-def _crowds(acts: Acts, window_us: int) -> Ints:
-    """Acts on the same object from each act on until the window's end, itself included."""
-    crowd = np.zeros(len(acts), dtype=np.int64)
-    for stretch in stretches(acts, window_us):
-        here = acts[stretch]
-        crowd[stretch] = partner_ends(here, window_us) - np.arange(len(here))
-    return crowd
-
-
-def _sample(loud: Acts, crowd: Ints, user_hash: NDArray[np.uint64], max_burst: int) -> Acts:
+def _sample(loud: Acts, crowd: Places, user_hash: Hashes, max_burst: int) -> Acts:
     """Keep about `max_burst` events of each window's crowd, chosen by hash of user and object."""
     # The object is told by its first time, not by its index, which depends on storage.
     starts = loud.object_starts
@@ -202,31 +197,35 @@ def _sample(loud: Acts, crowd: Ints, user_hash: NDArray[np.uint64], max_burst: i
     return loud[marks.astype(np.float64) / 2.0**64 < share]
 
 
-def _totals(acts: Acts, windows_us: list[int], num_users: int) -> tuple[Ints, Ints]:
+def _totals(
+    acts: Acts, partners: Partners, windows_us: list[int], num_users: int
+) -> tuple[Ints, Ints]:
     """Visits of each user, and for every window the ordered pairs of visits within it."""
     visits = np.zeros(num_users, dtype=np.int64)
     pairs = np.zeros(len(windows_us), dtype=np.int64)
     for stretch in stretches(acts, windows_us[-1]):
-        each = _visits(acts[stretch], windows_us[-1])
+        here, mine = acts[stretch], partners[stretch]
+        begins = _visits(here, mine.again, windows_us[-1])
+        each = here[begins]
         visits += np.bincount(each.user, minlength=num_users)
         place = np.arange(len(each))
-        for number, window in enumerate(windows_us):
+        for number, window in enumerate(windows_us[:-1]):
             pairs[number] += 2 * int((partner_ends(each, window) - place - 1).sum())
+        pairs[-1] += 2 * mine.pairs(begins)
     return visits, pairs
 
 
-def _visits(acts: Acts, window_us: int) -> Acts:
-    """Acts in order without those that follow an act of the same user on the same object soon."""
-    key = acts.user_on_object()
-    again = np.flatnonzero(repeated(key))
-    if not len(again):
-        return acts
-    order = again[np.argsort(key[again], kind="stable")]
+def _visits(acts: Acts, again: NDArray[np.bool_], window_us: int) -> NDArray[np.bool_]:
+    """Acts in order that follow no act of the same user on the same object soon."""
+    begins = np.ones(len(acts), dtype=np.bool_)
+    several = np.flatnonzero(again)
+    some = acts[several]
+    key = some.user_on_object()
+    order = np.argsort(key, kind="stable")
     before, after = order[:-1], order[1:]
-    soon = acts.time_us[after] - acts.time_us[before] <= window_us
-    kept = np.ones(len(acts), dtype=np.bool_)
-    kept[after[soon & (key[after] == key[before])]] = False
-    return acts[kept]
+    soon = some.time_us[after] - some.time_us[before] <= window_us
+    begins[several[after[soon & (key[after] == key[before])]]] = False
+    return begins
 
 
 def _met_twice(each: ObjectPairs) -> tuple[Ints, Ints]:

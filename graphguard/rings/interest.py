@@ -7,16 +7,17 @@ object whose author a user met only once tells nothing of a liking for him.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, csr_matrix, diags_array
-from sknetwork.clustering import Louvain
 
 from graphguard.rings.coaction import Coactions
 from graphguard.rings.meetings import Acts, blocks_of
 from graphguard.rings.significance import Floats, SecondTest, log10_poisson_tail
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Ints = NDArray[np.int64]
 SLOW_US = 6 * 3_600_000_000
@@ -37,8 +38,8 @@ class Interests:
         pairs: Ordered pairs of touches of all objects.
     """
 
-    by_block: csr_array
-    by_author: csr_array
+    by_block: "csr_array"
+    by_author: "csr_array"
     block_weight: Floats
     author_weight: Floats
     pairs: float
@@ -54,6 +55,10 @@ def find_interests(acts: Acts, author: Ints, num_users: int) -> Interests:
 
     Cost: O(distinct (user, object)) for Louvain on users and authors.
     """
+    # Most windows are fast: who asks for no interests need not wait for these.
+    from scipy.sparse import csr_matrix
+    from sknetwork.clustering import Louvain
+
     first = acts.first_touches
     own = author.max(initial=-1) + 1 + _by_first_touch(first, len(author))
     _, source = np.unique(np.where(author >= 0, author, own), return_inverse=True)
@@ -110,7 +115,9 @@ def _by_first_touch(first: Acts, num_objects: int) -> Ints:
     return place
 
 
-def _counts(row: Ints, column: Ints, shape: tuple[int, int]) -> csr_array:
+def _counts(row: Ints, column: Ints, shape: tuple[int, int]) -> "csr_array":
+    from scipy.sparse import csr_array
+
     table = csr_array((np.ones(len(row)), (row, column)), shape=shape)
     table.sum_duplicates()
     return table
@@ -122,8 +129,10 @@ def _weights(group: Ints, sizes: Floats) -> Floats:
     return weights
 
 
-def _common(counts: csr_array, weights: Floats, a: NDArray[Any], b: NDArray[Any]) -> Floats:
+def _common(counts: "csr_array", weights: Floats, a: NDArray[Any], b: NDArray[Any]) -> Floats:
     """Sum over groups of both users' counts times the group's weight, shape [num_pairs]."""
+    from scipy.sparse import csr_array, diags_array
+
     scaled = csr_array(counts @ diags_array(weights))
     # A pair costs what the first user's row holds.
     size = np.diff(counts.indptr)[a] + 1

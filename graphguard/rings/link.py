@@ -6,12 +6,14 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from graphguard.graph.interop import ranges
+from graphguard.graph.keyed import Hashes
+from graphguard.graph.ranges import ranges
 from graphguard.rings.coaction import Coactions, find_coactions
 from graphguard.rings.interest import SLOW_US, find_interests, interest_test
 from graphguard.rings.meetings import Acts
 from graphguard.rings.significance import expected_weights, log10_poisson_tail, sharing_test
-from graphguard.rings.timing import timing_null, timing_test
+from graphguard.rings.timing import common_touches, timing_test
+from graphguard.rings.timing_null import timing_null
 
 KEPT = -3.0
 """What nobody asks for: chance alone makes one pair in a thousand."""
@@ -48,7 +50,7 @@ class LinkRules:
     windows_us: list[int]
     max_burst: int
     max_sharers: int
-    user_hash: NDArray[np.uint64]
+    user_hash: Hashes
     kept: float = KEPT
 
 
@@ -108,11 +110,12 @@ def linked(
     if author is not None and rules.windows_us[-1] >= SLOW_US:
         likings = find_interests(acts, author, len(rules.user_hash))
     tests = []
+    common = common_touches(acts, pairs, null)
     for n, window in enumerate(rules.windows_us):
         if likings is not None and window >= SLOW_US:
             tests.append(interest_test(found, chosen, weight[n, chosen], n, likings))
         else:
-            tests.append(timing_test(acts, pairs, weight[n, chosen], n, null))
+            tests.append(timing_test(common, weight[n, chosen], n, null))
     both = np.stack([np.maximum(activity[n, chosen], one.log10_p) for n, one in enumerate(tests)])
     best = both.argmin(axis=0)
     at = (best, np.arange(len(chosen)))

@@ -14,13 +14,15 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from graphguard.graph.interop import ranges
+from graphguard.graph.ranges import ranges
 
 Ints = NDArray[np.int64]
 Places = NDArray[np.int32] | NDArray[np.int64]
 PAIRS_AT_ONCE = 2_000_000
 ACTS_AT_ONCE = 4_000_000
 TOUCHED = ("user_a", "user_b", "object", "gap_us", "lead_us", "first_us")
+ODD = np.int64(0x1E3779B97F4A7C15)
+"""Spreads the users' number over all bits (a product with an odd number is one to one)."""
 FAR = 2**62
 """One number for object and time must stay below this."""
 
@@ -100,12 +102,6 @@ class Meetings:
     def __getitem__(self, places: Any) -> "Meetings":
         return Meetings(self.acts, self.one[places], self.other[places])
 
-    def moved(self, acts: Acts, by: int) -> "Meetings":
-        """The same meetings where their acts are the part of `acts` from place `by` on."""
-        kind = place_type(acts)
-        one, other = (ends.astype(kind) + kind(by) for ends in (self.one, self.other))
-        return Meetings(acts, one, other)
-
     def blocks(self, size: int = PAIRS_AT_ONCE) -> Iterator[slice]:
         """The meetings in parts, so that what is made of them needs little memory."""
         for start in range(0, len(self), size):
@@ -151,29 +147,74 @@ class Meetings:
         return pl.DataFrame({name: columns[name].astype(np.int64) for name in TOUCHED})
 
 
-def meet(acts: Acts, window_us: int) -> Meetings:
+@dataclass(frozen=True)
+class Partners:
+    """Whom each of some acts, in order, may meet; shape [num_acts] each.
+
+    Attributes:
+        number: Acts that follow it on its object within the window.
+        again: Whether its user has another act on the object.
+    """
+
+    number: Places
+    again: NDArray[np.bool_]
+
+    def __getitem__(self, acts: Any) -> "Partners":
+        """Of whole objects."""
+        return Partners(self.number[acts], self.again[acts])
+
+    @classmethod
+    def of(cls, acts: Acts, window_us: int) -> "Partners":
+        """Partners of acts in order.
+
+        Args:
+            acts: Acts in order.
+            window_us: Largest gap, inclusive.
+
+        Cost: O(N log N).
+        """
+        number = np.zeros(len(acts), dtype=place_type(acts))
+        again = np.zeros(len(acts), dtype=np.bool_)
+        for stretch in stretches(acts, window_us):
+            here = acts[stretch]
+            number[stretch] = partner_ends(here, window_us) - np.arange(1, len(here) + 1)
+            again[stretch] = repeated(here.user_on_object())
+        return cls(number, again)
+
+    def pairs(self, kept: NDArray[np.bool_]) -> int:
+        """Pairs of an act and a partner that both are kept."""
+        if kept.all():
+            return int(self.number.sum())
+        before = np.concatenate([[0], np.cumsum(kept)])
+        place = np.flatnonzero(kept)
+        return int((before[place + self.number[place] + 1] - before[place] - 1).sum())
+
+
+def meet(acts: Acts, window_us: int, partners: Partners | None = None) -> Meetings:
     """Find all meetings within a window.
 
     Args:
         acts: Acts in order.
         window_us: Largest gap, inclusive.
+        partners: Of these acts; made here where None.
 
     Cost: O(N log N + pairs of acts within the window); memory eight bytes a meeting, and a block.
     """
+    if partners is None:
+        partners = Partners.of(acts, window_us)
     parts: list[Meetings] = []
     for stretch in stretches(acts, window_us):
-        here = acts[stretch]
-        last = partner_ends(here, window_us)
-        counts = last - np.arange(len(last)) - 1
-        again = repeated(here.user_on_object())
+        number = partners.number[stretch]
+        places = np.arange(stretch.start, stretch.stop, dtype=place_type(acts))
         several: list[Meetings] = []
-        for block in blocks_of(counts, PAIRS_AT_ONCE):
-            first = np.arange(block.start, block.stop)
-            met = Meetings(here, np.repeat(first, counts[block]), ranges(first + 1, last[block]))
-            once, more = single_meetings(met, again)
-            parts.append(once.moved(acts, stretch.start))
+        for block in blocks_of(number, PAIRS_AT_ONCE):
+            one, after = places[block], places[block] + places.dtype.type(1)
+            partner = ranges(after, after + number[block])
+            met = Meetings(acts, np.repeat(one, number[block]), partner)
+            once, more = single_meetings(met, partners.again)
+            parts.append(once)
             several.append(more)
-        parts.append(nearest_meetings(joined(here, several)).moved(acts, stretch.start))
+        parts.append(nearest_meetings(joined(acts, several)))
     return joined(acts, parts)
 
 
@@ -187,7 +228,7 @@ def joined(acts: Acts, parts: Sequence[Meetings]) -> Meetings:
     )
 
 
-def blocks_of(counts: Ints, size: int) -> Iterator[slice]:
+def blocks_of(counts: Places, size: int) -> Iterator[slice]:
     """Rows in order, together as long as their counts add up to no more than `size`; one at least.
 
     >>> list(blocks_of(np.array([2, 2, 9, 1]), 4))
@@ -211,21 +252,25 @@ def single_meetings(every: Meetings, again: NDArray[np.bool_]) -> tuple[Meetings
         every: Pairs of acts.
         again: Whether an act's user has another act on the object, shape [num_acts].
     """
-    if not again.any():
+    more = again[every.one] | again[every.other]
+    if not more.any():
         return every, every[:0]
-    user = every.acts.user
-    two = user[every.one] != user[every.other]
-    more = two & (again[every.one] | again[every.other])
-    return every[two & ~more], every[more]
+    several, user = every[more], every.acts.user
+    return every[~more], several[user[several.one] != user[several.other]]
 
 
 def nearest_meetings(every: Meetings) -> Meetings:
     """Of two users' meetings on an object the one that counts."""
-    rows = every.touches().with_row_index("place")
+    # Most are the only one after all. Two that get one mark by accident are told apart below.
+    marks = every.keys() * ODD + every.acts.object[every.one]
+    several = repeated(marks)
+    places = np.flatnonzero(several)
+    rows = every.touches(places).with_columns(pl.Series("place", places))
     nearest = rows.sort("user_a", "user_b", "object", "gap_us", "first_us", "lead_us").unique(
         ["user_a", "user_b", "object"], keep="first", maintain_order=True
     )
-    return every[nearest.get_column("place").to_numpy()]
+    counted = np.concatenate([np.flatnonzero(~several), nearest.get_column("place").to_numpy()])
+    return every[counted]
 
 
 def stretches(acts: Acts, window_us: int) -> Iterator[slice]:

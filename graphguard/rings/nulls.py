@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom, poisson
 
 from graphguard.graph.keyed import mix, seeded
+from graphguard.graph.ranges import distinct_pairs
 from graphguard.rings.meetings import Acts
 from graphguard.rings.significance import log10_q
 
@@ -77,7 +78,7 @@ def dealt_links(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Distinct (user, object) with users dealt anew; who comes on an object twice counts once."""
     rng = np.random.Generator(np.random.PCG64(seed))
-    both = np.unique(np.stack([rng.permutation(user), objects]), axis=1)
+    both = distinct_pairs(rng.permutation(user), objects)
     return both[0], both[1]
 
 

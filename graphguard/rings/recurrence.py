@@ -18,7 +18,7 @@ from scipy.special import gammaln
 
 from graphguard.rings.meetings import Acts
 from graphguard.rings.significance import LN10, log10_poisson_tail, log10_q
-from graphguard.rings.timing import TimingNull
+from graphguard.rings.timing_null import TimingNull
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -15,7 +15,7 @@ from scipy.stats import chi2
 
 from graphguard.config.load import load_config
 from graphguard.graph.hetero import HeteroGraph
-from graphguard.graph.interop import ranges
+from graphguard.graph.ranges import ranges
 from graphguard.jobs.nightly import Night, run_night
 from graphguard.tables.events import read_pairs
 from graphguard.tables.files import read_parquet

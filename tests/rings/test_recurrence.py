@@ -10,7 +10,7 @@ from graphguard.rings.recurrence import (
     recurring_links,
     recurring_sets,
 )
-from graphguard.rings.timing import timing_null
+from graphguard.rings.timing_null import timing_null
 
 MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US
