@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,7 +19,7 @@ from graphguard.graph.hetero import EdgeType
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.ingest import first_needed_day
 from graphguard.schema import DAILY_EDGES
-from graphguard.tables.commit import CommitBatch, is_committed
+from graphguard.tables.commit import CommitBatch, is_committed, read_manifest
 from graphguard.tables.edges import daily_edges, edge_table
 from graphguard.tables.engine import PolarsEngine
 from graphguard.tables.events import EventLog
@@ -36,7 +37,7 @@ def run(job: Job, out: Path) -> Facts:
         partitions, missing = _wanted(job)
         _store_missing(job, missing)
     daily_seconds = round(time.monotonic() - started, 3)
-    edges = {edge.name: _read_edges(job, edge, partitions) for edge in job.config.graph.edges}
+    edges = _read_edges(job, partitions)
     nodes = _nodes(job, edges)
     job.reporter.note(f"graph: {sum(len(one.time_us) for one in edges.values()):,} daily edges")
     write_graph(
@@ -102,12 +103,15 @@ def _wanted(job: Job) -> tuple[dict[str, dict[str, str]], list[_Stretch]]:
 
 def _store_missing(job: Job, missing: list[_Stretch], together: int = 32) -> None:
     """Write the missing days, some at a time, so that progress shows."""
+    parts = [missing[start : start + together] for start in range(0, len(missing), together)]
+    done = 0
     with CommitBatch() as batch, threads() as pool:
-        for start in range(0, len(missing), together):
-            part = missing[start : start + together]
-            pool.each(partial(_store, job, batch), part)
+        begun = [pool.start(partial(_store, job, batch), part) for part in parts]
+        for part, work in zip(parts, begun, strict=True):
+            work.results()
+            done += len(part)
             what = f"{edge_table(part[-1].edge)} {max(part[-1].days)}"
-            job.reporter.step(start + len(part), len(missing), what)
+            job.reporter.step(done, len(missing), what)
 
 
 def _store(job: Job, batch: CommitBatch, stretch: _Stretch) -> None:
@@ -148,38 +152,48 @@ def _stretches(days: list[date], longest: int) -> list[tuple[date, date]]:
     return found
 
 
-def _read_edges(job: Job, edge: EdgeConfig, partitions: dict[str, dict[str, str]]) -> EdgeArrays:
-    """All daily edges of a type, with storage indices, by time."""
-    table = edge_table(edge)
-    folders = [
-        job.workspace.partition(table, name, mark)
-        for name, mark in sorted(partitions[table].items())
-    ]
-
-    def read(folder: Path) -> EdgeArrays:
-        columns = ["source", "target", "first_us", "count"]
-        frame = read_parquet(folder / "edges.parquet", columns)
-        return EdgeArrays(
-            _narrow(frame.get_column("source")),
-            _narrow(frame.get_column("target")),
-            frame.get_column("first_us").to_numpy(),
-            _narrow(frame.get_column("count")),
-        )
-
+def _read_edges(job: Job, partitions: dict[str, dict[str, str]]) -> dict[EdgeType, EdgeArrays]:
+    """All daily edges of each type, with storage indices, by time."""
+    edges = {}
     with threads() as pool:
-        parts = pool.each(read, folders)
-    empty = np.zeros(0, dtype=np.int32)
+        begun = []
+        for edge in job.config.graph.edges:
+            table = edge_table(edge)
+            folders = [
+                job.workspace.partition(table, name, mark)
+                for name, mark in sorted(partitions[table].items())
+            ]
+            ends = np.cumsum([0, *(int(read_manifest(folder)["rows"]) for folder in folders)])
+            edges[edge.name] = arrays = _empty_edges(int(ends[-1]))
+            days = zip(folders, ends[:-1].tolist(), strict=True)
+            begun.append(pool.start(partial(_read_day, arrays), days))
+        for work in begun:
+            work.results()
+    return edges
+
+
+def _empty_edges(size: int) -> EdgeArrays:
+    """Room for edges: indices in half the memory of the stored ones.
+
+    More than two billion nodes of a type are beyond one machine.
+    """
     return EdgeArrays(
-        np.concatenate([empty, *(one.source for one in parts)]),
-        np.concatenate([empty, *(one.target for one in parts)]),
-        np.concatenate([empty.astype(np.int64), *(one.time_us for one in parts)]),
-        np.concatenate([empty, *(one.count for one in parts)]),
+        source=np.empty(size, dtype=np.int32),
+        target=np.empty(size, dtype=np.int32),
+        time_us=np.empty(size, dtype=np.int64),
+        count=np.empty(size, dtype=np.int32),
     )
 
 
-def _narrow(values: pl.Series) -> NDArray[np.int32]:
-    """Half the memory; more than two billion nodes of a type are beyond one machine."""
-    return values.cast(pl.Int32).to_numpy()
+def _read_day(into: EdgeArrays, day: tuple[Path, int]) -> None:
+    """Read the daily edges in a folder to their place in `into`."""
+    folder, start = day
+    frame = read_parquet(folder / "edges.parquet", ["source", "target", "first_us", "count"])
+    place = slice(start, start + frame.height)
+    into.source[place] = frame.get_column("source").to_numpy()
+    into.target[place] = frame.get_column("target").to_numpy()
+    into.time_us[place] = frame.get_column("first_us").to_numpy()
+    into.count[place] = frame.get_column("count").to_numpy()
 
 
 def _nodes(job: Job, edges: dict[EdgeType, EdgeArrays]) -> dict[str, pl.DataFrame]:
@@ -187,22 +201,22 @@ def _nodes(job: Job, edges: dict[EdgeType, EdgeArrays]) -> dict[str, pl.DataFram
 
     With a static anchor, also entities of the target's own table that have none.
     """
-    used: dict[str, list[NDArray[np.int32]]] = {}
+    used: dict[str, list[NDArray[Any]]] = {}
     for edge_type, arrays in edges.items():
         used.setdefault(edge_type[0], []).append(arrays.source)
         used.setdefault(edge_type[2], []).append(arrays.target)
     target = job.config.training.target
     if job.config.training.static and target in job.config.entities:
         table = read_parquet(job.run.file("ingest", f"entities/{target}.parquet"), ["entity"])
-        used[target].append(_narrow(table.get_column("entity")))
+        used[target].append(table.get_column("entity").to_numpy())
     nodes = {}
     for node_type, parts in sorted(used.items()):
-        seen = np.zeros(max(int(part.max(initial=-1)) for part in parts) + 1, dtype=np.bool_)
+        ids = job.workspace.ids(node_type)
+        seen = np.zeros(ids.end, dtype=np.bool_)
         for part in parts:
             seen[part] = True
-        index = pl.DataFrame({"index": np.flatnonzero(seen)})
-        ids = job.workspace.ids(node_type).frame
-        nodes[node_type] = ids.join(index, on="index", how="semi").sort("key")
+        held = seen[ids.frame.get_column("index").to_numpy()]
+        nodes[node_type] = ids.frame.filter(pl.Series(held)).sort("key")
     return nodes
 
 

@@ -1,6 +1,7 @@
 """The command line: one command a verb; every command is described in docs/commands.md."""
 
 import contextlib
+import gc
 import sys
 from collections.abc import Iterator
 from datetime import date
@@ -51,6 +52,8 @@ DEFAULT_CONFIG = Path("graphguard.yaml")
 
 def main() -> None:
     """Run the command line; every foreseen error ends in one message and its exit code."""
+    # What was imported stays to the end: no collection, least of all the last, need go over it.
+    gc.freeze()
     stop_on_terminate()
     console = Console(stderr=True)
     try:

@@ -24,7 +24,7 @@ from graphguard.tables.late import LATE
 from graphguard.tables.people import Known, read_entities, read_labels
 from graphguard.tables.remote_units import read_units
 from graphguard.tables.sources import DigestCache, SourceUnit, find_units
-from graphguard.tables.threads import threads
+from graphguard.tables.threads import Started, Threads, threads
 from graphguard.tables.tombstones import ERASED
 from graphguard.tables.units import (
     UnitRows,
@@ -199,22 +199,36 @@ def _store_missing(
         later night would store.
     """
     marks: dict[SourceUnit, str] = {}
-    here = isinstance(job.engine, PolarsEngine)
     with CommitBatch(ids.save) as batch, threads() as pool:
-        for group in _groups(list(missing), GROUP_BYTES if here else CLUSTER_GROUP_BYTES):
-            if here:
-                rows = pool.each(partial(read_unit, job.config, as_of=job.as_of), group)
-            else:
-                rows = read_units(job.engine, job.config, group, job.as_of)
+        written: Started[None] = pool.start(partial(_write, batch), [])
+        for rows in _read_groups(job, list(missing), pool):
             encode_units(job.config, rows, ids)
+            written.results()
             for one in rows:
                 whole, cut = missing[one.unit]
                 marks[one.unit] = whole if one.whole else cut
             folders = [_folder(job, one.unit, marks[one.unit]) for one in rows]
-            pool.each(partial(_write, batch), list(zip(folders, rows, strict=True)))
+            written = pool.start(partial(_write, batch), zip(folders, rows, strict=True))
             what = f"{rows[-1].unit.source} {rows[-1].unit.name}"
             job.reporter.step(len(marks), len(missing), what)
+        written.results()
     return marks
+
+
+def _read_groups(job: Job, units: list[SourceUnit], pool: Threads) -> Iterator[list[UnitRows]]:
+    """Units as read, a group at a time; the next group is read while one is encoded."""
+    if not isinstance(job.engine, PolarsEngine):
+        for group in _groups(units, CLUSTER_GROUP_BYTES):
+            yield read_units(job.engine, job.config, group, job.as_of)
+        return
+    read = partial(read_unit, job.config, as_of=job.as_of)
+    ahead: Started[UnitRows] | None = None
+    for group in _groups(units, GROUP_BYTES):
+        ready, ahead = ahead, pool.start(read, group)
+        if ready is not None:
+            yield ready.results()
+    if ahead is not None:
+        yield ahead.results()
 
 
 def _groups(units: Sequence[SourceUnit], size: int) -> Iterator[list[SourceUnit]]:

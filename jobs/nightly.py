@@ -6,6 +6,7 @@ import platform
 import resource
 import shutil
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -108,11 +109,29 @@ def run_stages(job: Job, stages: Sequence[Stage], *, dry_run: bool = False) -> N
             if dry_run and stage.name == "export":
                 job.reporter.note("dry run: nothing is exported")
                 break
-            _run_stage(job, stage)
+            with _loading(stages[number : number + 1]):
+                _run_stage(job, stage)
     except BaseException as error:
         with contextlib.suppress(LeaseLost):
             _finish(job, exit_code_of(error), f"{type(error).__name__}: {error}")
         raise
+
+
+@contextlib.contextmanager
+def _loading(stages: Sequence[Stage]) -> Iterator[None]:
+    """Import the modules of stages to come on the side; what fails, fails again when they run."""
+
+    def load() -> None:
+        for stage in stages:
+            with contextlib.suppress(Exception):
+                stage.load()
+
+    thread = threading.Thread(target=load, name="loading", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 def require_as_of(config: Config) -> date:
@@ -157,7 +176,7 @@ def _run_id(workspace: Workspace, config: Config, as_of: date) -> str:
             # A manifest that is corrected may clear a file that was held back.
             named = [manifest_of(unit, settings.manifest, config.root) for unit in used]
             files += [path for path in named if path.is_file()]
-        inputs[name] = [(str(path), digests.digest(path)) for path in files]
+        inputs[name] = list(zip(map(str, files), digests.digests(files), strict=True))
     digests.save()
     said = config.model_dump(mode="json", exclude={"workspace", "root", "as_of"})
     return f"{as_of}-{fingerprint([said, inputs])[:8]}"

@@ -3,6 +3,7 @@
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from graphguard.jobs.context import Facts, Job
 
@@ -16,10 +17,13 @@ class Stage:
     """`previous:X` is X of the newest committed run with a smaller as_of."""
     writes: tuple[str, ...]
 
+    def load(self) -> ModuleType:
+        """Import the stage's module, late: a night to the graph never loads models."""
+        return importlib.import_module(f"graphguard.jobs.{self.name}")
+
     def run(self, job: Job, out: Path) -> Facts:
-        """Run the stage, whose module is imported now: a night to the graph never loads models."""
-        module = importlib.import_module(f"graphguard.jobs.{self.name}")
-        facts: Facts = module.run(job, out)
+        """Run the stage."""
+        facts: Facts = self.load().run(job, out)
         return facts
 
 

@@ -17,7 +17,7 @@ from graphguard.graph.hetero import EdgeType
 from graphguard.graph.keyed import key_hash, mix, seeded
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import write_json
-from graphguard.tables.threads import threads
+from graphguard.tables.threads import Started, threads
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def write_graph(
     Args:
         folder: Where to write; the caller commits it.
         nodes: Nodes by type.
-        edges: Each edge type once; held in memory one type at a time.
+        edges: Each edge type once; one is held in memory while the one before is written.
         hubs: Most edges a node keeps of one day, by node type; the others are dropped by the
             smallest keyed hashes of the edge's keys, and counted in the degree.
         seed: Seed of these hashes.
@@ -73,27 +73,31 @@ def write_graph(
     Raises:
         GraphInvalid: An edge points outside its nodes.
 
-    Cost: O(E) time for edges in order of time, about 40 bytes an edge of the largest type. Rows
-    are made by counting sort, which keeps the order of time inside each.
+    Cost: O(E) time for edges in order of time, about 40 bytes an edge of the two largest types.
+    Rows are made by counting sort, which keeps the order of time inside each.
     """
-    for name, part in nodes.items():
-        _write_nodes(folder / "nodes" / name, part)
     names = []
-    for edge_type, arrays in edges:
-        names.append(list(edge_type))
-        counts = (len(nodes[edge_type[0]].keys), len(nodes[edge_type[2]].keys))
-        place = folder / "edges" / "__".join(edge_type)
-        place.mkdir(parents=True)
-        _check(place, edge_type, arrays, counts)
-        np.save(place / "degree_source.npy", np.bincount(arrays.source, minlength=counts[0]))
-        np.save(place / "degree_target.npy", np.bincount(arrays.target, minlength=counts[1]))
-        kept = in_order(_capped(arrays, edge_type, hubs, nodes, seed))
-        with threads() as pool:
+    with threads() as pool:
+        for name, part in nodes.items():
+            _write_nodes(folder / "nodes" / name, part)
+        written: Started[None] = pool.start(_write_side, [])
+        for edge_type, arrays in edges:
+            names.append(list(edge_type))
+            counts = (len(nodes[edge_type[0]].keys), len(nodes[edge_type[2]].keys))
+            place = folder / "edges" / "__".join(edge_type)
+            place.mkdir(parents=True)
+            _check(place, edge_type, arrays, counts)
+            np.save(place / "degree_source.npy", np.bincount(arrays.source, minlength=counts[0]))
+            np.save(place / "degree_target.npy", np.bincount(arrays.target, minlength=counts[1]))
+            kept = in_order(_capped(arrays, edge_type, hubs, nodes, seed))
+            written.results()
             sides = [
                 _Side(place, "csr", (kept.source, kept.target), kept, counts[0]),
                 _Side(place, "csc", (kept.target, kept.source), kept, counts[1]),
             ]
-            pool.each(_write_side, sides)
+            written = pool.start(_write_side, sides)
+            del arrays, kept, sides
+        written.results()
     num_nodes = {name: len(part.keys) for name, part in nodes.items()}
     write_json(folder / "meta.json", {"num_nodes": num_nodes, "edge_types": names})
 
@@ -231,12 +235,20 @@ def _stable_order(rows: NDArray[Any], num_rows: int) -> NDArray[Any]:
 
 
 def _save_taken(
-    path: Path, values: NDArray[Any], order: NDArray[Any], kind: type, block: int = 1 << 22
+    path: Path, values: NDArray[Any], order: NDArray[Any], kind: type, block: int = 1 << 16
 ) -> None:
-    """Save `values[order]` a block at a time, as the file that `np.save` would write."""
+    """Save `values[order]` as the file that `np.save` would write.
+
+    A block at a time, in buffers that stay in the cache and need no new pages.
+    """
     header = {"descr": np.dtype(kind).str, "fortran_order": False, "shape": (len(order),)}
+    places = np.empty(block, dtype=np.int64)
+    taken = np.empty(block, dtype=values.dtype)
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, len(order), block):
-            taken = values[order[start : start + block]].astype(kind, copy=False)
-            file.write(memoryview(taken))
+            size = min(block, len(order) - start)
+            places[:size] = order[start : start + size]
+            # Places are those of `values`; "clip" only saves looking at each again.
+            np.take(values, places[:size], out=taken[:size], mode="clip")
+            file.write(taken[:size].astype(kind, copy=False).data)

@@ -28,12 +28,15 @@ from graphguard.tables.files import (
     write_json,
 )
 from graphguard.tables.lease import fenced, lease_over
+from graphguard.tables.threads import threads
 
 MANIFEST = "manifest.json"
 VOLATILE = ("seconds", "daily_seconds", "peak_memory_mb", "host", "committed_at")
 """Manifest entries that may differ between two runs with equal results."""
 MOST_WAITING, LONGEST_WAIT_S = 128, 20.0
 """A batch is flushed at so many folders, or after so many seconds: what a kill may cost."""
+MANY_FILES = 8
+"""A folder of so many files is a stage's, and worth threads; a day's is written by one already."""
 
 
 def is_committed(folder: Path) -> bool:
@@ -130,7 +133,6 @@ class CommitBatch:
 @contextmanager
 def _written_aside(final: Path, facts: dict[str, Any]) -> Iterator[Path]:
     """Give a scratch folder; on leaving it has its manifest, but is neither synced nor moved."""
-    final.parent.mkdir(parents=True, exist_ok=True)
     aside = _aside(final)
     aside.mkdir()
     started = time.monotonic()
@@ -142,18 +144,24 @@ def _written_aside(final: Path, facts: dict[str, Any]) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
         raise
     failpoint(f"written:{point}")
-    files = {
-        str(path.relative_to(aside)): file_digest(path)
-        for path in sorted(aside.rglob("*"))
-        if path.is_file()
-    }
     manifest = {
         **facts,
-        "files": files,
+        "files": _digests(aside),
         "seconds": round(time.monotonic() - started, 3),
         "peak_memory_mb": peak_memory_mb(),
     }
     write_json(aside / MANIFEST, manifest, durable=False)
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file below `folder`, by its name there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if len(files) < MANY_FILES:
+        digests = [file_digest(path) for path in files]
+    else:
+        with threads() as pool:
+            digests = pool.each(file_digest, files)
+    return {str(path.relative_to(folder)): one for path, one in zip(files, digests, strict=True)}
 
 
 def _aside(final: Path) -> Path:
@@ -165,11 +173,18 @@ def _aside(final: Path) -> Path:
     lease = lease_over(final)
     token = 0 if lease is None else lease.token
     stem = f".tmp-{final.name}"
-    for path in final.parent.glob(glob.escape(stem) + "*"):
+    try:
+        final.parent.mkdir(parents=True)
+    except FileExistsError:
+        _remove_left(final.parent, stem, token)
+    return final.with_name(f"{stem}.{token}" if token else stem)
+
+
+def _remove_left(parent: Path, stem: str, token: int) -> None:
+    for path in parent.glob(glob.escape(stem) + "*"):
         mark = path.name.removeprefix(stem)
         if re.fullmatch(r"(\.\d+)?", mark) and int(mark[1:] or 0) <= token:
             shutil.rmtree(path, ignore_errors=True)
-    return final.with_name(f"{stem}.{token}" if token else stem)
 
 
 @contextmanager

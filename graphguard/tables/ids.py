@@ -5,6 +5,7 @@ beyond storage: results never depend on them.
 """
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from graphguard.tables.lease import fenced
 class IdStore:
     """Keys and storage indices of one entity type; loaded whole, saved segment by segment.
 
-    Whoever adds keys saves them before anything that holds their indices is committed.
+    Whoever adds keys saves them before anything that holds their indices is committed; one thread
+    may add while another saves.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -35,6 +37,7 @@ class IdStore:
         last = self._frame.get_column("index").max()
         self._next = 0 if last is None else int(str(last)) + 1
         self._unsaved: list[pl.DataFrame] = []
+        self._turn = threading.Lock()
         self._marks = self._frame.get_column("key").hash().alias("mark")
 
     def __len__(self) -> int:
@@ -60,7 +63,8 @@ class IdStore:
         Args:
             keys: Strings without nulls; repeats are allowed.
 
-        Cost: one pass over all ids a call, so that few large calls beat many small ones.
+        Cost: one pass over all ids a call, so that few large calls beat many small ones; keys that
+        are new cost two passes more.
         """
         asked = pl.DataFrame({"key": keys, "mark": keys.hash()})
         index, new = self._matched(asked, "mark")
@@ -71,21 +75,26 @@ class IdStore:
             self._next += new.height
             self._marks = pl.concat([self._marks, new.get_column("mark")])
             new = new.select("key", "index")
-            self._unsaved.append(new)
-            self._frame = pl.concat([self._frame, new])
+            with self._turn:
+                self._unsaved.append(new)
+                self._frame = pl.concat([self._frame, new])
         return index
 
     def _matched(self, asked: pl.DataFrame, by: str) -> tuple[pl.Series, pl.DataFrame]:
         """Index of each asked row, joined by `mark` or `key`; and the rows to add for that."""
-        unique = asked.unique(by, keep="any")
         held = self._frame.with_columns(self._marks).select("index", by)
-        known = unique.join(held, on=by, how="inner")
-        new = unique.join(known, on=by, how="anti").sort("key")
+        index = _looked_up(asked, held, by)
+        if len(index) != asked.height:
+            return index, asked.clear().with_columns(index=pl.lit(0, dtype=pl.Int64))
+        unknown = index.is_null()
+        strange = asked.filter(unknown)
+        new = strange.unique(by, keep="any").sort("key")
         indices = pl.int_range(self._next, self._next + new.height, dtype=pl.Int64, eager=True)
         new = new.with_columns(indices.alias("index"))
-        pairs = pl.concat([known.select(by, "index"), new.select(by, "index")])
-        found = asked.select(by).join(pairs, on=by, how="left", maintain_order="left")
-        return found.get_column("index"), new
+        given = _looked_up(strange, new, by)
+        if strange.height == asked.height:
+            return given, new
+        return index.scatter(unknown.arg_true(), given), new
 
     def _stand_for(self, index: pl.Series, new: pl.DataFrame, keys: pl.Series) -> bool:
         """Whether each index is that of its key."""
@@ -114,12 +123,16 @@ class IdStore:
 
     def save(self) -> None:
         """Save the keys added since the last time, durably, as one segment."""
-        if not self._unsaved:
+        with self._turn:
+            waiting = list(self._unsaved)
+        if not waiting:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         # Indices given out by a holder that was replaced would name other keys.
         with fenced(self.folder):
-            self._save(pl.concat(self._unsaved))
+            self._save(pl.concat(waiting))
+        with self._turn:
+            del self._unsaved[: len(waiting)]
 
     def _save(self, new: pl.DataFrame) -> None:
         final = self.folder / f"{self._num_segments:08d}.parquet"
@@ -131,7 +144,15 @@ class IdStore:
         os.replace(aside, final)
         sync_folder(self.folder)
         self._num_segments += 1
-        self._unsaved = []
+
+
+def _looked_up(asked: pl.DataFrame, held: pl.DataFrame, by: str) -> pl.Series:
+    """Index of each asked row, null where `held` lacks it."""
+    if not held.height:
+        return pl.repeat(None, asked.height, dtype=pl.Int64, eager=True).alias("index")
+    pairs = held.select(by, "index")
+    found = asked.select(by).join(pairs, on=by, how="left", maintain_order="left")
+    return found.get_column("index")
 
 
 class IdStores(dict[str, IdStore]):

@@ -4,6 +4,7 @@ A log whose path has `{date}` comes in daily units; any other log is one unit wi
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from graphguard.errors import InputMissing
 from graphguard.tables.files import file_digest, read_json, replace_json
+from graphguard.tables.threads import threads
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,11 @@ class DigestCache:
             self._known[str(path)] = held
             self._changed = True
         return str(held[2])
+
+    def digests(self, paths: Sequence[Path]) -> list[str]:
+        """SHA-256 of each file, several looked at together."""
+        with threads() as pool:
+            return pool.each(self.digest, paths)
 
     def save(self) -> None:
         """Keep what was learned for the next night."""

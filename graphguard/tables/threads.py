@@ -1,14 +1,36 @@
 """Work in a few threads: Parquet, Polars and NumPy leave the interpreter free while they run."""
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import polars as pl
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class Started(Generic[R]):
+    """Work that was handed to threads, and goes on while the caller does something else."""
+
+    def __init__(self, tasks: list[Future[R]]) -> None:
+        self._tasks = tasks
+
+    def results(self) -> list[R]:
+        """Wait for all of it: what came of the items, in their order.
+
+        The first error, in that order, ends it: what has not begun is dropped.
+        """
+        try:
+            wait(self._tasks, return_when=FIRST_EXCEPTION)
+        finally:
+            for one in self._tasks:
+                one.cancel()
+            wait(self._tasks)
+        ended = [one for one in self._tasks if not one.cancelled()]
+        broken = [one for one in ended if one.exception() is not None]
+        return [one.result() for one in broken or self._tasks]
 
 
 class Threads:
@@ -18,23 +40,20 @@ class Threads:
         self._pool = pool
 
     def each(self, task: Callable[[T], R], items: Iterable[T]) -> list[R]:
-        """`task` of every item, in the order of the items.
+        """`task` of every item, in the order of the items; errors as of `Started.results`."""
+        return self.start(task, items).results()
 
-        The first error, in that order, ends it: what has not begun is dropped.
-        """
-        started = [self._pool.submit(task, item) for item in items]
-        try:
-            wait(started, return_when=FIRST_EXCEPTION)
-        finally:
-            for one in started:
-                one.cancel()
-            wait(started)
-        broken = [one for one in started if not one.cancelled() and one.exception() is not None]
-        return [one.result() for one in broken or started]
+    def start(self, task: Callable[[T], R], items: Iterable[T]) -> Started[R]:
+        """Begin with the items, in their order, after all that was begun before."""
+        return Started([self._pool.submit(task, item) for item in items])
 
 
 @contextmanager
 def threads() -> Iterator[Threads]:
-    """As many threads as Polars uses."""
+    """As many threads as Polars uses; after an error, what has not begun is dropped."""
     with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
-        yield Threads(pool)
+        try:
+            yield Threads(pool)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

@@ -1,7 +1,7 @@
 """Store one unit of a log: validated, encoded once, sorted by time, in an immutable partition."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -90,9 +90,11 @@ class UnitRows:
     unit: SourceUnit
     contract: RowContract
     intake: Intake
-    """Accepted rows by time; entity columns are codes until `encode_units`, then indices."""
+    """Accepted rows by time; entity columns are codes."""
     lookback: Duration
     """How much older than the unit's day a row may be."""
+    indices: dict[str, pl.Series] = field(default_factory=dict)
+    """Of each entity column, by code: the storage index; `encode_units` finds them."""
 
     @property
     def whole(self) -> bool:
@@ -113,13 +115,13 @@ def read_unit(config: Config, unit: SourceUnit, as_of: date) -> UnitRows:
 
 
 def encode_units(config: Config, rows: Sequence[UnitRows], ids: IdStores) -> None:
-    """Replace the codes of entity columns by storage indices, in place, for many units at once.
+    """Find the storage index of every code of entity columns, for many units at once.
 
     Rows that name an erased entity are rejected before that.
 
     Args:
         config: Names the entity columns.
-        rows: Units as read.
+        rows: Units as read; their words are given up for indices, in place.
         ids: Id dictionaries by entity type; new keys are added, and saved by the caller.
     """
     parts: dict[str, list[tuple[UnitRows, str, pl.Series]]] = {}
@@ -138,14 +140,13 @@ def encode_units(config: Config, rows: Sequence[UnitRows], ids: IdStores) -> Non
             index = np.zeros(len(one.intake.words[name]), dtype=np.int64)
             index[used.to_numpy()] = codes.slice(start, len(used)).to_numpy()
             start += len(used)
-            values = pl.Series(name, index).gather(one.intake.accepted.get_column(name))
-            one.intake.accepted = one.intake.accepted.with_columns(values.alias(name))
+            one.indices[name] = pl.Series(name, index)
     for one in rows:
         one.intake.words = {}
 
 
 def write_unit(folder: Path, rows: UnitRows) -> dict[str, Any]:
-    """Write events.parquet of one unit into `folder`; late.parquet, rejects.parquet if need be.
+    """Write events.parquet of an encoded unit; late.parquet and rejects.parquet if need be.
 
     Returns:
         Facts for the manifest: rows, late (rows set aside), first_us, last_us; latest_us, of
@@ -153,10 +154,10 @@ def write_unit(folder: Path, rows: UnitRows) -> dict[str, Any]:
     """
     contract = rows.contract
     intake, late = set_aside_late(rows.intake, rows.unit, contract.time, rows.lookback)
-    events = _event_table(intake.accepted, contract)
+    events = _event_table(intake.accepted, rows)
     write_parquet(folder / "events.parquet", events, EVENTS)
     if late.height:
-        write_parquet(folder / "late.parquet", _event_table(late, contract), EVENTS)
+        write_parquet(folder / "late.parquet", _event_table(late, rows), EVENTS)
     if intake.rejects.height:
         write_parquet(folder / "rejects.parquet", intake.rejects, REJECTS)
     times = events.get_column("time_us")
@@ -172,8 +173,9 @@ def write_unit(folder: Path, rows: UnitRows) -> dict[str, Any]:
     }
 
 
-def _event_table(rows: pl.DataFrame, contract: RowContract) -> pl.DataFrame:
-    """EVENTS of encoded rows."""
+def _event_table(accepted: pl.DataFrame, rows: UnitRows) -> pl.DataFrame:
+    """EVENTS of some accepted rows of an encoded unit."""
+    contract = rows.contract
     words = [EVENT_TEXT] if contract.text else []
     names = [
         *contract.keys,
@@ -182,8 +184,12 @@ def _event_table(rows: pl.DataFrame, contract: RowContract) -> pl.DataFrame:
         *contract.categorical,
         *words,
     ]
-    rows = rows.with_columns(fixed_point(name) for name in contract.numeric)
-    return rows.select(pl.col(TIME).alias("time_us"), *names)
+    encoded = [
+        index.gather(accepted.get_column(name)).alias(name) for name, index in rows.indices.items()
+    ]
+    numbers = (fixed_point(name) for name in contract.numeric)
+    table = accepted.with_columns(*encoded, *numbers)
+    return table.select(pl.col(TIME).alias("time_us"), *names)
 
 
 def unit_intake(folders: Sequence[Path], as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
