@@ -6,7 +6,6 @@ import platform
 import resource
 import shutil
 import signal
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -23,7 +22,7 @@ from graphguard.errors import (
     NotCommitted,
 )
 from graphguard.jobs.context import Facts, Job, Reporter, Silent
-from graphguard.jobs.pipeline import PIPELINE, STAGE_NAMES, Stage
+from graphguard.jobs.pipeline import PIPELINE, STAGE_NAMES, Stage, loading
 from graphguard.tables.commit import committing, is_committed, peak_memory_mb, read_manifest
 from graphguard.tables.engine import open_engine
 from graphguard.tables.failpoint import failpoint
@@ -109,29 +108,12 @@ def run_stages(job: Job, stages: Sequence[Stage], *, dry_run: bool = False) -> N
             if dry_run and stage.name == "export":
                 job.reporter.note("dry run: nothing is exported")
                 break
-            with _loading(stages[number : number + 1]):
+            with loading(stages[number : number + 1]):
                 _run_stage(job, stage)
     except BaseException as error:
         with contextlib.suppress(LeaseLost):
             _finish(job, exit_code_of(error), f"{type(error).__name__}: {error}")
         raise
-
-
-@contextlib.contextmanager
-def _loading(stages: Sequence[Stage]) -> Iterator[None]:
-    """Import the modules of stages to come on the side; what fails, fails again when they run."""
-
-    def load() -> None:
-        for stage in stages:
-            with contextlib.suppress(Exception):
-                stage.load()
-
-    thread = threading.Thread(target=load, name="loading", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        thread.join()
 
 
 def require_as_of(config: Config) -> date:

@@ -1,6 +1,9 @@
 """The night as a list that can be read aloud: who reads what, who writes what, in which order."""
 
+import contextlib
 import importlib
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -115,3 +118,20 @@ PIPELINE = (
 )
 
 STAGE_NAMES = tuple(stage.name for stage in PIPELINE)
+
+
+@contextlib.contextmanager
+def loading(stages: Sequence[Stage]) -> Iterator[None]:
+    """Import the modules of stages to come on the side; what fails, fails again when they run."""
+
+    def load() -> None:
+        for stage in stages:
+            with contextlib.suppress(Exception):
+                stage.load()
+
+    thread = threading.Thread(target=load, name="loading", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()

@@ -1,4 +1,5 @@
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,3 +69,28 @@ def test_keys_added_between_two_saves_are_one_segment(tmp_path):
 
     assert IdStore(tmp_path).frame.rows() == [("b", 0), ("a", 1)]
     assert len(list(tmp_path.glob("*.parquet"))) == 1
+
+
+def test_keys_that_could_not_be_saved_are_saved_the_next_time(tmp_path, monkeypatch):
+    ids = IdStore(tmp_path)
+    ids.add(pl.Series(["b", "a"]))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("graphguard.tables.ids.write_parquet", full)
+        with pytest.raises(OSError, match="No space"):
+            ids.save()
+    ids.add(pl.Series(["c", "a"]))
+    ids.save()
+
+    assert IdStore(tmp_path).frame.rows() == [("a", 0), ("b", 1), ("c", 2)]
+
+
+def test_known_and_new_keys_in_one_call_get_old_and_new_indices(tmp_path):
+    ids = IdStore(tmp_path)
+    ids.add(pl.Series(["m", "k"]))
+
+    assert ids.codes(pl.Series(["z", "m", "a", "z", "k"])).to_list() == [3, 1, 2, 3, 0]
+    assert ids.codes(pl.Series([], dtype=pl.String)).to_list() == []

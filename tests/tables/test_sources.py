@@ -64,3 +64,15 @@ def test_a_digest_follows_a_change_of_the_file(tmp_path):
     (tmp_path / "a").write_text("something longer")
 
     assert DigestCache(tmp_path / "cache" / "digests.json").digest(tmp_path / "a") != before
+
+
+def test_files_looked_at_together_have_the_digests_they_have_alone(tmp_path):
+    paths = [tmp_path / str(number) for number in range(20)]
+    for number, path in enumerate(paths):
+        path.write_text(str(number % 7))
+
+    together = DigestCache(tmp_path / "digests.json").digests(paths)
+
+    alone = DigestCache(tmp_path / "other.json")
+    assert together == [alone.digest(path) for path in paths]
+    assert len(set(together)) == 7

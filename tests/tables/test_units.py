@@ -1,3 +1,4 @@
+import threading
 import time
 from datetime import date
 
@@ -138,3 +139,36 @@ def test_threads_answer_in_order_and_the_first_error_ends_it():
         with pytest.raises(ValueError, match="no 3"):
             pool.each(task, [3, *range(100, 300)])
     assert len(done) < 3 + 200
+
+
+def test_threads_go_on_while_the_caller_does_something_else():
+    begun, asked = threading.Event(), threading.Event()
+
+    def task(number):
+        begun.set()
+        assert asked.wait(10)
+        return number + 1
+
+    with threads() as pool:
+        work = pool.start(task, [1, 2])
+        assert begun.wait(10)
+        asked.set()
+        assert work.results() == [2, 3]
+
+
+def test_an_error_of_the_caller_drops_what_its_threads_have_not_begun():
+    done = []
+
+    def task(number):
+        time.sleep(0.01)
+        done.append(number)
+
+    def begin_and_fail():
+        with threads() as pool:
+            pool.start(task, range(1000))
+            message = "enough"
+            raise RuntimeError(message)
+
+    with pytest.raises(RuntimeError, match="enough"):
+        begin_and_fail()
+    assert len(done) < 1000
