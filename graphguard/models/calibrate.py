@@ -169,28 +169,16 @@ def fit_calibrator(
     """
     inner = _inner(score)
     positives = int(np.sum(label))
-    scarce = min(positives, len(inner) - positives)
-    if scarce == 0:
-        raise TooFewLabels(
-            where="calibration slice",
-            positives=positives,
-            negatives=len(inner) - positives,
-            needed=1,
-        )
+    _require_both(positives, len(inner) - positives)
     cells = _cells(inner, label, _fold_of_row(inner, label, group))
-    methods = [method for method, fewest in FEWEST_POSITIVES.items() if scarce >= fewest]
-    losses = _cross_validated(cells, methods) if len(methods) > 1 else {}
-    winner = _simplest_good(cells, losses)
-    count = np.stack([cells.positives, cells.negatives])
-    curve = fit_curve(
-        winner, cells.log_odds, cells.positives.sum(axis=0), cells.negatives.sum(axis=0)
-    )
+    winner, losses = _choose_form(cells, min(positives, len(inner) - positives))
+    count, rows = _counts(cells), _counts(cells).sum(axis=(0, 1))
+    curve = fit_curve(winner, cells.log_odds, count[0].sum(axis=0), count[1].sum(axis=0))
     told = _told_by_others(winner, inner, label, part)
     slope = 1.0 if told is None or part is None else fit_transfer(told, label, part, group)
     if told is not None or earlier is not None:
         share = expected_share(positives / len(inner), earlier)
-        said, rows = curve.at(cells.log_odds), (cells.positives + cells.negatives).sum(axis=0)
-        curve = curve.moved(levelled(said, rows, slope, share))
+        curve = curve.moved(levelled(curve.at(cells.log_odds), rows, slope, share))
     return Calibrator(
         method=winner,
         coefficients=curve.coefficients,
@@ -203,6 +191,14 @@ def fit_calibrator(
         },
         slope=slope,
     )
+
+
+def _require_both(positives: int, negatives: int) -> None:
+    """Refuse a slice of one class."""
+    if min(positives, negatives) == 0:
+        raise TooFewLabels(
+            where="calibration slice", positives=positives, negatives=negatives, needed=1
+        )
 
 
 @dataclass(frozen=True)
@@ -246,6 +242,11 @@ def _cells(inner: Floats, label: NDArray[Any], fold: NDArray[np.int64] | None = 
     return _Cells(cell * _CELL, counts[0], counts[1])
 
 
+def _counts(cells: _Cells) -> Floats:
+    """Rows by class, fold and cell, shape [2, FOLDS, cells]: positives first."""
+    return np.stack([cells.positives, cells.negatives])
+
+
 def _told_by_others(
     method: Method, inner: Floats, label: NDArray[Any], part: NDArray[Any] | None
 ) -> Floats | None:
@@ -285,9 +286,16 @@ def _cross_validated(cells: _Cells, methods: list[Method]) -> dict[Method, Float
     return losses
 
 
+def _choose_form(cells: _Cells, scarce: int) -> tuple[Method, dict[Method, Floats]]:
+    """The form of those that so many rows of the rarer class allow, and the losses of each."""
+    methods = [method for method, fewest in FEWEST_POSITIVES.items() if scarce >= fewest]
+    losses = _cross_validated(cells, methods) if len(methods) > 1 else {}
+    return _simplest_good(cells, losses), losses
+
+
 def _simplest_good(cells: _Cells, losses: Mapping[Method, Floats]) -> Method:
     """Take a freer form only where it saves more loss than one standard error of the saving."""
-    count = np.stack([cells.positives, cells.negatives])
+    count = _counts(cells)
     best: Method = "logistic"
     for method, loss in losses.items():
         saved = losses[best] - loss

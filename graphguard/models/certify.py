@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphguard.evaluate.ranking import Floats
-from graphguard.models.trials import make_trials
+from graphguard.models.trials import Trials, make_trials
 
 _STARTS = 5
 
@@ -85,15 +85,20 @@ def certify_threshold(
     fewest = math.ceil(math.log(alpha / _STARTS) / math.log(precision))
     promise = f"precision {precision:g} with confidence {confidence:g}"
     trials = make_trials(score, label, group, fewest).viable(precision, alpha / _STARTS)
-    if len(trials.selected) == 0:
-        found = f"{len(score)}"
-        if group is not None:
-            found += f" in {len(np.unique(group))} groups"
-        reason = (
-            f"no threshold: {promise} needs at least {fewest} independent rows without a miss, "
-            f"the slice has {found}"
-        )
-        return Certificate(None, 0.0, 0.0, 0, 0, reason)
+    if len(trials.selected):
+        return _tried(trials, precision, alpha, promise)
+    found = f"{len(score)}"
+    if group is not None:
+        found += f" in {len(np.unique(group))} groups"
+    reason = (
+        f"no threshold: {promise} needs at least {fewest} independent rows without a miss, "
+        f"the slice has {found}"
+    )
+    return Certificate(None, 0.0, 0.0, 0, 0, reason)
+
+
+def _tried(trials: Trials, precision: float, alpha: float, promise: str) -> Certificate:
+    """The last threshold in a row that passes, or what the most hopeful one proves."""
     chance = trials.chances(precision)
     own = _own_levels(trials.selected, alpha)
     levels = _fallback_levels(chance, own)
@@ -101,16 +106,15 @@ def certify_threshold(
     starts = np.flatnonzero(own)
     shown = int(passed[-1]) if len(passed) else int(starts[np.argmin(chance[starts])])
     selected, positives = int(trials.selected[shown]), int(trials.positives[shown])
-    low = trials.proven(shown, levels[shown])
-    counted = (
-        f"{positives} of {selected} rows at or above {trials.threshold[shown]:.6g} are positive"
-    )
+    low = float(trials.proven(shown, levels[shown]))
+    at = float(trials.threshold[shown])
+    counted = f"{positives} of {selected} rows at or above {at:.6g} are positive"
     if len(passed):
-        threshold, reason = float(trials.threshold[shown]), f"{promise} holds: {counted}"
+        reason = f"{promise} holds: {counted}"
     else:
-        threshold = None
         reason = f"no threshold holds {promise}: at best {counted}, which proves {low:.3f}"
-    return Certificate(threshold, positives / selected, float(low), selected, positives, reason)
+    threshold = at if len(passed) else None
+    return Certificate(threshold, positives / selected, low, selected, positives, reason)
 
 
 def precision_there(precision: float, share: float, expected: float) -> float:

@@ -3,26 +3,16 @@
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from timed_touches import both_sides
 
 from graphguard.graph.bad_news import DAY_US, bad_news
-from graphguard.graph.hetero import Adjacency
 from graphguard.graph.propagate import NEVER, NeighbourRows, touches_of
 
 WINDOW = 20
 
 
-def side(ends, others, time, num_rows):
-    order = np.lexsort((others, time, ends))
-    indptr = np.zeros(num_rows + 1, dtype=np.int64)
-    np.cumsum(np.bincount(ends, minlength=num_rows), out=indptr[1:])
-    ones = np.ones(len(ends), dtype=np.int32)
-    return Adjacency(indptr, others[order].astype(np.int32), time[order], ones)
-
-
 def found(edges, rows, objects):
-    user, thing, time = np.array(edges, dtype=np.int64).reshape(-1, 3).T
-    out = side(user, thing, time, len(rows.bad_since_us))
-    into = side(thing, user, time, objects)
+    out, into = both_sides(edges, len(rows.bad_since_us), objects)
     ages = bad_news(into, touches_of(out, rows, WINDOW), rows, WINDOW)
     # In microseconds, none as -1.
     return [np.where(np.isnan(one), -1, np.rint(one * DAY_US)).astype(int).tolist() for one in ages]

@@ -2,25 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from timed_touches import both_sides
 
-from graphguard.graph.hetero import Adjacency
 from graphguard.graph.propagate import NEVER, NeighbourRows, neighbour_means
 
 WINDOW = 20
-
-
-def side(ends, others, time, num_rows):
-    order = np.lexsort((others, time, ends))
-    indptr = np.zeros(num_rows + 1, dtype=np.int64)
-    np.cumsum(np.bincount(ends, minlength=num_rows), out=indptr[1:])
-    ones = np.ones(len(ends), dtype=np.int32)
-    return Adjacency(indptr, others[order].astype(np.int32), time[order], ones)
-
-
-def graph(edges, users, objects):
-    arrays = np.array(edges, dtype=np.int64).reshape(-1, 3)
-    user, thing, time = arrays.T
-    return side(user, thing, time, users), side(thing, user, time, objects)
 
 
 def brute(edges, rows):
@@ -72,7 +58,7 @@ def test_aggregates_equal_their_definition_with_shared_and_own_anchors(data):
         bad_since_us=np.array(bad),
     )
 
-    made = neighbour_means(*graph(edges, users, objects), rows, WINDOW)
+    made = neighbour_means(*both_sides(edges, users, objects), rows, WINDOW)
 
     for place, (mean, bad_count, others) in enumerate(brute(edges, rows)):
         assert made.means[place, 0] == pytest.approx(mean, abs=1e-5, nan_ok=True)
@@ -86,7 +72,7 @@ def test_ones_own_value_and_label_are_left_out():
         np.array([0, 1]), np.array([10, 10]), np.array([[4.0], [8.0]]), np.array([3, NEVER])
     )
 
-    made = neighbour_means(*graph([(0, 0, 5), (1, 0, 6)], 2, 1), rows, WINDOW)
+    made = neighbour_means(*both_sides([(0, 0, 5), (1, 0, 6)], 2, 1), rows, WINDOW)
 
     assert made.means[:, 0].tolist() == [8.0, 4.0]
     assert made.bad_share.tolist() == [0.0, 1.0]
@@ -99,7 +85,7 @@ def test_a_rare_object_says_more_than_a_crowded_one():
     values[1] = 1.0
     rows = NeighbourRows(np.arange(10), np.full(10, 10), values, np.full(10, NEVER))
 
-    made = neighbour_means(*graph(edges, 10, 2), rows, WINDOW)
+    made = neighbour_means(*both_sides(edges, 10, 2), rows, WINDOW)
 
     rare, crowded = 1 / np.log(3), 1 / np.log(10)
     assert made.means[0, 0] == pytest.approx(rare / (rare + crowded))

@@ -5,15 +5,14 @@ import sys
 import numpy as np
 import polars as pl
 import pytest
+from lying_marks import ANCHORS, DEVICES, USERS, WINDOW, lying_rows
 
 from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
 from graphguard.graph.hetero import HeteroGraph
-from graphguard.models.base import GraphContext, Rows
+from graphguard.models.base import GraphContext
 from graphguard.models.rows_files import write_rows
 
 USES = ("user", "uses", "device")
-WINDOW, ANCHORS = 10, (20, 40, 60)
-USERS, DEVICES = 600, 75
 FIT = """
 import sys
 from pathlib import Path
@@ -34,9 +33,7 @@ def platform(tmp_path_factory):
     """Users whose label is whether the OTHER users of their device show a mark; own marks lie."""
     draw = np.random.default_rng(1)
     folder = tmp_path_factory.mktemp("graph")
-    home = draw.integers(0, DEVICES, USERS)
-    marked = draw.random(DEVICES) < 0.3
-    mark = np.where(draw.random(USERS) < 0.9, marked[home], ~marked[home]).astype(float)
+    home, rows = lying_rows(draw)
     source = np.tile(np.arange(USERS), 3)
     time = np.repeat([15, 35, 55], USERS)
     ones = np.ones(len(source), dtype=np.int64)
@@ -46,18 +43,6 @@ def platform(tmp_path_factory):
     }
     edges = EdgeArrays(source, np.tile(home, 3), time, ones)
     write_graph(folder, nodes, [(USES, edges)], {}, 7)
-    # The label is the device's secret; a user's own mark is hidden in its own row (column `own`).
-    hidden = draw.random(USERS) < 0.5
-    own = np.where(hidden, 0.5, mark)
-    x = np.stack([own, draw.normal(size=USERS)], axis=1).astype(np.float32)
-    label = (marked[home] & hidden).astype(np.int8)
-    rows = Rows(
-        node=np.tile(np.arange(USERS), 3),
-        anchor_us=np.repeat(ANCHORS, USERS),
-        x=np.tile(x, (3, 1)),
-        names=("own", "noise"),
-        label=np.tile(label, 3),
-    )
     return GraphContext(HeteroGraph.open(folder), "user", WINDOW, rows), rows
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from lying_marks import DEVICES, USERS, WINDOW, lying_rows
 
 from graphguard.errors import ArtefactInvalid, BadSetting, ColumnMissing, TooFewLabels
 from graphguard.evaluate.metrics import auroc
@@ -18,7 +19,6 @@ from graphguard.models.propagated import PropagatedModel, PropagatedSettings
 from graphguard.models.trees import TreesModel, TreesSettings
 
 USES, MEETS = ("user", "uses", "device"), ("user", "meets", "user")
-USERS, DEVICES, WINDOW, ANCHORS = 600, 75, 10, (20, 40, 60)
 SMALL = PropagatedSettings(hidden=16, epochs=15, batch_rows=128, learning_rate=0.01, seed=5)
 
 
@@ -40,20 +40,7 @@ def context_of(folder, uses, meets, rows, time):
 def platform(tmp_path_factory):
     """The label is whether a user is hidden and the OTHERS on its device show a mark."""
     draw = np.random.default_rng(1)
-    home = draw.integers(0, DEVICES, USERS)
-    marked = draw.random(DEVICES) < 0.3
-    mark = np.where(draw.random(USERS) < 0.9, marked[home], ~marked[home]).astype(float)
-    hidden = draw.random(USERS) < 0.5
-    own = np.where(hidden, 0.5, mark)
-    x = np.stack([own, draw.normal(size=USERS)], axis=1).astype(np.float32)
-    label = (marked[home] & hidden).astype(np.int8)
-    rows = Rows(
-        node=np.tile(np.arange(USERS), 3),
-        anchor_us=np.repeat(ANCHORS, USERS),
-        x=np.tile(x, (3, 1)),
-        names=("own", "noise"),
-        label=np.tile(label, 3),
-    )
+    home, rows = lying_rows(draw)
     meets = (draw.integers(0, USERS, 300), draw.integers(0, USERS, 300))
     uses = (np.arange(USERS), home)
     folder = tmp_path_factory.mktemp("graph")
