@@ -36,6 +36,7 @@ from graphguard.config.load import load_config
 from graphguard.config.values import day_us
 from graphguard.evaluate.calibration import CalibrationReport, calibration_report
 from graphguard.evaluate.metrics import auprc, auroc
+from graphguard.jobs.decide import thresholds_tonight
 from graphguard.jobs.nightly import Night, run_night
 from graphguard.policy.rules import is_review
 from graphguard.tables.files import read_json, read_parquet
@@ -220,9 +221,9 @@ def promises(
 ) -> dict[str, tuple[int, int]]:
     """For each precision that was promised: rows at or above the threshold, and their positives."""
     found = {}
-    for name, one in read_json(run.file("train", "metrics.json"))["thresholds"].items():
-        if one["threshold"] is not None:
-            above = risk >= one["threshold"]
+    for name, threshold in thresholds_tonight(run).items():
+        if threshold is not None:
+            above = risk >= threshold
             found[name.removeprefix("act_")] = (int(above.sum()), int(label[above].sum()))
     return found
 

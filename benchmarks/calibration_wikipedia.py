@@ -53,7 +53,7 @@ def probabilities(task: Task, split: Split, family: str) -> tuple[Floats, Calibr
         both = np.sort(np.concatenate([split.train, split.valid]))
         model.refit(rows.take(both), task.context)
     raw = model.predict(rows.take(split.test), task.context)
-    return calibrator.apply(raw).astype(np.float64), calibrator
+    return calibrator.tonight(raw).apply(raw).astype(np.float64), calibrator
 
 
 def labels(task: Task, places: NDArray[np.int64]) -> NDArray[np.int8]:

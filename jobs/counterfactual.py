@@ -109,9 +109,8 @@ class Recount:
         rows = make_dataset(mine, node, np.zeros(mine.height, dtype=np.bool_)).rows
         seen = _seen(self.context.rows, rows)
         context = replace(self.context, graph=removal.graph(self.graph), rows=seen)
-        folder = job.run.stage("train") / "model"
-        raw = load_model(folder).predict(rows, context)
-        after = Calibrator.load(folder / "calibrator.json").apply(raw)
+        raw = load_model(job.run.file("train", "model")).predict(rows, context)
+        after = Calibrator.load(job.run.file("embed", "calibrator.json")).apply(raw)
         return mine.select("key").with_columns(pl.Series("after", after, dtype=pl.Float64))
 
     def without_each(self, pieces: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:

@@ -16,11 +16,14 @@ from graphguard.jobs.linked import linked_groups
 from graphguard.jobs.slices import slices
 from graphguard.jobs.train import load_dataset
 from graphguard.models.base import explainer_of, load_model
+from graphguard.models.calibrate import Calibrator
+from graphguard.models.certify import between
 from graphguard.policy.decide import PolicyContext, decide
 from graphguard.schema import DECISIONS
 from graphguard.tables.anchor_rows import held_bad
 from graphguard.tables.files import read_json, read_parquet, write_json, write_parquet
 from graphguard.tables.people import bad_spans
+from graphguard.tables.workspace import Run
 
 NIGHTS_KEPT = 60
 """How many earlier runs are asked for decisions that still stand."""
@@ -31,14 +34,13 @@ def run(job: Job, out: Path) -> Facts:
     scores = read_parquet(job.run.file("score", "scores.parquet"))
     drift = _drift(job)
     gates = [f"drift: {drift.reason}"] if drift.verdict == "red" else []
-    metrics = read_json(job.run.file("train", "metrics.json"))
     context = PolicyContext(
         policy=job.config.policy,
         as_of=job.as_of,
         run_id=job.run.run_id,
         active_users=scores.height,
         seed=job.config.training.seed,
-        thresholds={name: one["threshold"] for name, one in metrics["thresholds"].items()},
+        thresholds=thresholds_tonight(job.run),
         enforced=_enforced(job, scores),
         born=_born(job),
         previous=_previous_decisions(job),
@@ -49,6 +51,20 @@ def run(job: Job, out: Path) -> Facts:
     write_json(out / "summary.json", summary.as_json())
     write_json(out / "drift.json", asdict(drift))
     return {"rows": decisions.height, "acted": summary.acted, "held_back_by": gates}
+
+
+def thresholds_tonight(run: Run) -> dict[str, float | None]:
+    """The certified threshold of each action on the scale of tonight's probabilities.
+
+    Never lower than as certified: where tonight's level is higher, so is the threshold, and the
+    same raw scores lie above it; where it is lower, only those that still say as much do.
+    """
+    tonight = Calibrator.load(run.file("embed", "calibrator.json"))
+    found: dict[str, float | None] = {}
+    for name, one in read_json(run.file("train", "metrics.json"))["thresholds"].items():
+        held = one["threshold"]
+        found[name] = None if held is None else max(held, between(one["ends"], tonight.apply))
+    return found
 
 
 def _drift(job: Job) -> GateReport:

@@ -16,7 +16,11 @@ from graphguard.tables.files import write_parquet
 
 
 def run(job: Job, out: Path) -> Facts:
-    """Write predictions.parquet and embeddings.npy (row = dense index; NaN where not scored)."""
+    """Write predictions.parquet, calibrator.json and embeddings.npy.
+
+    The calibrator is that of the training, at tonight's level. An embedding's row is the user's
+    dense index; NaN where it is not scored.
+    """
     graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
     data = load_dataset(job, graph)
     context = graph_context(job, graph, data)
@@ -25,6 +29,8 @@ def run(job: Job, out: Path) -> Facts:
     chosen = data.inside([slices(job.config, job.as_of).score])
     rows = data.rows.take(chosen)
     raw = model.predict(rows, context)
+    tonight = calibrator.tonight(raw)
+    tonight.save(out / "calibrator.json")
     job.reporter.step(1, 2, "predictions")
     target = job.config.training.target
     table = pl.DataFrame(
@@ -33,7 +39,7 @@ def run(job: Job, out: Path) -> Facts:
             "entity": graph.storage(target)[rows.node],
             "anchor_us": rows.anchor_us,
             "raw": raw.astype(np.float64),
-            "risk_score": calibrator.apply(raw).astype(np.float64),
+            "risk_score": tonight.apply(raw).astype(np.float64),
         }
     )
     write_parquet(out / "predictions.parquet", table.sort("key"), PREDICTIONS)
@@ -43,4 +49,5 @@ def run(job: Job, out: Path) -> Facts:
     embeddings[rows.node] = vectors
     np.save(out / "embeddings.npy", embeddings)
     job.reporter.step(2, 2, "embeddings")
-    return {"rows": len(rows), "dim": int(vectors.shape[1])}
+    shares = {"share_before": calibrator.share, "share_expected": tonight.share}
+    return {"rows": len(rows), "dim": int(vectors.shape[1]), **shares}

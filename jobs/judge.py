@@ -15,7 +15,7 @@ from graphguard.jobs.context import Job
 from graphguard.models.base import Model, explainer_of
 from graphguard.models.calibrate import Calibrator
 from graphguard.models.card import CardFacts, model_card, summarise_slice
-from graphguard.models.certify import certify_threshold, on_scale, precision_there
+from graphguard.models.certify import between, certify_threshold, ends_of, precision_there
 from graphguard.models.crossfit import HeldOut, cross_fit
 from graphguard.models.dataset import Dataset
 from graphguard.models.kinds import kinds_of_rows
@@ -181,7 +181,9 @@ def _thresholds(judged: Judged, champion: str, calibrator: Calibrator) -> dict[s
                 more = f"{share:.2%} positives here, {every.expected:.2%} to be expected"
                 told = f"for precision {action.precision:g} at tonight's share ({more}): "
                 proof = replace(proof, reason=told + proof.reason)
-            found[action.name] = asdict(on_scale(proof, rows.score, calibrator.apply))
+            ends = ends_of(proof, rows.score)
+            threshold = between(ends, calibrator.apply) if ends else None
+            found[action.name] = {**asdict(proof), "threshold": threshold, "ends": ends}
     return found
 
 

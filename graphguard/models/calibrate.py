@@ -9,7 +9,7 @@ calibration never changes who ranks above whom.
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 from scipy.special import expit, log_expit, logit
 
 from graphguard.errors import ArtefactInvalid, TooFewLabels
+from graphguard.evaluate.calibration import Line
 from graphguard.evaluate.ranking import Floats
 from graphguard.evaluate.splits import stratified_group_folds
 from graphguard.models.base import read_json_object
-from graphguard.models.curves import Method, fit_curve
-from graphguard.models.transfer import expected_share, fit_transfer, levelled
+from graphguard.models.curves import Curve, Method, fit_curve
+from graphguard.models.level import level_shift, share_after
+from graphguard.models.transfer import design_effect, expected_share, fit_transfer, levelled
 
 FEWEST_POSITIVES: dict[Method, int] = {"logistic": 1, "beta": 20, "isotonic": 200}
 """Positives and negatives from which a form takes part: a freer form needs more to be fitted on."""
@@ -51,6 +53,9 @@ class Calibrator:
         log_loss: Cross-validated log loss in nats by form; empty where only one form took part.
         slope: What the form's slope was worth on a slice it was not fitted on, in [0.05, 1]; it is
             in the coefficients and values already. 1 where there was one slice.
+        share: Share of positives that the probabilities expect among rows like those fitted on.
+        worth: What a row counts where a night's level is asked for: one over the number of
+            positives that count as one, since rings are enforced as wholes.
     """
 
     method: Method
@@ -61,6 +66,8 @@ class Calibrator:
     positives: int
     log_loss: Mapping[str, float]
     slope: float = 1.0
+    share: float = 0.5
+    worth: float = 1.0
 
     def apply(self, score: NDArray[Any]) -> Floats:
         """Return calibrated probabilities.
@@ -86,6 +93,30 @@ class Calibrator:
         place = (log_odds - lowest) / (highest - lowest)
         return np.asarray((1.0 - _TIE_BREAK) * fitted + _TIE_BREAK * place)
 
+    def tonight(self, score: NDArray[Any]) -> "Calibrator":
+        """Return this map at the level that a night's scores tell (`models/level.py`).
+
+        Args:
+            score: The model's probability of all of the night's rows, shape [n], in [0, 1].
+
+        Returns:
+            The calibrator with its log-odds moved by one number; itself without a row.
+
+        Raises:
+            ValueError: A score is NaN or outside [0, 1].
+        """
+        if not len(score):
+            return self
+        curve = Curve(self.coefficients, self.knots, self.values)
+        shift = level_shift(curve.at(_log_odds(_inner(score))), self.share, self.worth)
+        moved = curve.moved(Line(1.0, shift))
+        return replace(
+            self,
+            coefficients=moved.coefficients,
+            values=moved.values,
+            share=share_after(self.share, shift),
+        )
+
     def save(self, path: Path) -> None:
         """Write the numbers as JSON; equal calibrators make equal bytes."""
         text = json.dumps(asdict(self), indent=2, sort_keys=True, allow_nan=False)
@@ -110,6 +141,8 @@ class Calibrator:
                 positives=int(content["positives"]),
                 log_loss={str(key): float(value) for key, value in content["log_loss"].items()},
                 slope=float(content["slope"]),
+                share=float(content["share"]),
+                worth=float(content["worth"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtefactInvalid(path, f"not a calibrator ({error!r})") from error
@@ -121,9 +154,11 @@ class Calibrator:
     def _fault(self) -> str | None:
         if self.method not in FEWEST_POSITIVES:
             return f"unknown method '{self.method}' (known: {', '.join(FEWEST_POSITIVES)})"
-        numbers = np.array([*self.coefficients, *self.knots, *self.values])
+        numbers = np.array([*self.coefficients, *self.knots, *self.values, self.share, self.worth])
         if not np.isfinite(numbers).all():
             return "holds a number that is not finite"
+        if not (0 < self.share < 1 and 0 < self.worth <= 1):
+            return f"share and worth must lie in (0, 1], found {self.share} and {self.worth}"
         if min(self.coefficients[:2]) < 0:
             return f"coefficients a and b must be 0 or more, found {self.coefficients}"
         if len(self.knots) != len(self.values) or (self.method == "isotonic") != bool(self.knots):
@@ -176,8 +211,8 @@ def fit_calibrator(
     curve = fit_curve(winner, cells.log_odds, count[0].sum(axis=0), count[1].sum(axis=0))
     told = _told_by_others(winner, inner, label, part)
     slope = 1.0 if told is None or part is None else fit_transfer(told, label, part, group)
+    share = expected_share(positives / len(inner), earlier)
     if told is not None or earlier is not None:
-        share = expected_share(positives / len(inner), earlier)
         curve = curve.moved(levelled(curve.at(cells.log_odds), rows, slope, share))
     return Calibrator(
         method=winner,
@@ -190,6 +225,8 @@ def fit_calibrator(
             str(method): float(np.sum(count * loss) / len(inner)) for method, loss in losses.items()
         },
         slope=slope,
+        share=share,
+        worth=1.0 / design_effect(label, group),
     )
 
 

@@ -15,7 +15,7 @@ threshold, for tomorrow's huge ring may be another's.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -140,26 +140,34 @@ def precision_there(precision: float, share: float, expected: float) -> float:
     return odds / (1 + odds)
 
 
-def on_scale(
-    certificate: Certificate, score: NDArray[Any], scale: Callable[[NDArray[Any]], Floats]
-) -> Certificate:
-    """Say the threshold on another scale, such as that of calibrated probabilities.
+def ends_of(certificate: Certificate, score: NDArray[Any]) -> tuple[float, float] | None:
+    """The threshold between which scores of its slice: the highest below it, and its own.
 
     Args:
-        certificate: Threshold and low end of precision on the scale of `score`.
+        certificate: On the scale of `score`.
         score: Scores of the slice, shape [n].
+
+    Returns:
+        The two scores, equal where none lies below; None without a threshold.
+    """
+    if certificate.threshold is None:
+        return None
+    below = score[score < certificate.threshold]
+    return (float(below.max()) if len(below) else certificate.threshold, certificate.threshold)
+
+
+def between(ends: tuple[float, float], scale: Callable[[NDArray[Any]], Floats]) -> float:
+    """Half way between two scores on another scale, such as that of calibrated probabilities.
+
+    Args:
+        ends: Of `ends_of`.
         scale: A strictly increasing map of scores.
 
     Returns:
-        The certificate with a threshold half way between the scaled score of the threshold and the
-        next lower one: the same rows lie above it, and rounding moves none across.
+        A threshold that has the same rows above it, and which rounding moves none across.
     """
-    if certificate.threshold is None:
-        return certificate
-    below = score[score < certificate.threshold]
-    ends = np.array([certificate.threshold, below.max() if len(below) else certificate.threshold])
-    high, low = scale(ends)
-    return replace(certificate, threshold=float((high + low) / 2))
+    low, high = scale(np.array(ends))
+    return float((high + low) / 2)
 
 
 def _own_levels(selected: NDArray[np.int64], alpha: float) -> Floats:

@@ -2,7 +2,7 @@
 
 The calibrator that scores tonight is fitted on all slices that did not train the model. What is
 shown of its quality comes from cross-fits: each slice is told its chances by a calibrator fitted to
-the others.
+the others, at the level that the slice's own scores tell, as a night's are.
 """
 
 from dataclasses import dataclass
@@ -74,5 +74,6 @@ def cross_fit(rows: HeldOut) -> tuple[Calibrator, Floats]:
     told = np.empty(len(rows.score))
     for name in np.unique(rows.slice_):
         mine = np.asarray(rows.slice_ == name)
-        told[mine] = rows.take(~mine).calibrator().apply(rows.score[mine])
+        others = rows.take(~mine).calibrator()
+        told[mine] = others.tonight(rows.score[mine]).apply(rows.score[mine])
     return rows.calibrator(), told

@@ -44,7 +44,7 @@ def fit_transfer(
     Returns:
         Slope in [0.05, 1].
     """
-    return fit_slope(log_odds, label == 1, part, 1.0 / _design_effect(label, group), SLOPES)
+    return fit_slope(log_odds, label == 1, part, 1.0 / design_effect(label, group), SLOPES)
 
 
 def expected_share(seen: float, earlier: float | None) -> float:
@@ -68,8 +68,13 @@ def levelled(said: Floats, rows: Floats, slope: float, share: float) -> Line:
     return Line(slope, float(brentq(over, -FARTHEST, FARTHEST, xtol=1e-10)))
 
 
-def _design_effect(label: NDArray[Any], group: NDArray[Any] | None) -> float:
-    """Positives that count as one, on average: sum of squares over sum of positives a group."""
+def design_effect(label: NDArray[Any], group: NDArray[Any] | None) -> float:
+    """Positives that count as one, on average: sum of squares over sum of positives a group.
+
+    Args:
+        label: 0 or 1, shape [n], with a 1.
+        group: Ring or component of each row, shape [n]. None: rows are independent.
+    """
     if group is None:
         return 1.0
     _, dense = np.unique(group, return_inverse=True)

@@ -4,7 +4,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from graphguard.models.certify import certify_threshold, on_scale, precision_there
+from graphguard.models.certify import (
+    Certificate,
+    between,
+    certify_threshold,
+    ends_of,
+    precision_there,
+)
 
 
 def draw(rng, count=3000):
@@ -170,16 +176,18 @@ def test_a_threshold_on_another_scale_selects_the_same_rows():
     score, label = draw(np.random.default_rng(6))
     score = score.astype(np.float32)
     certificate = certify_threshold(score, label, 0.9, 0.9)
+    cubed = score.astype(np.float64) ** 3
 
-    scaled = on_scale(certificate, score, lambda raw: np.asarray(raw, dtype=np.float64) ** 3)
+    threshold = between(ends_of(certificate, score), lambda raw: raw**3)
 
-    assert (
-        (score.astype(np.float64) ** 3 >= scaled.threshold) == (score >= certificate.threshold)
-    ).all()
-    assert scaled.selected == certificate.selected
-    assert (
-        on_scale(certify_threshold(score[:9], label[:9], 0.9, 0.9), score, np.log).threshold is None
-    )
+    assert ((cubed >= threshold) == (score >= certificate.threshold)).all()
+    assert ends_of(certify_threshold(score[:9], label[:9], 0.9, 0.9), score) is None
+
+
+def test_a_threshold_at_the_lowest_score_has_nothing_below():
+    lowest = Certificate(0.5, 1.0, 0.9, 400, 400, "")
+
+    assert ends_of(lowest, np.linspace(0.5, 0.9, 400)) == (0.5, 0.5)
 
 
 def test_a_slice_of_many_positives_must_show_more_and_one_of_few_no_less():
