@@ -36,7 +36,10 @@ def main() -> int:
     label = labels(task, split.test)
     found = calibration_report(said, label, bins=FIVE)
     say_calibration(found, f"{len(label):,} later users, {options.family}")
-    say(f"calibrator {calibrator.method}, share of positives {label.mean():.3f}")
+    say(
+        f"calibrator {calibrator.method}, follows the night: {calibrator.follows}, expects "
+        f"{calibrator.share:.3f} positives, there are {label.mean():.3f}"
+    )
     finer = expected_calibration_error(said, label, TEN)
     print_result(figures(found, options.family) | {"ece_of_ten": round(finer, 4)})
     return 0
@@ -48,12 +51,16 @@ def probabilities(task: Task, split: Split, family: str) -> tuple[Floats, Calibr
     model = open_model(family, dict(task.settings.get(family, {})))
     valid = rows.take(split.valid)
     model.fit(rows.take(split.train), valid, task.context)
-    calibrator = fit_calibrator(model.predict(valid, task.context), labels(task, split.valid))
+    # Two slices in time, as a night has them.
+    late = valid.anchor_us >= np.median(valid.anchor_us)
+    raw = model.predict(valid, task.context)
+    calibrator = fit_calibrator(raw, labels(task, split.valid), part=late)
     if isinstance(model, Refits):
         both = np.sort(np.concatenate([split.train, split.valid]))
         model.refit(rows.take(both), task.context)
     raw = model.predict(rows.take(split.test), task.context)
-    return calibrator.tonight(raw).apply(raw).astype(np.float64), calibrator
+    tonight = calibrator.tonight(raw)
+    return tonight.apply(raw).astype(np.float64), tonight
 
 
 def labels(task: Task, places: NDArray[np.int64]) -> NDArray[np.int8]:

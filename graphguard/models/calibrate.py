@@ -23,7 +23,7 @@ from graphguard.evaluate.ranking import Floats
 from graphguard.evaluate.splits import stratified_group_folds
 from graphguard.models.base import read_json_object
 from graphguard.models.curves import Curve, Method, fit_curve
-from graphguard.models.level import level_shift, share_after
+from graphguard.models.level import level_follows, level_shift, share_after
 from graphguard.models.transfer import design_effect, expected_share, fit_transfer, levelled
 
 FEWEST_POSITIVES: dict[Method, int] = {"logistic": 1, "beta": 20, "isotonic": 200}
@@ -56,6 +56,7 @@ class Calibrator:
         share: Share of positives that the probabilities expect among rows like those fitted on.
         worth: What a row counts where a night's level is asked for: one over the number of
             positives that count as one, since rings are enforced as wholes.
+        follows: Whether a night's scores move the level: they would have told the slices better.
     """
 
     method: Method
@@ -68,6 +69,7 @@ class Calibrator:
     slope: float = 1.0
     share: float = 0.5
     worth: float = 1.0
+    follows: bool = False
 
     def apply(self, score: NDArray[Any]) -> Floats:
         """Return calibrated probabilities.
@@ -100,15 +102,17 @@ class Calibrator:
             score: The model's probability of all of the night's rows, shape [n], in [0, 1].
 
         Returns:
-            The calibrator with its log-odds moved by one number; itself without a row.
+            The calibrator with its log-odds moved by one number; itself where `follows` is false,
+            and without a row.
 
         Raises:
             ValueError: A score is NaN or outside [0, 1].
         """
-        if not len(score):
+        inner = _inner(score)
+        if not (self.follows and len(inner)):
             return self
         curve = Curve(self.coefficients, self.knots, self.values)
-        shift = level_shift(curve.at(_log_odds(_inner(score))), self.share, self.worth)
+        shift = level_shift(curve.at(_log_odds(inner)), self.share, self.worth)
         moved = curve.moved(Line(1.0, shift))
         return replace(
             self,
@@ -143,6 +147,7 @@ class Calibrator:
                 slope=float(content["slope"]),
                 share=float(content["share"]),
                 worth=float(content["worth"]),
+                follows=bool(content["follows"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ArtefactInvalid(path, f"not a calibrator ({error!r})") from error
@@ -210,7 +215,10 @@ def fit_calibrator(
     count, rows = _counts(cells), _counts(cells).sum(axis=(0, 1))
     curve = fit_curve(winner, cells.log_odds, count[0].sum(axis=0), count[1].sum(axis=0))
     told = _told_by_others(winner, inner, label, part)
-    slope = 1.0 if told is None or part is None else fit_transfer(told, label, part, group)
+    slope, follows, worth = 1.0, False, 1.0 / design_effect(label, group)
+    if told is not None and part is not None:
+        slope = fit_transfer(told, label, part, group)
+        follows = level_follows(told, label, part, group, worth)
     share = expected_share(positives / len(inner), earlier)
     if told is not None or earlier is not None:
         curve = curve.moved(levelled(curve.at(cells.log_odds), rows, slope, share))
@@ -226,7 +234,8 @@ def fit_calibrator(
         },
         slope=slope,
         share=share,
-        worth=1.0 / design_effect(label, group),
+        worth=worth,
+        follows=follows,
     )
 
 

@@ -5,10 +5,14 @@ than did there, more will be positive, if the same kinds of users are (label shi
 makes tonight's scores likeliest is found without a label (Saerens, Latinne and Decaestecker 2002,
 "Adjusting the outputs of a classifier to new a priori probabilities"). A prior holds it near the
 old one: scores that tell little, or positives that come in rings, which are fewer than they seem,
-move it little.
+move it little. Where scores themselves move from slice to slice all this is wrong, so it is done
+only where it would have told past slices better.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_expit, logit
 
@@ -55,6 +59,41 @@ def level_shift(log_odds: Floats, share: float, worth: float = 1.0) -> float:
     bounds = (-FARTHEST, FARTHEST)
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-9})
     return float(found.x)
+
+
+def level_follows(
+    log_odds: Floats,
+    label: NDArray[Any],
+    part: NDArray[Any],
+    group: NDArray[Any] | None,
+    worth: float,
+) -> bool:
+    """Whether moving the level by scores alone told the held-out slices better than leaving it.
+
+    Args:
+        log_odds: Log-odds told to each row by curves fitted to the other slices, shape [n].
+        label: 0 or 1, shape [n].
+        part: Slice of each row, shape [n].
+        group: Ring or component of each row, shape [n]; None: rows are independent.
+        worth: As for `level_shift`.
+
+    Returns:
+        True if the log loss saved is more than its standard error, a group counting as one.
+    """
+    positive = np.asarray(label) == 1
+    saved = np.empty(len(log_odds))
+    for name in np.unique(part):
+        mine = np.asarray(part == name)
+        moved = log_odds[mine] + level_shift(log_odds[mine], float(np.mean(positive[~mine])), worth)
+        before, after = (_losses(said, positive[mine]) for said in (log_odds[mine], moved))
+        saved[mine] = before - after
+    own = np.arange(len(saved)) if group is None else np.unique(group, return_inverse=True)[1]
+    sums = np.bincount(own, weights=saved)
+    return bool(sums.sum() > np.sqrt(len(sums) * np.var(sums)))
+
+
+def _losses(log_odds: Floats, positive: NDArray[np.bool_]) -> Floats:
+    return -np.where(positive, log_expit(log_odds), log_expit(-log_odds))
 
 
 def share_after(share: float, shift: float) -> float:

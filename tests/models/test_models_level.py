@@ -45,31 +45,55 @@ def test_the_order_of_rows_changes_no_bit():
     assert level_shift(log_odds, 0.2) == level_shift(log_odds[::-1], 0.2)
 
 
-def fitted(seed, bends):
-    """A calibrator, and scores of a night in which half as many are positive."""
+def slices(shares, moved=0.0, seed=4):
+    """Scores, labels and slices of unlike shares; each slice's scores lie `moved` above the last's.
+
+    Scores are log-odds of two normal classes, made a little too sure.
+    """
     rng = np.random.default_rng(seed)
-    label = rng.random(20_000) < 0.2
-    score = expit(rng.normal(np.where(label, 2.0, -1.0), 1.0) * np.where(bends, 0.5, 1.0))
-    later = rng.random(20_000) < 0.1
-    tonight = expit(rng.normal(np.where(later, 2.0, -1.0), 1.0) * np.where(bends, 0.5, 1.0))
-    return fit_calibrator(score, label), tonight, later
+    part = np.repeat(np.arange(len(shares)), 10_000)
+    label = rng.random(len(part)) < np.array(shares)[part]
+    score = expit(rng.normal(np.where(label, 2.0, -1.5), 1.0) + moved * part)
+    return score, label.astype(int), part
 
 
-@pytest.mark.parametrize("bends", [False, True])
-def test_a_night_of_fewer_positives_is_told_lower_chances_in_the_same_order(bends):
-    standing, score, label = fitted(4, bends)
+@pytest.fixture(scope="module")
+def standing():
+    """A calibrator of two slices, a tenth and a third of them positive."""
+    score, label, part = slices((0.1, 0.33))
+    return fit_calibrator(score, label, part=part)
+
+
+def test_a_night_of_fewer_positives_is_told_lower_chances_in_the_same_order(standing):
+    score, label, _ = slices((0.05,), seed=5)
 
     tonight = standing.tonight(score)
 
     said = tonight.apply(score)
-    assert standing.apply(score).mean() > 1.15 * label.mean()
-    assert said.mean() == pytest.approx(label.mean(), rel=0.05)
-    assert tonight.share == pytest.approx(label.mean(), rel=0.05)
+    assert standing.follows
+    assert standing.apply(score).mean() > 1.3 * label.mean()
+    assert said.mean() == pytest.approx(label.mean(), rel=0.1)
+    assert tonight.share == pytest.approx(said.mean(), rel=0.1)
     assert (np.argsort(said) == np.argsort(score)).all()
 
 
+def test_where_scores_moved_and_positives_did_not_nothing_follows():
+    score, label, part = slices((0.2, 0.2), moved=1.0)
+
+    made = fit_calibrator(score, label, part=part)
+
+    assert not made.follows
+    assert made.tonight(score[:5000]) == made
+
+
+def test_one_slice_cannot_tell_whether_levels_follow():
+    score, label, _ = slices((0.2,))
+
+    assert not fit_calibrator(score, label).follows
+
+
 def test_steps_move_with_the_level():
-    stairs = Calibrator("isotonic", (1, 1, 0), (-1.0, 1.0), (0.1, 0.9), 9, 3, {}, share=0.5)
+    stairs = Calibrator("isotonic", (1, 1, 0), (-1.0, 1.0), (0.1, 0.9), 9, 3, {}, follows=True)
     score = expit(np.repeat([-1.0, 1.0], [950, 50]))
 
     tonight = stairs.tonight(score)
@@ -78,10 +102,8 @@ def test_steps_move_with_the_level():
     assert tonight.values[0] < 0.02
 
 
-def test_a_night_without_rows_leaves_the_level():
-    standing, score, _ = fitted(4, bends=False)
-
-    assert standing.tonight(score[:0]) == standing
+def test_a_night_without_rows_leaves_the_level(standing):
+    assert standing.tonight(np.empty(0)) == standing
 
 
 def test_positives_in_rings_count_as_few():
