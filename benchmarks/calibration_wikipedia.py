@@ -14,7 +14,7 @@ from calibration import say_calibration
 from numpy.typing import NDArray
 from result import print_result, say
 from sets.task import Split, Task
-from sets.wikipedia import load_later
+from sets.wikipedia import began_us, load_later
 
 from graphguard.evaluate.calibration import CalibrationReport, calibration_report
 from graphguard.evaluate.metrics import expected_calibration_error
@@ -51,8 +51,9 @@ def probabilities(task: Task, split: Split, family: str) -> tuple[Floats, Calibr
     model = open_model(family, dict(task.settings.get(family, {})))
     valid = rows.take(split.valid)
     model.fit(rows.take(split.train), valid, task.context)
-    # Two slices in time, as a night has them.
-    late = valid.anchor_us >= np.median(valid.anchor_us)
+    # Two slices in time, as a night has them, divided as the protocol divides its users.
+    began = began_us()[split.valid]
+    late = began >= np.median(began)
     raw = model.predict(valid, task.context)
     calibrator = fit_calibrator(raw, labels(task, split.valid), part=late)
     if isinstance(model, Refits):

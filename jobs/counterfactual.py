@@ -12,10 +12,10 @@ import numpy as np
 import polars as pl
 
 from graphguard.jobs.context import Job
+from graphguard.jobs.embed import calibrator_tonight
 from graphguard.jobs.evidence import Evidence
 from graphguard.jobs.featurize import anchor_events, anchor_names, make_features
 from graphguard.models.base import GraphContext, Rows, load_model
-from graphguard.models.calibrate import Calibrator
 from graphguard.models.dataset import make_dataset
 from graphguard.scores.evidence import common_objects, named_evidence
 from graphguard.scores.left_out import COUNTERFACTUAL
@@ -110,7 +110,7 @@ class Recount:
         seen = _seen(self.context.rows, rows)
         context = replace(self.context, graph=removal.graph(self.graph), rows=seen)
         raw = load_model(job.run.file("train", "model")).predict(rows, context)
-        after = Calibrator.load(job.run.file("embed", "calibrator.json")).apply(raw)
+        after = calibrator_tonight(job.run).apply(raw)
         return mine.select("key").with_columns(pl.Series("after", after, dtype=pl.Float64))
 
     def without_each(self, pieces: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:

@@ -12,11 +12,11 @@ from graphguard.evaluate.drift import Past
 from graphguard.evaluate.gate import GateInputs, GateReport, LabelCount, drift_gate
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Facts, Job
+from graphguard.jobs.embed import calibrator_tonight
 from graphguard.jobs.linked import linked_groups
 from graphguard.jobs.slices import slices
 from graphguard.jobs.train import load_dataset
 from graphguard.models.base import explainer_of, load_model
-from graphguard.models.calibrate import Calibrator
 from graphguard.models.certify import between
 from graphguard.policy.decide import PolicyContext, decide
 from graphguard.schema import DECISIONS
@@ -59,11 +59,12 @@ def thresholds_tonight(run: Run) -> dict[str, float | None]:
     Never lower than as certified: where tonight's level is higher, so is the threshold, and the
     same raw scores lie above it; where it is lower, only those that still say as much do.
     """
-    tonight = Calibrator.load(run.file("embed", "calibrator.json"))
+    tonight = calibrator_tonight(run)
     found: dict[str, float | None] = {}
     for name, one in read_json(run.file("train", "metrics.json"))["thresholds"].items():
         held = one["threshold"]
-        found[name] = None if held is None else max(held, between(one["ends"], tonight.apply))
+        ends = one.get("ends")  # An older program's night stands where it was certified.
+        found[name] = held if ends is None else max(held, between(ends, tonight.apply))
     return found
 
 

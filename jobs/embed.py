@@ -13,6 +13,9 @@ from graphguard.models.base import load_model
 from graphguard.models.calibrate import Calibrator
 from graphguard.schema import PREDICTIONS
 from graphguard.tables.files import write_parquet
+from graphguard.tables.workspace import Run
+
+CALIBRATOR = "calibrator.json"
 
 
 def run(job: Job, out: Path) -> Facts:
@@ -25,12 +28,12 @@ def run(job: Job, out: Path) -> Facts:
     data = load_dataset(job, graph)
     context = graph_context(job, graph, data)
     folder = job.run.file("train", "model")
-    model, calibrator = load_model(folder), Calibrator.load(folder / "calibrator.json")
+    model, calibrator = load_model(folder), Calibrator.load(folder / CALIBRATOR)
     chosen = data.inside([slices(job.config, job.as_of).score])
     rows = data.rows.take(chosen)
     raw = model.predict(rows, context)
     tonight = calibrator.tonight(raw)
-    tonight.save(out / "calibrator.json")
+    tonight.save(out / CALIBRATOR)
     job.reporter.step(1, 2, "predictions")
     target = job.config.training.target
     table = pl.DataFrame(
@@ -51,3 +54,15 @@ def run(job: Job, out: Path) -> Facts:
     job.reporter.step(2, 2, "embeddings")
     shares = {"share_before": calibrator.share, "share_expected": tonight.share}
     return {"rows": len(rows), "dim": int(vectors.shape[1]), **shares}
+
+
+def calibrator_tonight(run: Run) -> Calibrator:
+    """The calibrator that made a night's probabilities.
+
+    Raises:
+        NotCommitted: The run has not been trained, or embedded.
+        ArtefactInvalid: The file is damaged.
+    """
+    path = run.stage("embed") / CALIBRATOR
+    # An older program's nights stood at the level of their training.
+    return Calibrator.load(path if path.exists() else run.file("train", "model") / CALIBRATOR)

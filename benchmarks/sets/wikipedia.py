@@ -98,6 +98,12 @@ def load_later() -> Task:
     return _task(_stored("wikipedia_vandals"), held, [split])
 
 
+def began_us() -> Places:
+    """When each user of P3 began, in order of its rows: what P3 divides users by."""
+    began: Places = _labels().get_column("first_edit_ts").dt.epoch("us").to_numpy()
+    return began
+
+
 def load_nightly() -> Task:
     """One split a date: what was decided by then trains, the newest of it validates."""
     stored = _stored("wikipedia_vandals_nightly")

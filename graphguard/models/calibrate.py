@@ -145,11 +145,12 @@ class Calibrator:
                 positives=int(content["positives"]),
                 log_loss={str(key): float(value) for key, value in content["log_loss"].items()},
                 slope=float(content["slope"]),
-                share=float(content["share"]),
-                worth=float(content["worth"]),
-                follows=bool(content["follows"]),
+                # An older program's stands at the level of its slices.
+                share=float(content.get("share", content["positives"] / content["rows"])),
+                worth=float(content.get("worth", 1.0)),
+                follows=bool(content.get("follows", False)),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
             raise ArtefactInvalid(path, f"not a calibrator ({error!r})") from error
         fault = made._fault()
         if fault:

@@ -93,7 +93,7 @@ def level_follows(
 
 
 def _losses(log_odds: Floats, positive: NDArray[np.bool_]) -> Floats:
-    return -np.where(positive, log_expit(log_odds), log_expit(-log_odds))
+    return np.asarray(-np.where(positive, log_expit(log_odds), log_expit(-log_odds)))
 
 
 def share_after(share: float, shift: float) -> float:

@@ -15,6 +15,9 @@ class Stages:
     def __init__(self, folder):
         self.folder = folder
 
+    def stage(self, name):
+        return self.folder / name
+
     def file(self, stage, name):
         return self.folder / stage / name
 
@@ -48,3 +51,13 @@ def test_at_a_lower_level_the_threshold_stays(at_level):
 
 def test_an_action_that_was_not_certified_has_none(at_level):
     assert at_level(1.0)[0]["limit"] is None
+
+
+def test_a_night_of_an_older_program_stands_where_it_was_certified(at_level, tmp_path):
+    at_level(1.0)
+    held = {"thresholds": {"ban": {"threshold": 0.6}}}
+    write_json(tmp_path / "train" / "metrics.json", held)
+    (tmp_path / "train" / "model").mkdir()
+    (tmp_path / "embed" / "calibrator.json").rename(tmp_path / "train/model/calibrator.json")
+
+    assert thresholds_tonight(Stages(tmp_path)) == {"ban": 0.6}

@@ -164,6 +164,18 @@ def test_a_file_that_is_no_increasing_map_is_refused(tmp_path, change, told):
         Calibrator.load(path)
 
 
+def test_an_older_programs_calibrator_stands_at_the_level_of_its_slices(tmp_path):
+    path = tmp_path / "calibrator.json"
+    made = fit_calibrator(*skewed_world(15, count=500, shift=0.0)[:2])
+    made.save(path)
+    content = json.loads(path.read_text())
+    for name in ("share", "worth", "follows"):
+        del content[name]
+    path.write_text(json.dumps(content))
+
+    assert Calibrator.load(path) == made
+
+
 def test_a_slice_of_one_class_is_refused():
     with pytest.raises(TooFewLabels, match="calibration slice: 0 positive and 3 negative"):
         fit_calibrator(np.array([0.1, 0.2, 0.3]), np.zeros(3))
