@@ -25,6 +25,8 @@ THEMES = {
 }
 ISLANDS = "islands"
 """The theme that looks at the whole graph at once; see `features/islands.py`."""
+GROUPS = "groups"
+"""The theme that looks at all links at once; see `features/groups.py`."""
 COUNTS = frozenset(feature for theme in THEMES.values() for feature in theme.COUNTS)
 """Features that are 0, not null, for a row without events in their scope."""
 
@@ -98,7 +100,7 @@ def blocks(config: Config) -> list[Block]:
     Raises:
         BadSetting: `features` names a theme that does not exist.
     """
-    themes = (*THEMES, ISLANDS)
+    themes = (*THEMES, ISLANDS, GROUPS)
     for theme in config.features:
         if theme not in themes:
             known = ", ".join(themes)

@@ -26,6 +26,18 @@ def window_span(job: Job, anchor: date) -> tuple[int, int]:
     return day_us(anchor) - job.config.graph.window.us, day_us(anchor)
 
 
+def active_users(job: Job, graph: HeteroGraph, anchor: date) -> int:
+    """Users with an edge in the window before an anchor."""
+    target = job.config.training.target
+    active = np.zeros(graph.num_nodes[target], dtype=np.bool_)
+    for edge in job.config.graph.edges:
+        if edge.name[0] == target:
+            adjacency = graph.out(edge.name)
+            first, last = adjacency.window(np.arange(adjacency.num_rows), *window_span(job, anchor))
+            active |= last > first
+    return int(active.sum())
+
+
 def trace_acts(
     job: Job, graph: HeteroGraph, trace: TraceConfig, anchor: date
 ) -> tuple[Acts, NDArray[np.int64]] | None:

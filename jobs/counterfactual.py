@@ -11,10 +11,12 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
+from graphguard.features.catalogue import GROUPS
 from graphguard.jobs.context import Job
 from graphguard.jobs.embed import calibrator_tonight
 from graphguard.jobs.evidence import Evidence
 from graphguard.jobs.featurize import anchor_events, anchor_names, make_features
+from graphguard.jobs.groups import links_at
 from graphguard.models.base import GraphContext, Rows, load_model
 from graphguard.models.dataset import make_dataset
 from graphguard.scores.evidence import common_objects, named_evidence
@@ -88,6 +90,9 @@ class Recount:
         self.target = job.config.training.target
         self.name, self.anchor = list(anchor_names(job).items())[-1]
         self.events = anchor_events(job, self.anchor)
+        self.links: pl.DataFrame | None = None
+        if self.anchor is not None and GROUPS in job.config.features:
+            self.links = links_at(job, self.graph, self.anchor)
 
     def risk_without(self, acts: pl.DataFrame, users: pl.Series) -> pl.DataFrame:
         """Risk of users when acts are left out.
@@ -189,7 +194,8 @@ class Recount:
             log: without_acts(self.job.config, acts, log, rows) for log, rows in self.events.items()
         }
         lost = self.touches(users).join(self.touches(users, left), on=list(REMOVED), how="anti")
-        return Removal(self.job.config, acts, lost, self.touches(lost.select("type", "object")))
+        touched = self.touches(lost.select("type", "object"))
+        return Removal(self.job.config, acts, lost, touched, self.links)
 
     def _stored(self, rows: pl.DataFrame, kind: str) -> pl.DataFrame:
         """`key`, `rank` and REMOVED of `key, rank, index`, the index being that of the object."""

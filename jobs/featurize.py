@@ -10,14 +10,16 @@ import polars as pl
 
 from graphguard.config.anchors import calendar_anchors
 from graphguard.config.values import day_us
-from graphguard.features.catalogue import ISLANDS
+from graphguard.features.catalogue import GROUPS, ISLANDS
 from graphguard.features.engine_rows import EngineEvents
+from graphguard.features.groups import group_catalogue, group_columns
 from graphguard.features.islands import island_table
 from graphguard.features.neighbours import NeighbourInputs, neighbour_table
 from graphguard.features.table import FeatureInputs, feature_table, text_column
 from graphguard.features.words import THEME
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Facts, Job
+from graphguard.jobs.groups import groups_at, links_at
 from graphguard.schema import FEATURES
 from graphguard.scores.removal import Removal
 from graphguard.tables.anchor_rows import (
@@ -111,6 +113,9 @@ def make_features(
     ]
     if ISLANDS in config.features:
         parts.append(island_table(graph, inputs.rows, inputs.entities, config))
+    if group_catalogue(config) and anchor is not None:
+        links = links_at(job, graph, anchor) if removal is None else removal.links_left
+        parts.append(group_columns(groups_at(job, graph, anchor, links), inputs.rows))
     if THEME in config.features:
         parts.append(text_column(inputs, config).to_frame())
     return pl.concat(parts, how="horizontal")
@@ -200,7 +205,7 @@ def _inputs(job: Job, name: str, anchor: date | None) -> dict[str, Any]:
         "graph": config.graph.model_dump(mode="json", exclude={"memory_budget"}),
         "logs": {log: config.logs[log].model_dump(exclude={"path"}) for log in config.logs},
         "training": [config.training.target, config.training.anchor],
-    }
+    } | ({"rings": config.rings.model_dump(mode="json")} if GROUPS in config.features else {})
 
 
 def units_in(job: Job, since_us: int, until_us: int) -> dict[str, list[str]]:

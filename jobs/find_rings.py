@@ -8,35 +8,30 @@ from numpy.typing import NDArray
 
 from graphguard.config.values import day_us
 from graphguard.graph.hetero import HeteroGraph
-from graphguard.graph.keyed import KeyHashes
 from graphguard.graph.ranges import distinct_pairs, ranges
 from graphguard.index.neighbours import neighbourhoods
 from graphguard.index.protocol import IndexSettings
-from graphguard.jobs.acts import trace_acts
 from graphguard.jobs.context import Facts, Job
+from graphguard.jobs.recurring import recurring_pairs
 from graphguard.jobs.ring_acts import ring_acts
 from graphguard.jobs.ring_names import Found, write_rings
 from graphguard.jobs.ring_nulls import ring_nulls
 from graphguard.jobs.slow import slow_cores
 from graphguard.jobs.texts import alike_links
-from graphguard.rings.coaction import pair_on_objects
 from graphguard.rings.confirm import confirmed_links
 from graphguard.rings.describe import RingInputs, member_table, ring_evidence, ring_table
-from graphguard.rings.evidence import AGAIN, EMBEDDING
+from graphguard.rings.evidence import EMBEDDING
 from graphguard.rings.extend import extend_groups
 from graphguard.rings.fusion import channel_bits, pair_bits
 from graphguard.rings.grouping import GroupRules, Links, find_groups
-from graphguard.rings.recurrence import find_bursts, recurring_links, recurring_sets
 from graphguard.rings.significance import all_pairs
 from graphguard.rings.similarity import mutual_pairs, similarity_p
-from graphguard.rings.timing_null import timing_null
 from graphguard.tables.anchor_rows import held_bad
 from graphguard.tables.events import read_pairs
 from graphguard.tables.files import read_parquet, write_json
 from graphguard.tables.people import bad_spans
 
 PAIR = ("user_a", "user_b")
-MINUTE_US = 60_000_000
 
 
 def run(job: Job, out: Path) -> Facts:
@@ -47,7 +42,7 @@ def run(job: Job, out: Path) -> Facts:
     near, facts = _neighbours(job)
     num_pairs = all_pairs(graph.num_nodes[target])
     job.reporter.step(1, 3, "neighbourhoods")
-    again = _recurring(job, graph, num_pairs)
+    again = recurring_pairs(job, graph, num_pairs)
     alike, cores = alike_links(job, graph, num_pairs), slow_cores(job, pairs, num_pairs)
     pairs = pl.concat([pairs, again, *alike, *cores], how="diagonal_relaxed")
     groups = _groups(job, pairs, near, graph.num_nodes[target])
@@ -80,36 +75,6 @@ def _pairs(job: Job, graph: HeteroGraph) -> pl.DataFrame:
         *(pl.Series(name, values) for name, values in dense.items()),
         channel_bits(pl.col("log10_p")).alias("bits"),
     )
-
-
-def _recurring(job: Job, graph: HeteroGraph, num_pairs: float) -> pl.DataFrame:
-    """Pairs inside sets of users that met within a minute on two objects of a trace, or more."""
-    settings = job.config.rings
-    windows = [window.us for window in settings.windows]
-    short = [number for number, window in enumerate(windows) if window <= MINUTE_US]
-    frames = []
-    rate = float(np.log10(settings.false_discovery_rate / max(len(settings.traces), 1)))
-    for trace in settings.traces if short else ():
-        found = trace_acts(job, graph, trace, job.as_of)
-        if found is None:
-            continue
-        acts, born_us = found
-        hashes = KeyHashes(graph.keys(job.config.training.target))
-        near = pair_on_objects(acts, windows, hashes, settings.max_burst)
-        null = timing_null(acts, near, born_us, windows)
-        bursts = find_bursts(acts, windows[short[-1]], settings.max_burst)
-        links = recurring_links(recurring_sets(acts, bursts, null, short[-1], rate), num_pairs)
-        frames.append(
-            links.with_columns(
-                pl.lit(f"{AGAIN}{trace.log}.{trace.object}").alias("channel"),
-                pl.lit(windows[short[-1]], dtype=pl.Int64).alias("window_us"),
-                pl.lit(0, dtype=pl.Int64).alias("a_first"),
-                pl.lit(0.0).alias("expected"),
-                pl.lit(1, dtype=pl.Int64).alias("tests"),
-                channel_bits(pl.col("log10_p")).alias("bits"),
-            )
-        )
-    return pl.concat(frames) if frames else pl.DataFrame()
 
 
 def _neighbours(job: Job) -> tuple[pl.DataFrame, dict[str, object]]:

@@ -12,7 +12,14 @@ from graphguard.config.sections import TraceConfig
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.keyed import Hashes, KeyHashes
 from graphguard.graph.ranges import distinct_pairs, ranges
-from graphguard.jobs.acts import authors, first_sight, known_acts, trace_frame, window_span
+from graphguard.jobs.acts import (
+    active_users,
+    authors,
+    first_sight,
+    known_acts,
+    trace_frame,
+    window_span,
+)
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.featurize import anchor_names, units_in
 from graphguard.rings.fusion import pair_table
@@ -69,7 +76,7 @@ def make_pairs(
         channels[f"shared.{shared}"] = sharing_links(user, objects, rules)
     if not channels:
         return PAIRS.empty(), {"rows": 0, "users": 0, "channels": 0}
-    active = _active_users(job, graph, anchor)
+    active = active_users(job, graph, anchor)
     pairs = pair_table(channels, all_pairs(active))
     storage = graph.storage(target)
     ends = {name: storage[pairs.get_column(name).to_numpy()] for name in ("user_a", "user_b")}
@@ -121,18 +128,6 @@ def shared_objects(
             parts.append(np.stack([np.repeat(rows, last - first), touched]))
     both = distinct_pairs(*np.concatenate(parts, axis=1))
     return both[0], both[1]
-
-
-def _active_users(job: Job, graph: HeteroGraph, anchor: date) -> int:
-    """Users with an edge in the window."""
-    target = job.config.training.target
-    active = np.zeros(graph.num_nodes[target], dtype=np.bool_)
-    for edge in job.config.graph.edges:
-        if edge.name[0] == target:
-            adjacency = graph.out(edge.name)
-            first, last = adjacency.window(np.arange(adjacency.num_rows), *window_span(job, anchor))
-            active |= last > first
-    return int(active.sum())
 
 
 def _inputs(job: Job, anchor: date) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from graphguard.features.catalogue import column_catalogue
+from graphguard.features.groups import group_catalogue
 from graphguard.features.islands import island_catalogue
 from graphguard.features.neighbours import neighbour_catalogue
 from graphguard.graph.hetero import HeteroGraph
@@ -86,7 +87,7 @@ def _column_reasons(
     chosen = _riskiest(job, data, predictions, EXPLAINED)
     everyone = data.rows.x[data.inside([slices(job.config, job.as_of).score])]
     catalogue = [*column_catalogue(job.config), *neighbour_catalogue(job.config)]
-    catalogue += island_catalogue(job.config)
+    catalogue += [*island_catalogue(job.config), *group_catalogue(job.config)]
     asked = (data.rows.take(chosen), data.keys.gather(chosen))
     found = _contributions(job, asked, everyone, context)
     phrases = {column.name: column.phrase for column in catalogue}

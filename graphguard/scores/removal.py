@@ -11,10 +11,12 @@ import polars as pl
 from graphguard.config.sections import Config
 from graphguard.graph.hetero import EdgeType, HeteroGraph
 from graphguard.graph.without import Ends, without_edges
+from graphguard.rings.evidence import AGAIN, ALIKE, CORE, SHARED
 
 REMOVED = {"entity": pl.Int64, "type": pl.String, "object": pl.Int64}
 """Columns of what is taken out: storage indices of user and object, and the object's type."""
-SHARED = "shared."
+SETS = (AGAIN, ALIKE, CORE)
+"""What stands before a trace's name in the channels of links that sets of users make."""
 
 
 def without_acts(config: Config, acts: pl.DataFrame, log: str, rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -40,12 +42,14 @@ class Removal:
         lost: Frame of REMOVED: the users and objects that no other event joins, those of `acts`
             and what else stood in the same events.
         touched: Frame of REMOVED: everybody who touched an object of `lost`, for PAIRS.
+        links: Links that groups are made of, with these acts; None where no model reads groups.
     """
 
     config: Config
     acts: pl.DataFrame
     lost: pl.DataFrame
     touched: pl.DataFrame
+    links: pl.DataFrame | None = None
 
     def events(self, log: str, rows: pl.LazyFrame) -> pl.LazyFrame:
         """EVENTS of a log without these acts."""
@@ -82,6 +86,18 @@ class Removal:
         )
         return kept.filter(pl.col("weight") > 0).select(pairs.columns)
 
+    @property
+    def links_left(self) -> pl.DataFrame:
+        """The links that groups are made of, without what these objects gave them.
+
+        Raises:
+            ValueError: There are none to take from.
+        """
+        if self.links is None:
+            message = "groups are read, but the removal holds no links"
+            raise ValueError(message)
+        return self.pairs(self.links)
+
     def _no_longer_common(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """Objects that each pair no longer has in common: `user_a, user_b, channel, lost`."""
         keys = ["entity", "channel", "object"]
@@ -108,6 +124,7 @@ class Removal:
             kind = self.config.entity_columns(trace.log).get(trace.object)
             # Nearly equal texts are of no type: there is no such object to leave out.
             if kind is not None:
-                found.append((kind, f"{trace.log}.{trace.object}"))
+                channel = f"{trace.log}.{trace.object}"
+                found += [(kind, f"{prefix}{channel}") for prefix in ("", *SETS)]
         names = pl.DataFrame(found, schema={"type": pl.String, "channel": pl.String}, orient="row")
         return acts.join(names, on="type")

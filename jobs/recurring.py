@@ -1,0 +1,52 @@
+"""Recurring sets of a run: users that met within a minute on two objects of a trace, or more."""
+
+import numpy as np
+import polars as pl
+
+from graphguard.graph.hetero import HeteroGraph
+from graphguard.graph.keyed import KeyHashes
+from graphguard.jobs.acts import trace_acts
+from graphguard.jobs.context import Job
+from graphguard.rings.coaction import pair_on_objects
+from graphguard.rings.evidence import AGAIN
+from graphguard.rings.fusion import channel_bits
+from graphguard.rings.recurrence import find_bursts, recurring_links, recurring_sets
+from graphguard.rings.timing_null import timing_null
+
+MINUTE_US = 60_000_000
+
+
+def recurring_pairs(job: Job, graph: HeteroGraph, num_pairs: float) -> pl.DataFrame:
+    """Pairs inside these sets in the window before the cutoff, with `bits`.
+
+    Args:
+        job: The run.
+        graph: Its graph.
+        num_pairs: All pairs of users: the sets' p are put on their scale.
+    """
+    settings = job.config.rings
+    windows = [window.us for window in settings.windows]
+    short = [number for number, window in enumerate(windows) if window <= MINUTE_US]
+    frames = []
+    rate = float(np.log10(settings.false_discovery_rate / max(len(settings.traces), 1)))
+    for trace in settings.traces if short else ():
+        found = trace_acts(job, graph, trace, job.as_of)
+        if found is None:
+            continue
+        acts, born_us = found
+        hashes = KeyHashes(graph.keys(job.config.training.target))
+        near = pair_on_objects(acts, windows, hashes, settings.max_burst)
+        null = timing_null(acts, near, born_us, windows)
+        bursts = find_bursts(acts, windows[short[-1]], settings.max_burst)
+        links = recurring_links(recurring_sets(acts, bursts, null, short[-1], rate), num_pairs)
+        frames.append(
+            links.with_columns(
+                pl.lit(f"{AGAIN}{trace.log}.{trace.object}").alias("channel"),
+                pl.lit(windows[short[-1]], dtype=pl.Int64).alias("window_us"),
+                pl.lit(0, dtype=pl.Int64).alias("a_first"),
+                pl.lit(0.0).alias("expected"),
+                pl.lit(1, dtype=pl.Int64).alias("tests"),
+                channel_bits(pl.col("log10_p")).alias("bits"),
+            )
+        )
+    return pl.concat(frames) if frames else pl.DataFrame()
