@@ -12,7 +12,8 @@ users who were taken out of training (`benchmarks/world_models.py`).
 
 Rings: precision is the share of reported members that are in a true ring; recall, by kind, the
 share found of the members that acted for their ring in the window, once or more, and twice or more
-(nobody can be linked by one act). Beside it: co-action weight >= 2 within a minute.
+(nobody can be linked by one act). Beside it: co-action weight >= 2 within a minute. Pairs and
+rings by kind, beside what others do: `world_rings.py`.
 
 Seeds 101 to 110 are for reading the bars and are not used to develop; seed 7 is the demo's.
 """
@@ -33,6 +34,7 @@ from judging import scores_of
 from numpy.typing import NDArray
 from result import TOP, print_result, say, work_folder
 from world_models import Ranked, models_table, scores_without, unseen_users
+from world_rings import judge_pairs, new_tally, pairs_table
 
 from graphguard.config.load import load_config
 from graphguard.config.sections import Config
@@ -77,7 +79,7 @@ def main() -> int:
     parser.add_argument("--models", default="trees,sage")
     parser.add_argument("--themes", default="groups", help="themes beside the default ones")
     options = parser.parse_args()
-    found = Found()
+    found, tally = Found(), new_tally()
     seeds = read_seeds(options.seeds)
     for seed in seeds:
         folder = work_folder(f"world_{seed}")
@@ -88,11 +90,13 @@ def main() -> int:
         run = run_night(Night(config, last="find_rings"))
         judge_models(config, run, folder / "world" / "truth", found)
         judge_rings(config, run, folder / "world" / "truth", found)
+        judge_pairs(config, run, folder / "world" / "truth", tally)
         users = len(found.ranked.label[-1])
         say(f"seed {seed}: {users:,} users, {found.members[-1].height} members")
         shutil.rmtree(folder)
     models = models_table(found.ranked, PEER)
-    print_result({"seeds": options.seeds, **models, **rings_table(found)})
+    figures = {**models, **rings_table(found), "pairs": pairs_table(tally)}
+    print_result({"seeds": options.seeds, **figures})
     return 0
 
 
