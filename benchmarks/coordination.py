@@ -4,7 +4,8 @@ On a real log of 35,125 shares, and on planted logs of 100,000 and a million: th
 log and computes its network at one window; ours pairs within all windows up to that one, tests
 every pair under its nulls and writes the links. Each in a process of its own. A run of the toolkit
 is stopped after `--patience` seconds. Where the window has no burst above our cap, the number of
-edges must be the same.
+edges must be the same. Larger logs are ours alone; `--viral ROWS` adds an object of a tenth as many
+shares to one.
 
 Right: the oracle's tables, cell by cell, as `tests/oracle` compares them.
 
@@ -26,11 +27,18 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from planted import world_a
+import pyarrow as pa
+from planted import world_a, world_a_parts
+from pyarrow.parquet import ParquetWriter
 from result import TOP, print_result, say, timed, work_folder
+from ring_methods import by_significance
+from ring_truth import ring_figures
 
 PEERS = Path(__file__).parent / "coordination_peers.py"
 WINDOWS_S = (60, 3600)
+COLUMNS = {"user": pa.int32(), "object": pa.int32(), "time_us": pa.int64()}
+VIRAL = 10
+"""A viral object has one share for so many rows of the log."""
 TOOLKIT_ROWS = 1_000_000
 """Above that the toolkit is left out: it needs more time than anybody has."""
 
@@ -51,6 +59,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--patience", type=float, default=240, help="seconds for the toolkit")
     parser.add_argument("--windows", default="60,3600", help="seconds")
+    parser.add_argument("--viral", type=int, default=0, help="rows of a log with a viral object")
     options = parser.parse_args()
     folder = work_folder("coordination")
     logs = {"real": real_log(folder)} if real_data().is_file() else {}
@@ -67,6 +76,8 @@ def main() -> int:
                 found[name, window, peer] = took
                 say(row_of(name, rows, window, (peer, took)))
     figures = summary(found)
+    if options.viral:
+        figures |= viral(folder, options)
     figures.update(oracle())
     print_result(figures)
     return 0 if figures["edges_equal"] else 1
@@ -90,9 +101,16 @@ def real_log(folder: Path) -> Path:
     return written(frame, folder / "real.parquet")
 
 
-def planted_log(folder: Path, rows: int) -> Path:
-    """World A of about `rows` rows."""
-    return written(world_a(rows).frame(), folder / f"planted_{rows}.parquet")
+def planted_log(folder: Path, rows: int, viral: int = 0) -> Path:
+    """World A of about `rows` rows, with `viral` shares of one object; its rings lie beside it."""
+    path = folder / f"planted_{rows}{'_viral' if viral else ''}.parquet"
+    if rows < 2 * TOOLKIT_ROWS:
+        return written(world_a(rows).frame(), path)
+    with ParquetWriter(path, pa.schema(COLUMNS)) as writer:
+        for part in world_a_parts(rows, viral=viral):
+            writer.write_table(part.frame().to_arrow().cast(pa.schema(COLUMNS)))
+    pl.DataFrame({"ring": part.ring}).write_parquet(path.with_suffix(".rings"))
+    return path
 
 
 def written(frame: pl.DataFrame, path: Path) -> Path:
@@ -142,6 +160,31 @@ def row_of(name: str, rows: int, window: int, run_by: tuple[str, Took]) -> str:
     cells = [took.figures.get(key) for key in ("meetings", "edges")]
     told = " | ".join("" if cell is None else f"{cell:,}" for cell in cells)
     return f"| {name} | {rows:,} | {window} | {peer} | {seconds} | {took.peak_gb:.2f} | {told} |"
+
+
+def viral(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """What an object of a tenth as many shares adds to a log, and the false rings with it."""
+    took, rings = [], []
+    for shares in (0, options.viral // VIRAL):
+        log = planted_log(folder, options.viral, shares)
+        took.append(
+            median([run("ours", log, WINDOWS_S[0], options) for _ in range(options.rounds)])
+        )
+        truth = pl.read_parquet(log.with_suffix(".rings")).get_column("ring").to_numpy()
+        links = pl.read_parquet(log.with_suffix(".links"))
+        told = by_significance(links, "shares", len(truth)).rings
+        rings.append((len(told), *ring_figures(told, truth)[1:]))
+        name = f"{options.viral:,} and {shares:,} of one object"
+        rows = pl.scan_parquet(log).select(pl.len()).collect().item()
+        say(row_of(name, rows, WINDOWS_S[0], ("ours", took[-1])))
+        say(f"rings told {rings[-1][0]}, found {rings[-1][1]} of {rings[-1][2]}")
+    return {
+        "viral_seconds": [round(one.seconds or 0.0, 2) for one in took],
+        "viral_adds": round((took[1].seconds or 0.0) / (took[0].seconds or 1e-9) - 1, 3),
+        "viral_false_rings": rings[1][0] - rings[1][1],
+        "viral_rings_found": round(rings[1][1] / rings[1][2], 3),
+        "viral_peak_gb": round(took[1].peak_gb, 2),
+    }
 
 
 def summary(found: dict[tuple[str, int, str], Took]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Each call is a process of its own and prints its figures as JSON.
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,9 @@ def ours(log: Path, window_s: int) -> dict[str, object]:
     del frame
     windows = [window_s * SECOND]
     users = int(user.max()) + 1
-    rules = LinkRules(windows, 200, 1000, KeyHashes(list(map(str, range(users)))))
-    acts = Acts(user, thing, time_us)
+    rules = LinkRules(windows, 200, 1000, KeyHashes(Names(users)))
+    acts = Acts(user, thing, time_us).ordered()
+    del user, thing, time_us
     read = time.perf_counter()
     found = find_coactions(acts, windows, rules.user_hash, rules.max_burst)
     paired = time.perf_counter()
@@ -63,6 +65,19 @@ def toolkit(log: Path, window_s: int) -> dict[str, object]:
     with sqlite3.connect(base) as held:
         edges = held.execute(count).fetchone()[0]
     return {"seconds": done - start, "load_seconds": loaded - start, "edges": edges}
+
+
+class Names(Sequence[str]):
+    """Keys of users that are numbers."""
+
+    def __init__(self, users: int) -> None:
+        self._users = users
+
+    def __len__(self) -> int:
+        return self._users
+
+    def __getitem__(self, place: int) -> str:
+        return str(place)
 
 
 def first_acts(acts: object) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":

@@ -3,8 +3,10 @@
 A: events on objects of skewed popularity by users of skewed activity, delays log-normal; rings of
 20 that join each of 30 random objects with chance .8 within 45 s. A+v: with one viral object.
 B: a smaller log with fan clubs that share the same posts, and rings of 15 that camouflage.
+Hiding: as A, with rings that take their time and act as others do in between.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +16,8 @@ from numpy.typing import NDArray
 SECOND = 1_000_000
 SPAN_S = 6 * 86_400
 """Objects are born uniformly over six days."""
+CALLS = 30
+"""Objects that a ring of A is called to."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,15 @@ class _Log:
     ) -> None:
         self.parts.append((user, thing, self.born_s[thing] + delay_s))
 
-    def rings(self, number: int, size: int, calls: int, chosen: NDArray[np.int64]) -> None:
-        """Rings that join each of their objects with chance .8, within 45 s of one another."""
+    def rings(
+        self,
+        number: int,
+        size: int,
+        calls: int,
+        chosen: NDArray[np.int64],
+        within_s: float = 45,
+    ) -> None:
+        """Rings that join each of their objects with chance .8, soon after one another."""
         members = self.rng.choice(chosen, number * size, replace=False).reshape(number, size)
         for ring, users in enumerate(members):
             self.ring[users] = ring
@@ -83,7 +94,7 @@ class _Log:
             start = self.rng.lognormal(8.5, 1.6, calls)
             joined = self.rng.random((calls, size)) < 0.8
             call, member = np.nonzero(joined)
-            delay = start[call] + self.rng.uniform(0, 45, len(call))
+            delay = start[call] + self.rng.uniform(0, within_s, len(call))
             self.add(users[member], things[call], delay)
 
     def made(self) -> Planted:
@@ -99,9 +110,45 @@ def world_a(rows: int = 1_000_000, seed: int = 1, *, rings: int = 50, viral: int
     """Independent background and rings of 20; `viral` shares of one object beside it."""
     log = _Log(rows // 10, rows // 5, seed)
     log.background(rows)
-    log.rings(rings, 20, 30, np.arange(log.users))
+    log.rings(rings, 20, CALLS, np.arange(log.users))
     if viral:
         log.viral(int(log.rng.integers(log.objects)), viral)
+    return log.made()
+
+
+def world_a_parts(
+    rows: int, seed: int = 1, *, viral: int = 0, part: int = 5_000_000
+) -> Iterator[Planted]:
+    """A world A in parts of some millions of rows, for logs too large to be drawn at once.
+
+    The last part has the rings and `viral` shares of one object; draws differ from `world_a`'s.
+    """
+    log = _Log(rows // 10, rows // 5, seed)
+    while rows > part:
+        log.background(part)
+        rows -= part
+        yield log.made()
+        log.parts = []
+    log.background(rows)
+    log.rings(50, 20, CALLS, np.arange(log.users))
+    if viral:
+        log.viral(int(log.rng.integers(log.objects)), viral)
+    yield log.made()
+
+
+def world_hiding(rows: int, seed: int, *, within_s: float, normal: int) -> Planted:
+    """Twenty rings as in A that take their time, and share as others do beside what they are for.
+
+    Args:
+        rows: Of the background.
+        seed: Of all draws.
+        within_s: Seconds within which a ring joins an object.
+        normal: Ordinary shares of a member for each one that its ring calls for.
+    """
+    log = _Log(rows // 10, rows // 5, seed)
+    log.background(rows)
+    log.rings(20, 20, CALLS, np.arange(log.users), within_s)
+    log.normal(np.repeat(np.flatnonzero(log.ring >= 0), round(0.8 * CALLS * normal)))
     return log.made()
 
 

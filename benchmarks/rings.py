@@ -4,9 +4,9 @@ Planted logs (`planted.py`: A, A with a viral object, A with windows up to an ho
 and camouflage): precision and recall of pairs, and of rings (a ring is found when one reported ring
 holds half of it and is half made of it), for our method and for what others do. Each log twice:
 with the births of its objects known, and with nothing known but the shares. Ring-free logs of both
-recipes: nights with any ring, and how the tests of links are calibrated. Rings of two sizes. Real
-sets without times: wallets of hop_sybil with B-cubed figures on the rings that outsiders reported,
-and spam reviewers of amazon_collusive.
+recipes: nights with any ring, and how the tests of links are calibrated. Rings of two sizes. Rings
+that take their time, or act as others do in between. Real sets without times: wallets of hop_sybil
+with B-cubed figures on the rings that outsiders reported, and spam reviewers of amazon_collusive.
 
 The real data's folder is named by GRAPHGUARD_DATA (default: shared/data beside the project);
 without it those parts are left out.
@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from planted import SECOND, Planted, world_a, world_b
 from result import print_result, say
+from ring_curves import curves
 from ring_methods import Found, Weights, above, above_quantile, by_significance, fraudar, louvain
 from ring_nulls import calibration, ring_free_log
 from ring_sets import amazon, hop
@@ -33,7 +34,7 @@ from graphguard.rings.coaction import find_coactions
 from graphguard.rings.link import LinkRules, linked
 from graphguard.rings.meetings import Acts
 
-PARTS = ("planted", "null", "sizes", "real")
+PARTS = ("planted", "null", "sizes", "curves", "real")
 MINUTE, LADDER = (60,), (1, 10, 60, 600, 3600)
 WORLDS: dict[str, tuple[Callable[[int, int], Planted], tuple[int, ...]]] = {
     "A": (lambda rows, seed: world_a(rows, seed), MINUTE),
@@ -67,6 +68,8 @@ def main() -> int:
         figures |= calibration(options.nulls)
     if "sizes" in options.parts:
         figures |= sizes()
+    if "curves" in options.parts:
+        figures |= curves(options.seeds)
     if "real" in options.parts:
         for part in (hop, amazon):
             figures |= part()

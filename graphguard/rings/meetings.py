@@ -48,8 +48,9 @@ class Acts:
         return Acts(self.user[places], self.object[places], self.time_us[places])
 
     def ordered(self) -> "Acts":
-        """The same acts by object, time and user."""
-        return self[_order(self)]
+        """The same acts by object, time and user; these themselves where they lie so."""
+        order = _order(self)
+        return self if order is None else self[order]
 
     @cached_property
     def object_starts(self) -> Ints:
@@ -64,9 +65,15 @@ class Acts:
         key = self.user.astype(np.int64) << 32 | self.object.astype(np.int64)
         order = np.argsort(key)
         key = key[order]
-        starts = np.flatnonzero(np.diff(key, prepend=-1))
-        first = np.minimum.reduceat(self.time_us[order], starts) if len(key) else self.time_us
-        return Acts(key[starts] >> 32, key[starts] & (2**32 - 1), first)
+        new = np.ones(len(key), dtype=np.bool_)
+        np.not_equal(key[1:], key[:-1], out=new[1:])
+        time_us = self.time_us[order]
+        del order
+        starts = np.flatnonzero(new)
+        first = np.minimum.reduceat(time_us, starts) if len(key) else time_us
+        key = key[new]
+        user, thing = key >> 32, key & (2**32 - 1)
+        return Acts(user.astype(self.user.dtype), thing.astype(self.object.dtype), first)
 
     def user_on_object(self) -> Ints:
         """User and object of acts in order, in one number that says nothing else."""
@@ -319,15 +326,20 @@ def repeated(keys: Ints) -> NDArray[np.bool_]:
     return found
 
 
-def _order(acts: Acts) -> Ints:
-    """Places by object, time and user: sorted by one coarse number, then where that is equal."""
+def _order(acts: Acts) -> Ints | None:
+    """Places by object, time and user: sorted by one coarse number, then where that is equal.
+
+    None where they lie so.
+    """
     if not len(acts):
-        return np.zeros(0, dtype=np.int64)
+        return None
     low, high = int(acts.time_us.min()), int(acts.time_us.max())
     bits = 62 - int(acts.object.max()).bit_length()
     coarse = max((high - low).bit_length() - bits, 0)
     line = acts.object.astype(np.int64) << bits
     line += (acts.time_us - low) >> coarse
+    if _in_order(acts, line):
+        return None
     order = np.argsort(line)
     line = line[order]
     same = line[1:] == line[:-1]
@@ -337,3 +349,14 @@ def _order(acts: Acts) -> Ints:
         exact = np.lexsort((acts.user[found], acts.time_us[found], line[tied]))
         order[tied] = found[exact]
     return order
+
+
+def _in_order(acts: Acts, line: Ints) -> bool:
+    """Whether acts lie by their coarse number, and where that is equal by time and user."""
+    before = np.flatnonzero(line[1:] <= line[:-1])
+    after = before + 1
+    if (line[after] < line[before]).any():
+        return False
+    early, late = acts.time_us[before], acts.time_us[after]
+    by_user = (early == late) & (acts.user[before] <= acts.user[after])
+    return bool(((early < late) | by_user).all())

@@ -44,7 +44,7 @@ def common_touches(acts: Acts, pairs: pl.DataFrame, null: TimingNull) -> Common:
         object.
     """
     first = _touches_of(acts.first_touches, pairs)
-    line = first.user << 32 | first.object
+    line = first.user.astype(np.int64) << 32 | first.object
     ends = np.stack([pairs.get_column(name).to_numpy() for name in ("user_a", "user_b")])
     begin = np.searchsorted(line, ends << 32)
     number = np.searchsorted(line, (ends + 1) << 32) - begin

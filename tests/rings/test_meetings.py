@@ -98,3 +98,24 @@ def test_no_acts_meet_nobody():
     assert len(found.meetings) == 0
     assert found.pairs.height == 0
     assert found.visit_pairs.tolist() == [0]
+
+
+def test_acts_in_order_are_not_put_in_order_again():
+    acts = drawn(3)
+    ordered = acts.ordered()
+
+    assert ordered.ordered() is ordered
+    # Two at one time the wrong way round, of one object, are no order.
+    wrong = Acts(np.array([5, 3]), np.array([1, 1]), np.array([7, 7]))
+    assert wrong.ordered().user.tolist() == [3, 5]
+
+
+def test_smaller_integers_mean_the_same():
+    acts = drawn(4)
+    small = Acts(acts.user.astype(np.int32), acts.object.astype(np.int32), acts.time_us)
+
+    assert told(meet(small.ordered(), 20)) == told(meet(acts.ordered(), 20))
+    first, same = small.first_touches, acts.first_touches
+    assert first.user.dtype == np.int32
+    for name in ("user", "object", "time_us"):
+        assert getattr(first, name).tolist() == getattr(same, name).tolist()
