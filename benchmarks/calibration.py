@@ -12,7 +12,8 @@ drifted, and what left automatically while it was.
 
 Worlds of a few thousand users hold a handful of rings, so their share is `--abuse` times that of
 the default world; a night sees as many as on a platform of `--users` times `--abuse`. Trees are one
-bag of at most 200 rounds (`--default-trees`: as configured). A world that is done is not run again.
+bag of at most 200 rounds (`--default-trees`: as configured). A night that is done is not run
+again; `--report` tells of those that are.
 """
 
 import argparse
@@ -80,6 +81,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--no-drift", action="store_true", help="clean nights only")
     parser.add_argument("--default-trees", action="store_true")
+    parser.add_argument("--report", action="store_true", help="of the nights that are done")
     parser.add_argument("--one-seed", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     size = Size(
@@ -89,7 +91,8 @@ def main() -> int:
         run_world(size, options.one_seed)
         return 0
     seeds = list(range(options.first_seed, options.first_seed + options.worlds))
-    run_worlds(size, seeds, options.processes)
+    if not options.report:
+        run_worlds(size, seeds, options.processes)
     print_result(report([figures(size, seed) for seed in seeds], size))
     return 0
 
@@ -97,7 +100,7 @@ def main() -> int:
 def run_worlds(size: Size, seeds: list[int], processes: int) -> None:
     """Run each world in a process of its own, one thread each, so that cores are not shared."""
     threads = {"OMP_NUM_THREADS": "1", "POLARS_MAX_THREADS": "1"}
-    waiting = [seed for seed in seeds if not done_file(size, seed).is_file()]
+    waiting = [seed for seed in seeds if len(figures(size, seed)) < len(wanted(size, seed))]
     total, running = len(waiting), {}
     while waiting or running:
         while waiting and len(running) < processes:
@@ -118,39 +121,55 @@ def run_worlds(size: Size, seeds: list[int], processes: int) -> None:
 
 
 def done_file(size: Size, seed: int) -> Path:
-    """Where a world's figures lie once it is done."""
+    """Where the figures of a world's nights lie as they are done."""
     return work_folder("calibration") / f"{size.name(seed)}.json"
 
 
 def figures(size: Size, seed: int) -> list[dict[str, Any]]:
-    """The nights of a world."""
-    found: list[dict[str, Any]] = json.loads(done_file(size, seed).read_text(encoding="utf-8"))
+    """The nights of a world that are done."""
+    path = done_file(size, seed)
+    found: list[dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.is_file() else []
     return found
 
 
 def run_world(size: Size, seed: int) -> None:
-    """Make a world, run its nights, and leave what they said and what came true."""
-    folder = work_folder(f"calibration/{size.name(seed)}")
-    shutil.rmtree(folder)
+    """Make a world, run its nights, and leave what they said and what came true.
+
+    A night that is done is not run again; each is kept as it ends.
+    """
+    folder, found = work_folder(f"calibration/{size.name(seed)}"), figures(size, seed)
+    if not found:
+        shutil.rmtree(folder)
+    if not (folder / "clean").is_dir():
+        make_world(size, seed, folder / "clean")
+    for as_of, kind in wanted(size, seed)[len(found) :]:
+        found.append(one_night(size, folder, as_of, kind))
+        said = f"seed {seed}, {as_of}, {kind}: gate {found[-1]['verdict']}"
+        say(f"{said}, {sum(found[-1]['label'])} positives, {found[-1]['promises']}")
+        written = done_file(size, seed).with_suffix(".part")
+        written.write_text(json.dumps(found), encoding="utf-8")
+        written.rename(done_file(size, seed))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_world(size: Size, seed: int, folder: Path) -> None:
+    """Write the logs of a platform that lasts as long as its nights need."""
     days = FIRST_DAYS + FORTNIGHT.days * size.nights
     # Rings and lone abusers begin all along: a longer world needs more to see as many at a time.
     share = size.abuse * days / FIRST_DAYS
     spec = WorldSpec(size.users, days, seed, ring_share=0.03 * share, solo_share=0.01 * share)
-    write_world(spec, folder / "clean")
+    write_world(spec, folder)
+
+
+def wanted(size: Size, seed: int) -> list[tuple[date, str]]:
+    """The nights of a world in the order in which they run, with what has drifted before each."""
     nights = [END - FORTNIGHT * (size.nights - number) for number in range(size.nights)]
-    wanted = [(as_of, CLEAN) for as_of in nights]
-    if size.drifted:
-        # After all clean ones, which so have only clean nights before them.
-        kinds = list(DRIFTS)
-        first = seed * size.nights
-        wanted += [(day, kinds[(first + n) % len(kinds)]) for n, day in enumerate(nights)]
-    found = []
-    for as_of, kind in wanted:
-        found.append(one_night(size, folder, as_of, kind))
-        said = f"seed {seed}, {as_of}, {kind}: gate {found[-1]['verdict']}"
-        say(f"{said}, {sum(found[-1]['label'])} positives, {found[-1]['promises']}")
-    done_file(size, seed).write_text(json.dumps(found), encoding="utf-8")
-    shutil.rmtree(folder)
+    clean = [(as_of, CLEAN) for as_of in nights]
+    if not size.drifted:
+        return clean
+    # After all clean ones, which so have only clean nights before them.
+    kinds, first = list(DRIFTS), seed * size.nights
+    return clean + [(day, kinds[(first + n) % len(kinds)]) for n, day in enumerate(nights)]
 
 
 def one_night(size: Size, folder: Path, as_of: date, kind: str) -> dict[str, Any]:

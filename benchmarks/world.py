@@ -80,6 +80,7 @@ def main() -> int:
     parser.add_argument("--themes", default="groups", help="themes beside the default ones")
     options = parser.parse_args()
     found, tally = Found(), new_tally()
+    figures: dict[str, Any] = {}
     seeds = read_seeds(options.seeds)
     for seed in seeds:
         folder = work_folder(f"world_{seed}")
@@ -94,8 +95,10 @@ def main() -> int:
         users = len(found.ranked.label[-1])
         say(f"seed {seed}: {users:,} users, {found.members[-1].height} members")
         shutil.rmtree(folder)
-    models = models_table(found.ranked, PEER)
-    figures = {**models, **rings_table(found), "pairs": pairs_table(tally)}
+        # A long run that is stopped has told what it knew.
+        say(f"seeds up to {seed}, pooled:")
+        models = models_table(found.ranked, PEER)
+        figures = {**models, **rings_table(found), "pairs": pairs_table(tally)}
     print_result({"seeds": options.seeds, **figures})
     return 0
 
