@@ -48,6 +48,7 @@ class Took:
     """One peer on one log: seconds and peak memory (GB) of the whole process; None if stopped."""
 
     seconds: float | None
+    processor_seconds: float
     peak_gb: float
     figures: dict[str, Any]
 
@@ -65,8 +66,11 @@ def main() -> int:
     logs = {"real": real_log(folder)} if real_data().is_file() else {}
     for rows in map(int, options.rows.split(",")):
         logs[f"{rows:,}"] = planted_log(folder, rows)
-    say("| log | rows | window (s) | what | seconds | peak memory (GB) | meetings | edges |")
-    say("|---|---|---|---|---|---|---|---|")
+    say(
+        "| log | rows | window (s) | what | seconds | processor seconds | peak memory (GB) "
+        "| meetings | edges |"
+    )
+    say("|---|---|---|---|---|---|---|---|---|")
     found: dict[tuple[str, int, str], Took] = {}
     for name, log in logs.items():
         rows = pl.scan_parquet(log).select(pl.len()).collect().item()
@@ -140,9 +144,10 @@ def run(peer: str, log: Path, window: int, options: argparse.Namespace) -> Took:
         took = timed(command)
     except subprocess.CalledProcessError as error:
         if peer == "toolkit" and error.returncode in (-9, 137):
-            return Took(None, 0.0, {})
+            return Took(None, 0.0, 0.0, {})
         raise
-    return Took(took.seconds, took.peak_gb, json.loads(took.output.strip().splitlines()[-1]))
+    told = json.loads(took.output.strip().splitlines()[-1])
+    return Took(took.seconds, took.processor_seconds, took.peak_gb, told)
 
 
 def median(each: list[Took]) -> Took:
@@ -159,7 +164,8 @@ def row_of(name: str, rows: int, window: int, run_by: tuple[str, Took]) -> str:
     seconds = "stopped" if took.seconds is None else f"{took.seconds:.2f}"
     cells = [took.figures.get(key) for key in ("meetings", "edges")]
     told = " | ".join("" if cell is None else f"{cell:,}" for cell in cells)
-    return f"| {name} | {rows:,} | {window} | {peer} | {seconds} | {took.peak_gb:.2f} | {told} |"
+    spent = f"{took.processor_seconds:.2f} | {took.peak_gb:.2f}"
+    return f"| {name} | {rows:,} | {window} | {peer} | {seconds} | {spent} | {told} |"
 
 
 def viral(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -181,6 +187,7 @@ def viral(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     return {
         "viral_seconds": [round(one.seconds or 0.0, 2) for one in took],
         "viral_adds": round((took[1].seconds or 0.0) / (took[0].seconds or 1e-9) - 1, 3),
+        "viral_adds_processor": round(took[1].processor_seconds / took[0].processor_seconds - 1, 3),
         "viral_false_rings": rings[1][0] - rings[1][1],
         "viral_rings_found": round(rings[1][1] / rings[1][2], 3),
         "viral_peak_gb": round(took[1].peak_gb, 2),
@@ -199,6 +206,9 @@ def summary(found: dict[tuple[str, int, str], Took]) -> dict[str, Any]:
         figures[f"peak_gb_{label}_{window}s"] = round(took.peak_gb, 2)
         figures[f"us_per_meeting_{label}_{window}s"] = round(
             1e6 * took.figures["pair_seconds"] / max(took.figures["meetings"], 1), 3
+        )
+        figures[f"processor_us_per_meeting_{label}_{window}s"] = round(
+            1e6 * took.figures["pair_processor_seconds"] / max(took.figures["meetings"], 1), 3
         )
         other = found.get((name, window, "toolkit"))
         if other is None or other.seconds is None:

@@ -29,17 +29,18 @@ def ours(log: Path, window_s: int) -> dict[str, object]:
     windows = [window_s * SECOND]
     users = int(user.max()) + 1
     rules = LinkRules(windows, 200, 1000, KeyHashes(Names(users)))
+    read, spent = time.perf_counter(), time.process_time()
     acts = Acts(user, thing, time_us).ordered()
     del user, thing, time_us
-    read = time.perf_counter()
     found = find_coactions(acts, windows, rules.user_hash, rules.max_burst)
-    paired = time.perf_counter()
+    paired, spent = time.perf_counter(), time.process_time() - spent
     links = linked(acts, found, first_acts(acts), rules)
     links.write_parquet(log.with_suffix(".links"))
     done = time.perf_counter()
     return {
         "seconds": done - start,
         "pair_seconds": paired - read,
+        "pair_processor_seconds": spent,
         "meetings": len(found.meetings),
         "bursts": len(found.burst_objects),
         "edges": None if len(found.burst_objects) else _distinct(found.meetings.keys()),

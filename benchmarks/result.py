@@ -18,11 +18,13 @@ class Timed:
 
     Attributes:
         seconds: Wall time.
+        processor_seconds: Of user and system, which other work beside it leaves nearly alone.
         peak_gb: Largest resident memory, 2**30 bytes.
         output: Its stdout.
     """
 
     seconds: float
+    processor_seconds: float
     peak_gb: float
     output: str
 
@@ -49,7 +51,8 @@ def timed(command: Sequence[str]) -> Timed:
     seconds = time.perf_counter() - start
     if child.returncode:
         raise subprocess.CalledProcessError(child.returncode, list(command))
-    return Timed(seconds, usage.ru_maxrss / 2**20, output)
+    processor = usage.ru_utime + usage.ru_stime
+    return Timed(seconds, processor, usage.ru_maxrss / 2**20, output)
 
 
 def graphguard(*arguments: str) -> list[str]:
