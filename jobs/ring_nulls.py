@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.keyed import KeyHashes
+from graphguard.graph.ranges import distinct
 from graphguard.jobs.acts import authors, known_acts
 from graphguard.jobs.context import Job
 from graphguard.jobs.link import link_rules, shared_objects
@@ -61,9 +62,9 @@ def _channels(job: Job, graph: HeteroGraph, rules: LinkRules) -> Iterator[tuple[
 def _deal_acts(
     acts: Acts, search: Callable[[Acts], pl.DataFrame], seed: int
 ) -> tuple[pl.DataFrame, int]:
-    return search(dealt(acts, seed)), len(np.unique(acts.user))
+    return search(dealt(acts, seed)), len(distinct(acts.user))
 
 
 def _deal_links(links: tuple[Ints, Ints], rules: LinkRules, seed: int) -> tuple[pl.DataFrame, int]:
     user, objects = dealt_links(*links, seed)
-    return sharing_links(user, objects, rules), len(np.unique(links[0]))
+    return sharing_links(user, objects, rules), len(distinct(links[0]))

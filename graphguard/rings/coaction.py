@@ -7,6 +7,7 @@ bursts are then compared exactly. Method: Pacheco et al. 2021, "Uncovering Coord
 Social Media".
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from graphguard.graph.keyed import Hashes, mix, seeded
 from graphguard.graph.ranges import distinct, ranges
 from graphguard.rings.meetings import (
+    ODD,
     Acts,
     Meetings,
     Partners,
@@ -34,6 +36,8 @@ from graphguard.rings.meetings import (
 Ints = NDArray[np.int64]
 KEYS_AT_ONCE = 32_000_000
 """Meetings that are sorted together to see which pairs met twice."""
+MOST_BITS = 29
+"""Marks by which pairs are told apart before they are sorted are at most 2**29, a byte each."""
 LOOKED_UP_AT_ONCE = 2_000_000
 
 
@@ -231,39 +235,55 @@ def _visits(acts: Acts, again: NDArray[np.bool_], window_us: int) -> NDArray[np.
 def _met_twice(each: ObjectPairs) -> tuple[Ints, Ints]:
     """Places of the meetings, and of the sampled ones, of pairs with two of them or more.
 
-    A part of all pairs at a time, so that the numbers to sort stay within bounds.
+    Most pairs met once, and most of these share no mark with another pair: only the rest is sorted.
+
+    Cost: O(meetings), some of them sorted; memory four bytes a meeting, up to 2**29, and the rest.
     """
     both = (each.meetings, each.sampled)
-    sizes = [len(one) for one in both]
-    # Who met once in all met nobody twice.
-    num_users = len(each.visits)
-    busy = both[0].per_user(num_users) + both[1].per_user(num_users) >= 2
-    rounds = max(-(-sum(sizes) // KEYS_AT_ONCE), 1)
-    found: tuple[list[Ints], list[Ints]] = ([np.zeros(0, np.int64)], [np.zeros(0, np.int64)])
-    for number in range(rounds):
-        keys, places = _busy_keys(both, busy, (number, rounds))
-        twice = repeated(keys)
-        chosen = np.sort(places[twice])
-        found[0].append(chosen[chosen < sizes[0]])
-        found[1].append(chosen[chosen >= sizes[0]] - sizes[0])
-    return np.concatenate(found[0]), np.concatenate(found[1])
+    calm = len(each.meetings)
+    bits = min(max((4 * (calm + len(each.sampled))).bit_length(), 8), MOST_BITS)
+    held = np.zeros(2**bits, dtype=np.uint8)
+    for _, found in _keys(both):
+        marks = np.sort(_marks(found, bits))
+        first = np.concatenate([[True], marks[1:] != marks[:-1]])
+        once = marks[first]
+        held[once] = np.minimum(held[once] + 1, 2)
+        held[marks[~first]] = 2
+    keys, places = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for start, found in _keys(both):
+        mine = np.flatnonzero(held[_marks(found, bits)] > 1)
+        keys.append(found[mine])
+        places.append(mine + start)
+    twice = _repeated_in_parts(np.concatenate(keys))
+    chosen = np.concatenate(places)[twice]
+    return chosen[chosen < calm], chosen[chosen >= calm] - calm
 
 
-def _busy_keys(
-    both: tuple[Meetings, Meetings], busy: NDArray[np.bool_], turn: tuple[int, int]
-) -> tuple[Ints, Ints]:
-    """Keys of the meetings whose turn it is and of whom both users are busy, and their places."""
-    number, rounds = turn
-    keys, places, offset = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
+def _keys(both: tuple[Meetings, Meetings]) -> Iterator[tuple[int, Ints]]:
+    """Keys of all meetings, a block at a time, and the place of the first of these."""
+    offset = 0
     for meetings in both:
         for part in meetings.blocks():
-            found = meetings.keys(part)
-            low, high = split_keys(found)
-            mine = np.flatnonzero(busy[low] & busy[high] & ((low + high) % rounds == number))
-            keys.append(found[mine])
-            places.append(mine + (part.start + offset))
+            yield part.start + offset, meetings.keys(part)
         offset += len(meetings)
-    return np.concatenate(keys), np.concatenate(places)
+
+
+def _marks(keys: Ints, bits: int) -> NDArray[np.uint32]:
+    """So many bits of each key's hash."""
+    return ((keys * ODD).view(np.uint64) >> np.uint64(64 - bits)).astype(np.uint32)
+
+
+def _repeated_in_parts(keys: Ints) -> NDArray[np.bool_]:
+    """As `repeated`, some at a time, so that the numbers to sort stay within bounds."""
+    parts = -(-len(keys) // KEYS_AT_ONCE)
+    if parts <= 1:
+        return repeated(keys)
+    found = np.zeros(len(keys), dtype=np.bool_)
+    part = (keys >> 32) + keys
+    for number in range(parts):
+        mine = np.flatnonzero(part % parts == number)
+        found[mine] = repeated(keys[mine])
+    return found
 
 
 def _verified(loud: Acts, nominated: Ints, window_us: int) -> Meetings:

@@ -15,6 +15,7 @@ from scipy.sparse import coo_array, csr_array, csr_matrix
 from sknetwork.clustering import Leiden
 
 from graphguard.graph.components import linked_components
+from graphguard.graph.ranges import distinct
 
 RESOLUTIONS = (1.0, 2.0, 4.0)
 """Of Leiden's modularity, one after the other until parts stand apart."""
@@ -70,7 +71,7 @@ def find_groups(links: Links, rules: GroupRules) -> list[Ints]:
     """
     if not len(links.first):
         return []
-    users = np.unique(np.concatenate([links.first, links.second]))
+    users = distinct(np.concatenate([links.first, links.second]))
     ends = (np.searchsorted(users, links.first), np.searchsorted(users, links.second))
     component = linked_components(len(users), *ends)
     groups = []

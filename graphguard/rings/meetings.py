@@ -121,14 +121,6 @@ class Meetings:
         keys: Ints = low.astype(np.int64) << 32 | high.astype(np.int64)
         return keys
 
-    def per_user(self, num_users: int) -> Ints:
-        """Meetings of each user, shape [num_users]."""
-        met = np.zeros(num_users, dtype=np.int64)
-        for part in self.blocks():
-            for places in (self.one[part], self.other[part]):
-                met += np.bincount(self.acts.user[places], minlength=num_users)
-        return met
-
     def gap_us(self, part: Any = slice(None)) -> Ints:
         """Time between the two acts."""
         times = self.acts.time_us

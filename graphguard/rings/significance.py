@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.special import gammaln, pdtrc
 
+from graphguard.graph.ranges import distinct
 from graphguard.rings.coaction import Coactions
 
 Floats = NDArray[np.float64]
@@ -161,7 +162,7 @@ def sharing_test(
         new = pair[(size > below) & (size <= limit)]
         counted += np.bincount(new, minlength=len(pairs))
         # More is expected in every wider class, so only a pair that shares more may gain.
-        more = np.unique(new)
+        more = distinct(new)
         mean = degree[a[more]] * degree[b[more]] * meetings / total**2
         log_p = log10_poisson_tail(counted[more], mean)
         better = log_p < best[more]
