@@ -14,11 +14,15 @@ from graphguard.errors import BadSetting
 from graphguard.features.groups import group_catalogue
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Job, Silent
+from graphguard.jobs.counterfactual import Recount
 from graphguard.jobs.featurize import make_features
 from graphguard.jobs.groups import groups_at, links_at
 from graphguard.jobs.nightly import Night, run_night
+from graphguard.jobs.train import graph_context, load_dataset
+from graphguard.models.base import load_model
 from graphguard.scores.removal import REMOVED, Removal
 from graphguard.tables.events import read_features, scan_events
+from graphguard.tables.files import read_parquet
 
 AS_OF = date(2026, 1, 22)
 
@@ -44,7 +48,14 @@ def small(world, tmp_path_factory):
             "known_at": "decided_at",
         },
         "features": ["activity", "groups"],
-        "training": {"anchors": 3, "anchor_every": "14d", "horizon": "14d"},
+        "training": {
+            "anchors": 3,
+            "anchor_every": "14d",
+            "horizon": "14d",
+            "models": ["trees"],
+            "min_positives": 2,
+            "trees": {"rounds": 30, "bags": 1},
+        },
         "rings": {
             "traces": [{"log": "likes", "object": "content_id"}],
             "windows": ["60s", "1h"],
@@ -104,6 +115,23 @@ def test_who_loses_the_acts_leaves_the_group(small, run):
     assert mates.height > 2
     own = table.filter(pl.col("entity") == user)
     assert np.array(own.select("groups.size", "groups.ties")).tolist() == [[0.0, 0.0]]
+
+
+def test_a_night_reads_groups_and_leaving_out_nothing_changes_no_score(small):
+    run = run_night(Night(small, last="score"))
+    job = Job(small, AS_OF, run, None, Silent())
+    graph = HeteroGraph.open(run.stage("build_graph") / "graph")
+    told = read_parquet(run.file("embed", "predictions.parquet"))
+
+    recount = Recount(job, graph_context(job, graph, load_dataset(job, graph)))
+    after = recount.risk_without(pl.DataFrame(schema=REMOVED), told.get_column("key"))
+
+    both = told.join(after, on="key", validate="1:1")
+    assert both.height == told.height > 500
+    assert np.abs(both["risk_score"] - both["after"]).max() < 1e-9
+    assert recount.links is not None
+    columns = [column.name for column in group_catalogue(small)]
+    assert set(columns) < set(load_model(run.file("train", "model")).gains)
 
 
 def test_rows_with_anchors_of_their_own_have_no_groups(small):
