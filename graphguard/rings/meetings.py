@@ -109,6 +109,12 @@ class Meetings:
     def __getitem__(self, places: Any) -> "Meetings":
         return Meetings(self.acts, self.one[places], self.other[places])
 
+    def put(self, start: int, others: "Meetings") -> int:
+        """Write other meetings of the same acts from a place on; returns where they end."""
+        end = start + len(others)
+        self.one[start:end], self.other[start:end] = others.one, others.other
+        return end
+
     def blocks(self, size: int = PAIRS_AT_ONCE) -> Iterator[slice]:
         """The meetings in parts, so that what is made of them needs little memory."""
         for start in range(0, len(self), size):
@@ -201,20 +207,24 @@ def meet(acts: Acts, window_us: int, partners: Partners | None = None) -> Meetin
     """
     if partners is None:
         partners = Partners.of(acts, window_us)
-    parts: list[Meetings] = []
+    kind = place_type(acts)
+    # Pages that are never filled are never taken, so room for all costs nothing.
+    room = int(partners.number.sum())
+    every = Meetings(acts, np.empty(room, dtype=kind), np.empty(room, dtype=kind))
+    filled = 0
     for stretch in stretches(acts, window_us):
         number = partners.number[stretch]
-        places = np.arange(stretch.start, stretch.stop, dtype=place_type(acts))
+        places = np.arange(stretch.start, stretch.stop, dtype=kind)
         several: list[Meetings] = []
         for block in blocks_of(number, PAIRS_AT_ONCE):
-            one, after = places[block], places[block] + places.dtype.type(1)
+            one, after = places[block], places[block] + kind(1)
             partner = ranges(after, after + number[block])
             met = Meetings(acts, np.repeat(one, number[block]), partner)
             once, more = single_meetings(met, partners.again)
-            parts.append(once)
+            filled = every.put(filled, once)
             several.append(more)
-        parts.append(nearest_meetings(joined(acts, several)))
-    return joined(acts, parts)
+        filled = every.put(filled, nearest_meetings(joined(acts, several)))
+    return every[:filled]
 
 
 def joined(acts: Acts, parts: Sequence[Meetings]) -> Meetings:
