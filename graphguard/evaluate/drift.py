@@ -35,6 +35,8 @@ class DriftLimits:
         still: Largest index of a column that is said to stand still.
         leap_share: Share of columns that leap that makes the night red, if they are `leaps`.
         leaps: Fewest columns that leap that make the night red.
+        restless: Move between past anchors of one column from which those of its scope are no news
+            when they leap: one viral object moves all means over those who touched it.
         red_gain: Share of the model's gain, on red columns, that makes the night red.
         bins: Bins of equal reference count.
         score: Stability index from which the score is red; amber from `red` on.
@@ -53,6 +55,7 @@ class DriftLimits:
     still: float = 0.05
     leap_share: float = 0.007
     leaps: int = 3
+    restless: float = 1.0
     red_gain: float = 0.4
     bins: int = 10
     score: float = 1.0
@@ -212,7 +215,7 @@ def drift_report(
     red = [column for column in columns if column.verdict == "red"]
     share = len(red) / max(len(names), 1)
     gain = sum(past.gains.get(column.name, 0.0) for column in red)
-    far = [one for one in red if one.psi > limits.leap * max(one.usual, limits.still)]
+    far = _leaping(columns, limits)
     # Without a past nothing is known to stand still.
     leapt = len(far) / len(names) if past.anchors and len(far) >= limits.leaps else 0.0
     verdict, reason = _together(columns, (share, gain, leapt), limits)
@@ -252,6 +255,23 @@ def column_drift(
         missing_now=float(np.isnan(now).mean()),
         verdict=verdict,
     )
+
+
+def _leaping(columns: Sequence[ColumnDrift], limits: DriftLimits) -> list[ColumnDrift]:
+    """Red columns far from where they had stood still, in scopes where all had."""
+    restless = {_scope(one.name) for one in columns if one.usual >= limits.restless}
+    return [
+        one
+        for one in columns
+        if one.verdict == "red"
+        and one.psi > limits.leap * max(one.usual, limits.still)
+        and _scope(one.name) not in restless
+    ]
+
+
+def _scope(name: str) -> str:
+    """What a column is about: what stands before its first dot."""
+    return name.partition(".")[0]
 
 
 def _spread(rows: NDArray[Any]) -> NDArray[Any]:

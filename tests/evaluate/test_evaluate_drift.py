@@ -118,6 +118,27 @@ def test_a_few_columns_that_leap_from_where_they_stood_still_make_the_night_red(
     assert (two.verdict, two.leap_share) == ("amber", 0.0)
 
 
+def test_leaps_in_a_scope_that_has_moved_far_before_are_no_news():
+    # three columns leap; a fourth of their scope, or of another one, moves as far as once before
+    rng = np.random.default_rng(7)
+    anchors = [rng.normal(size=(900, 400)) for _ in range(4)]
+    anchors[3][:, :3] += 0.9
+    for moved in (1, 3):
+        anchors[moved][:, 3] += 3.0
+    names = [f"uses.c{number}" for number in range(400)]
+    names[:3] = ["likes.a", "likes.b", "likes.c"]
+    past = Past(anchors[:2])
+
+    still = drift_report(anchors[2], anchors[3], names, past=past)
+    names[3] = "likes.d"
+    restless = drift_report(anchors[2], anchors[3], names, past=past)
+
+    assert next(one for one in still.columns if one.name == "uses.c3").usual > 1
+    assert (still.verdict, still.leap_share) == ("red", 3 / 400)
+    assert (restless.verdict, restless.leap_share) == ("amber", 0.0)
+    assert restless.red_share == still.red_share
+
+
 def test_of_many_rows_some_are_compared():
     rows = np.arange(100_000.0)[:, None]
 
