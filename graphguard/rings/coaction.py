@@ -237,7 +237,8 @@ def _met_twice(each: ObjectPairs) -> tuple[Ints, Ints]:
 
     Most pairs met once, and most of these share no mark with another pair: only the rest is sorted.
 
-    Cost: O(meetings), some of them sorted; memory four bytes a meeting, up to 2**29, and the rest.
+    Cost: O(meetings), some of them sorted; memory eight bytes a meeting, up to 2**29, and four for
+        each of the rest.
     """
     both = (each.meetings, each.sampled)
     calm = len(each.meetings)
@@ -249,14 +250,39 @@ def _met_twice(each: ObjectPairs) -> tuple[Ints, Ints]:
         once = marks[first]
         held[once] = np.minimum(held[once] + 1, 2)
         held[marks[~first]] = 2
-    keys, places = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for start, found in _keys(both):
-        mine = np.flatnonzero(held[_marks(found, bits)] > 1)
-        keys.append(found[mine])
-        places.append(mine + start)
-    twice = _repeated_in_parts(np.concatenate(keys))
-    chosen = np.concatenate(places)[twice]
+    twice = [_repeated(both, places) for places in _shared_marks(both, held, bits)]
+    chosen = np.sort(np.concatenate(twice))
     return chosen[chosen < calm], chosen[chosen >= calm] - calm
+
+
+def _shared_marks(
+    both: tuple[Meetings, Meetings], held: NDArray[np.uint8], bits: int
+) -> Iterator[Ints]:
+    """Places of meetings whose pair shares its mark with another meeting, in parts by the mark.
+
+    Places alone are kept, in as few bytes as they need: their keys are made anew, part by part.
+    """
+    total = len(both[0]) + len(both[1])
+    kind = np.uint32 if total < 2**32 else np.int64
+    parts: list[list[NDArray[Any]]] = [[] for _ in range(max(-(-total // KEYS_AT_ONCE), 1))]
+    for start, found in _keys(both):
+        marks = _marks(found, bits)
+        mine = np.flatnonzero(held[marks] > 1)
+        part = marks[mine] % np.uint32(len(parts))
+        places = (mine + start).astype(kind)
+        for number, one in enumerate(parts):
+            one.append(places[part == number] if len(parts) > 1 else places)
+    for one in parts:
+        yield np.concatenate([np.zeros(0, np.int64), *one])
+        one.clear()
+
+
+def _repeated(both: tuple[Meetings, Meetings], places: Ints) -> Ints:
+    """Of ascending places of meetings those of pairs that are there twice or more."""
+    calm = len(both[0])
+    begin = int(np.searchsorted(places, calm))
+    keys = [both[0].keys(places[:begin]), both[1].keys(places[begin:] - calm)]
+    return places[repeated(np.concatenate(keys))]
 
 
 def _keys(both: tuple[Meetings, Meetings]) -> Iterator[tuple[int, Ints]]:
@@ -271,19 +297,6 @@ def _keys(both: tuple[Meetings, Meetings]) -> Iterator[tuple[int, Ints]]:
 def _marks(keys: Ints, bits: int) -> NDArray[np.uint32]:
     """So many bits of each key's hash."""
     return ((keys * ODD).view(np.uint64) >> np.uint64(64 - bits)).astype(np.uint32)
-
-
-def _repeated_in_parts(keys: Ints) -> NDArray[np.bool_]:
-    """As `repeated`, some at a time, so that the numbers to sort stay within bounds."""
-    parts = -(-len(keys) // KEYS_AT_ONCE)
-    if parts <= 1:
-        return repeated(keys)
-    found = np.zeros(len(keys), dtype=np.bool_)
-    part = (keys >> 32) + keys
-    for number in range(parts):
-        mine = np.flatnonzero(part % parts == number)
-        found[mine] = repeated(keys[mine])
-    return found
 
 
 def _verified(loud: Acts, nominated: Ints, window_us: int) -> Meetings:
