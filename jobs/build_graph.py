@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from graphguard.config.sections import EdgeConfig
 from graphguard.config.values import DAY_US, day_us, us_day
+from graphguard.errors import ArtefactInvalid
 from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
 from graphguard.graph.hetero import EdgeType
 from graphguard.jobs.context import Facts, Job
@@ -165,7 +166,7 @@ def _read_edges(job: Job, partitions: dict[str, dict[str, str]]) -> dict[EdgeTyp
             ]
             ends = np.cumsum([0, *(int(read_manifest(folder)["rows"]) for folder in folders)])
             edges[edge.name] = arrays = _empty_edges(int(ends[-1]))
-            days = zip(folders, ends[:-1].tolist(), strict=True)
+            days = zip(folders, map(slice, ends[:-1], ends[1:]), strict=True)
             begun.append(pool.start(partial(_read_day, arrays), days))
         for work in begun:
             work.results()
@@ -185,11 +186,14 @@ def _empty_edges(size: int) -> EdgeArrays:
     )
 
 
-def _read_day(into: EdgeArrays, day: tuple[Path, int]) -> None:
+def _read_day(into: EdgeArrays, day: tuple[Path, slice]) -> None:
     """Read the daily edges in a folder to their place in `into`."""
-    folder, start = day
-    frame = read_parquet(folder / "edges.parquet", ["source", "target", "first_us", "count"])
-    place = slice(start, start + frame.height)
+    folder, place = day
+    path = folder / "edges.parquet"
+    frame = read_parquet(path, ["source", "target", "first_us", "count"])
+    if frame.height != place.stop - place.start:
+        reason = f"has {frame.height} rows, its manifest says {place.stop - place.start}"
+        raise ArtefactInvalid(path, reason)
     into.source[place] = frame.get_column("source").to_numpy()
     into.target[place] = frame.get_column("target").to_numpy()
     into.time_us[place] = frame.get_column("first_us").to_numpy()

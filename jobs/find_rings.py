@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from graphguard.config.values import day_us
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.ranges import distinct_pairs, ranges
-from graphguard.index.neighbours import neighbourhoods
-from graphguard.index.protocol import IndexSettings
 from graphguard.jobs.context import Facts, Job
+from graphguard.jobs.likeness import like_users
 from graphguard.jobs.recurring import recurring_pairs
 from graphguard.jobs.ring_acts import ring_acts
 from graphguard.jobs.ring_names import Found, write_rings
@@ -20,12 +19,10 @@ from graphguard.jobs.slow import slow_cores
 from graphguard.jobs.texts import alike_links
 from graphguard.rings.confirm import confirmed_links
 from graphguard.rings.describe import RingInputs, member_table, ring_evidence, ring_table
-from graphguard.rings.evidence import EMBEDDING
 from graphguard.rings.extend import extend_groups
 from graphguard.rings.fusion import channel_bits, pair_bits
 from graphguard.rings.grouping import GroupRules, Links, find_groups
 from graphguard.rings.significance import all_pairs
-from graphguard.rings.similarity import mutual_pairs, similarity_p
 from graphguard.tables.anchor_rows import held_bad
 from graphguard.tables.events import read_pairs
 from graphguard.tables.files import read_parquet, write_json
@@ -39,7 +36,7 @@ def run(job: Job, out: Path) -> Facts:
     graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
     target = job.config.training.target
     pairs = _pairs(job, graph)
-    near, facts = _neighbours(job)
+    near, facts = like_users(job, graph)
     num_pairs = all_pairs(graph.num_nodes[target])
     job.reporter.step(1, 3, "neighbourhoods")
     again = recurring_pairs(job, graph, num_pairs)
@@ -77,31 +74,6 @@ def _pairs(job: Job, graph: HeteroGraph) -> pl.DataFrame:
     )
 
 
-def _neighbours(job: Job) -> tuple[pl.DataFrame, dict[str, object]]:
-    """Mutual embedding neighbours with their p, and how well the index found them."""
-    vectors = np.load(job.run.file("embed", "embeddings.npy"), allow_pickle=False)
-    rows = np.flatnonzero(np.isfinite(vectors).all(axis=1) & (np.abs(vectors).sum(axis=1) > 0))
-    settings = job.config.index
-    if len(rows) < 3:
-        empty = {"user_a": pl.Int64, "user_b": pl.Int64, "log10_p": pl.Float64}
-        return pl.DataFrame(schema=empty), {"engine": "none", "recall": None}
-    found = neighbourhoods(
-        vectors[rows],
-        min(settings.neighbours, len(rows) - 1),
-        IndexSettings(engine=settings.engine, seed=job.config.training.seed),
-        min(settings.recall_sample, len(rows)),
-    )
-    mutual = mutual_pairs(found.ids, found.similarity)
-    unit = vectors[rows] / np.linalg.norm(vectors[rows], axis=1, keepdims=True)
-    p = similarity_p(mutual, unit, job.config.training.seed)
-    table = mutual.select(
-        *(pl.Series(name, rows[mutual.get_column(name).to_numpy()]) for name in PAIR),
-        pl.Series("log10_p", p),
-    )
-    facts = {"engine": found.engine, "recall": found.recall, "neighbours": settings.neighbours}
-    return table, facts
-
-
 def _groups(
     job: Job, pairs: pl.DataFrame, near: pl.DataFrame, num_users: int
 ) -> list[NDArray[np.int64]]:
@@ -132,12 +104,10 @@ def _inputs(
     scored = graph.dense(target, predictions.get_column("entity").to_numpy())
     risk = pl.DataFrame({"user": scored, "risk_score": predictions.get_column("risk_score")})
     neighbour = near.with_columns(
-        pl.lit(EMBEDDING).alias("channel"),
         pl.lit(0, dtype=pl.Int64).alias("window_us"),
         pl.lit(0, dtype=pl.Int64).alias("weight"),
         pl.lit(0, dtype=pl.Int64).alias("a_first"),
         pl.lit(0.0).alias("expected"),
-        pl.lit(1, dtype=pl.Int64).alias("tests"),
         pl.lit(0.0).alias("log10_q"),
         channel_bits(pl.col("log10_p")).alias("bits"),
     )

@@ -14,7 +14,7 @@ from graphguard.errors import ArtefactInvalid
 from graphguard.rings.describe import RingInputs, member_table, ring_table
 from graphguard.rings.evidence import (
     ALIKE,
-    EMBEDDING,
+    LIKENESS,
     NEAR,
     SETS,
     SHARED,
@@ -102,7 +102,7 @@ def check_evidence(config: Config, run: Run) -> EvidenceProof:
     if differences:
         raise CheckFailed(CHECK, differences)
     channel = links.get_column("channel")
-    by_model = int((channel == EMBEDDING).sum())
+    by_model = int(channel.is_in(LIKENESS).sum())
     return EvidenceProof(
         rings=tables["rings"].height,
         links=int((~channel.str.contains(SETS)).sum()) - by_model,
@@ -171,7 +171,7 @@ def _written(run: Run, events: pl.LazyFrame, acts: pl.DataFrame, target: str) ->
 
 def on_acts(channel: pl.Expr) -> pl.Expr:
     """Whether a channel's links can be counted in acts on objects."""
-    return (channel != EMBEDDING) & ~channel.str.starts_with(ALIKE)
+    return ~channel.is_in(LIKENESS) & ~channel.str.starts_with(ALIKE)
 
 
 def _links_differ(links: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
@@ -233,7 +233,7 @@ def _rates_differ(run: Run, links: pl.DataFrame) -> Iterator[str]:
     ids = run.workspace.ids(read_json(run.folder / "config.json")["training"]["target"])
     for column in pair:
         least = ids.decode(least, column, column.replace("user", "key"))
-    own = ~pl.col("channel").str.contains(SETS) & (pl.col("channel") != EMBEDDING)
+    own = ~pl.col("channel").str.contains(SETS) & ~pl.col("channel").is_in(LIKENESS)
     mine = links.filter(own)
     told = mine.select("key_a", "key_b").join(
         least.select("key_a", "key_b", "log10_q"),

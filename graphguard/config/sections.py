@@ -179,6 +179,8 @@ class RingConfig(Section):
     """Nights a channel whose users are dealt by lot, to see that the tests find nothing there."""
     null_acts: int = Field(1_000_000, ge=1000)
     """Acts of a dealt night, about; of more, some objects are taken."""
+    behaviour: bool = True
+    """Whether users who behave alike confirm weak links, beside those alike to the model."""
 
     @field_validator("windows")
     @classmethod

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from graphguard.graph.keyed import key_hash
 from graphguard.rings.significance import log10_binomial_tail, log10_poisson_tail
 
-SHARED, AGAIN, CORE, ALIKE, EMBEDDING = "shared.", "again.", "core.", "alike.", "embedding"
-"""How channels begin that are no trace of acts in time; the embedding is one channel."""
+SHARED, AGAIN, CORE, ALIKE = "shared.", "again.", "core.", "alike."
+"""How channels begin that are no trace of acts in time."""
+LIKENESS = ("embedding", "behaviour")
+"""Channels of users who are like each other, whatever they acted on together."""
 SETS = r"^(again|core|alike)\."
 """Channels whose p is that of a set of users."""
 NEAR = "near."

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
+from graphguard.errors import ArtefactInvalid
 from graphguard.jobs.nightly import Night, run_night
 from graphguard.tables.files import file_digest, read_parquet
 
@@ -73,3 +74,13 @@ def test_a_file_that_is_delivered_anew_changes_its_day_and_no_other(platform):
     edges = stored(first), stored(again)
     assert [name for name in edges[0] if edges[0][name] != edges[1][name]] == ["dt=2026-01-15"]
     assert again.run_id != first.run_id
+
+
+def test_a_day_of_edges_that_is_shorter_than_its_manifest_says_ends_the_night(make_config):
+    run = run_night(Night(make_config(), last="build_graph"))
+    folder = max(run.partitions("build_graph", "edges/user__likes__content").values())
+    path = folder / "edges.parquet"
+    read_parquet(path).head(1).write_parquet(path)
+
+    with pytest.raises(ArtefactInvalid, match="has 1 rows, its manifest says"):
+        run_night(Night(make_config(), last="build_graph", run_id="another"))

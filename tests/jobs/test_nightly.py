@@ -182,3 +182,11 @@ def test_a_night_killed_at_any_point_goes_on_to_the_same_result(make_config, tmp
     assert comparison.rows > 100_000
     assert exported(tmp_path / "sink") == exported(tmp_path / "calm-sink")
     assert not list(Path(config.workspace).rglob(".tmp-*"))
+
+
+def test_likeness_is_asked_of_the_embedding_and_of_behaviour_with_the_recall_of_both(night):
+    facts = read_json(night[1].file("find_rings", "index.json"))
+
+    assert facts["recall"] > 0.9
+    assert facts["behaviour"]["recall"] > 0.9
+    assert facts["behaviour"]["engine"] == facts["engine"]

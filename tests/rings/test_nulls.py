@@ -139,3 +139,21 @@ def test_of_many_acts_whole_objects_are_taken(ringy):
     assert 1_500 < len(some) < 4_500
     assert ((kept == 0) | (kept == whole)).all()
     assert some_objects(acts, 10**6) is acts
+
+
+def test_numbers_of_objects_and_order_of_rows_change_nothing(ringy):
+    acts, _ = ringy
+    rng = np.random.Generator(np.random.PCG64(9))
+    rows, name = rng.permutation(len(acts)), rng.permutation(800)
+    other = Acts(acts.user[rows], name[acts.object[rows]], acts.time_us[rows])
+
+    one, two = dealt(acts, 3), dealt(other, 3)
+
+    as_set = {*zip(one.user.tolist(), name[one.object].tolist(), one.time_us.tolist(), strict=True)}
+    assert as_set == {
+        *zip(two.user.tolist(), two.object.tolist(), two.time_us.tolist(), strict=True)
+    }
+    shared, renamed = (dealt_links(one.user, one.object, 5) for one in (acts, other))
+    assert {(a, int(name[b])) for a, b in zip(*map(np.ndarray.tolist, shared), strict=True)} == {
+        *zip(*map(np.ndarray.tolist, renamed), strict=True)
+    }
