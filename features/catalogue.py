@@ -75,6 +75,18 @@ class FeatureColumn:
     """The column in plain words, to stand in a reason."""
 
 
+def asks_for(theme: str, config: Config) -> bool:
+    """Whether a theme that looks at all rows of an anchor together is listed.
+
+    Raises:
+        BadSetting: It is, and rows have anchors of their own.
+    """
+    if theme in config.features and config.training.event is not None:
+        reason = f"theme '{theme}' needs rows of one anchor; drop it, or use a calendar"
+        raise BadSetting(str(config.root), "features", reason)
+    return theme in config.features
+
+
 def column_catalogue(config: Config) -> list[FeatureColumn]:
     """Every column that `feature_table` makes under `config`, in order.
 

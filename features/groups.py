@@ -7,8 +7,7 @@ users that meet again and say alike are then looked for at every anchor, not at 
 import polars as pl
 
 from graphguard.config.sections import Config
-from graphguard.errors import BadSetting
-from graphguard.features.catalogue import GROUPS, FeatureColumn
+from graphguard.features.catalogue import GROUPS, FeatureColumn, asks_for
 
 TOLD = {
     "size": "Users of the group that strong links make around the user; 0 without one",
@@ -30,11 +29,8 @@ def group_catalogue(config: Config) -> list[FeatureColumn]:
     Raises:
         BadSetting: The theme is listed and rows have anchors of their own.
     """
-    if GROUPS not in config.features:
+    if not asks_for(GROUPS, config):
         return []
-    if config.training.event is not None:
-        reason = "theme 'groups' needs rows of one anchor; drop it, or use a calendar"
-        raise BadSetting(str(config.root), "features", reason)
     return [
         FeatureColumn(
             name=f"{GROUPS}.{name}",

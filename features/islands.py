@@ -8,8 +8,7 @@ import numpy as np
 import polars as pl
 
 from graphguard.config.sections import Config
-from graphguard.errors import BadSetting
-from graphguard.features.catalogue import ISLANDS, FeatureColumn
+from graphguard.features.catalogue import ISLANDS, FeatureColumn, asks_for
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.islands import CROWDS, FEW, islands
 
@@ -20,11 +19,8 @@ def island_catalogue(config: Config) -> list[FeatureColumn]:
     Raises:
         BadSetting: The theme is listed and rows have anchors of their own.
     """
-    if ISLANDS not in config.features:
+    if not asks_for(ISLANDS, config):
         return []
-    if config.training.event is not None:
-        reason = "theme 'islands' needs rows of one anchor; drop it, or use a calendar"
-        raise BadSetting(str(config.root), "features", reason)
     told = [
         (
             f"{kind}_within_{crowd}",

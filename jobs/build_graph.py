@@ -194,6 +194,8 @@ def _read_day(into: EdgeArrays, day: tuple[Path, slice]) -> None:
     if frame.height != place.stop - place.start:
         reason = f"has {frame.height} rows, its manifest says {place.stop - place.start}"
         raise ArtefactInvalid(path, reason)
+    # Assigned to, an array would take what does not fit without a word.
+    frame = frame.cast(dict.fromkeys(("source", "target", "count"), pl.Int32))
     into.source[place] = frame.get_column("source").to_numpy()
     into.target[place] = frame.get_column("target").to_numpy()
     into.time_us[place] = frame.get_column("first_us").to_numpy()

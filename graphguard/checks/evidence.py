@@ -57,21 +57,21 @@ class EvidenceProof:
         links: Rows of `ring_evidence` that were counted and tested anew.
         by_sets: Links whose p is that of a set of users; they were counted only, and those of sets
             that say the same not even that.
-        by_model: Rows that the embedding gave, which rest on no act.
+        by_likeness: Rows of users who are like each other, which rest on no act.
         acts: Rows of `ring_acts`, each found in its log.
     """
 
     rings: int
     links: int
     by_sets: int
-    by_model: int
+    by_likeness: int
     acts: int
 
     def __str__(self) -> str:
         return (
             f"evidence holds: {self.rings} rings; {self.links} links counted and tested anew from "
             f"{self.acts} acts, each of them in its log; {self.by_sets} links by sets counted "
-            f"only; {self.by_model} rows of the embedding rest on no act"
+            f"only; {self.by_likeness} rows of likeness rest on no act"
         )
 
 
@@ -102,12 +102,12 @@ def check_evidence(config: Config, run: Run) -> EvidenceProof:
     if differences:
         raise CheckFailed(CHECK, differences)
     channel = links.get_column("channel")
-    by_model = int(channel.is_in(LIKENESS).sum())
+    by_likeness = int(channel.is_in(LIKENESS).sum())
     return EvidenceProof(
         rings=tables["rings"].height,
-        links=int((~channel.str.contains(SETS)).sum()) - by_model,
+        links=int((~channel.str.contains(SETS)).sum()) - by_likeness,
         by_sets=int(channel.str.contains(SETS).sum()),
-        by_model=by_model,
+        by_likeness=by_likeness,
         acts=acts.height,
     )
 

@@ -213,7 +213,7 @@ def fit_calibrator(
     _require_both(positives, len(inner) - positives)
     cells = _cells(inner, label, _fold_of_row(inner, label, group))
     winner, losses = _choose_form(cells, min(positives, len(inner) - positives))
-    count, rows = _counts(cells), _counts(cells).sum(axis=(0, 1))
+    count = _counts(cells)
     curve = fit_curve(winner, cells.log_odds, count[0].sum(axis=0), count[1].sum(axis=0))
     told = _told_by_others(winner, inner, label, part)
     slope, follows, worth = 1.0, False, 1.0 / design_effect(label, group)
@@ -222,7 +222,9 @@ def fit_calibrator(
         follows = level_follows(told, label, part, group, worth)
     share = expected_share(positives / len(inner), earlier)
     if told is not None or earlier is not None:
-        curve = curve.moved(levelled(curve.at(cells.log_odds), rows, slope, share))
+        curve = curve.moved(
+            levelled(curve.at(cells.log_odds), count.sum(axis=(0, 1)), slope, share)
+        )
     return Calibrator(
         method=winner,
         coefficients=curve.coefficients,

@@ -168,6 +168,6 @@ class IdStores(dict[str, IdStore]):
         return self[entity_type]
 
     def save(self) -> None:
-        """Save the keys that were added to any."""
-        for store in self.values():
+        """Save the keys that were added to any; another thread may load one meanwhile."""
+        for store in list(self.values()):
             store.save()

@@ -84,3 +84,14 @@ def test_a_day_of_edges_that_is_shorter_than_its_manifest_says_ends_the_night(ma
 
     with pytest.raises(ArtefactInvalid, match="has 1 rows, its manifest says"):
         run_night(Night(make_config(), last="build_graph", run_id="another"))
+
+
+def test_an_index_beyond_two_billion_ends_the_night_and_does_not_wrap_around(make_config):
+    run = run_night(Night(make_config(), last="build_graph"))
+    folder = max(run.partitions("build_graph", "edges/user__likes__content").values())
+    path = folder / "edges.parquet"
+    edges = read_parquet(path)
+    edges.with_columns(pl.col("target") + 2**32).write_parquet(path)
+
+    with pytest.raises(pl.exceptions.InvalidOperationError, match="conversion"):
+        run_night(Night(make_config(), last="build_graph", run_id="another"))

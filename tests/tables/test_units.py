@@ -172,3 +172,19 @@ def test_an_error_of_the_caller_drops_what_its_threads_have_not_begun():
     with pytest.raises(RuntimeError, match="enough"):
         begin_and_fail()
     assert len(done) < 1000
+
+
+def test_a_dictionary_may_be_loaded_while_others_are_saved(tmp_path, monkeypatch):
+    ids = IdStores(lambda kind: IdStore(tmp_path / kind))
+    ids["user"].add(pl.Series(["a"]))
+    save = IdStore.save
+
+    def save_and_load(store):
+        save(store)
+        ids["post"].add(pl.Series(["p"]))
+
+    monkeypatch.setattr(IdStore, "save", save_and_load)
+    ids.save()
+
+    assert IdStore(tmp_path / "user").frame.rows() == [("a", 0)]
+    assert len(ids["post"]) == 1
