@@ -25,8 +25,9 @@ import polars as pl
 from numpy.typing import NDArray
 from result import Timed, print_result, say, timed, work_folder
 
+from graphguard.near.overlap import as_rows, jaccard
 from graphguard.near.shingles import shingles
-from graphguard.near.texts import PlainTexts, TextRules, as_rows, jaccard, near_texts
+from graphguard.near.texts import PlainTexts, TextRules, near_texts
 from graphguard.worlds.captions import everyday
 
 RULES = TextRules()

@@ -4,10 +4,9 @@ import numpy as np
 import polars as pl
 
 from graphguard.graph.hetero import HeteroGraph
-from graphguard.graph.keyed import KeyHashes
 from graphguard.jobs.acts import trace_acts
 from graphguard.jobs.context import Job
-from graphguard.rings.coaction import pair_on_objects
+from graphguard.rings.coaction import calm_meetings
 from graphguard.rings.evidence import AGAIN
 from graphguard.rings.fusion import channel_bits
 from graphguard.rings.recurrence import find_bursts, recurring_links, recurring_sets
@@ -26,7 +25,7 @@ def recurring_pairs(job: Job, graph: HeteroGraph, num_pairs: float) -> pl.DataFr
     """
     settings = job.config.rings
     windows = [window.us for window in settings.windows]
-    short = [number for number, window in enumerate(windows) if window <= MINUTE_US]
+    short = max((window for window in windows if window <= MINUTE_US), default=0)
     frames = []
     rate = float(np.log10(settings.false_discovery_rate / max(len(settings.traces), 1)))
     for trace in settings.traces if short else ():
@@ -34,15 +33,14 @@ def recurring_pairs(job: Job, graph: HeteroGraph, num_pairs: float) -> pl.DataFr
         if found is None:
             continue
         acts, born_us = found
-        hashes = KeyHashes(graph.keys(job.config.training.target))
-        near = pair_on_objects(acts, windows, hashes, settings.max_burst)
-        null = timing_null(acts, near, born_us, windows)
-        bursts = find_bursts(acts, windows[short[-1]], settings.max_burst)
-        links = recurring_links(recurring_sets(acts, bursts, null, short[-1], rate), num_pairs)
+        calm = calm_meetings(acts, short, windows[-1], settings.max_burst)
+        null = timing_null(acts, calm, born_us, [short])
+        bursts = find_bursts(acts, short, settings.max_burst)
+        links = recurring_links(recurring_sets(acts, bursts, null, 0, rate), num_pairs)
         frames.append(
             links.with_columns(
                 pl.lit(f"{AGAIN}{trace.log}.{trace.object}").alias("channel"),
-                pl.lit(windows[short[-1]], dtype=pl.Int64).alias("window_us"),
+                pl.lit(short, dtype=pl.Int64).alias("window_us"),
                 pl.lit(0, dtype=pl.Int64).alias("a_first"),
                 pl.lit(0.0).alias("expected"),
                 pl.lit(1, dtype=pl.Int64).alias("tests"),

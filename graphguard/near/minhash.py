@@ -90,7 +90,8 @@ class Signatures:
         """
         orders = self.sketch.shape[1]
         spread = np.sqrt(similarity * (1 - similarity) * orders)
-        agreed = (self.sketch[pairs[0]] == self.sketch[pairs[1]]).sum(axis=1)
+        same = self.sketch[pairs[0]] == self.sketch[pairs[1]]
+        agreed = same.sum(axis=1, dtype=np.uint8 if orders < 2**8 else np.int64)
         near: NDArray[np.bool_] = agreed >= similarity * orders - SPREADS * spread
         return near
 

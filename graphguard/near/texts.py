@@ -9,13 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from graphguard.graph.keyed import key_hash, mix
 from graphguard.near.candidates import near_pairs
 from graphguard.near.groups import centres
 from graphguard.near.minhash import banding, signatures
-from graphguard.near.shingles import Shingles, plain_texts, shingles
+from graphguard.near.overlap import Overlaps
+from graphguard.near.shingles import plain_texts, shingles
 
 Ints = NDArray[np.int64]
 Marks = NDArray[np.uint64]
@@ -111,33 +111,10 @@ def near_texts(plain: pl.Series, rank: Ints, rules: TextRules, scope: Marks | No
     cut = banding(near, min(rules.recall / KEPT, 1 - 1e-6), rules.permutations)
     sets = shingles(plain, rules.width)
     signed = signatures(sets, cut, rules.seed)
-    held = as_rows(sets)
+    held = Overlaps.of(sets)
     return near_pairs(
         signed.keys if scope is None else (mix(keys, scope) for keys in signed.keys),
         rank,
-        lambda pairs: jaccard(held, pairs) >= near,
+        lambda pairs: held.near(pairs, near),
         likely=lambda pairs: signed.likely(pairs, near),
     )
-
-
-def jaccard(held: csr_array, pairs: Ints) -> NDArray[np.float64]:
-    """Jaccard similarity of pairs of rows of a matrix of ones, shape [num_pairs].
-
-    Args:
-        held: Sets as rows.
-        pairs: Rows to compare, shape [2, num_pairs].
-    """
-    sizes = np.diff(held.indptr)
-    common = np.asarray(held[pairs[0]].multiply(held[pairs[1]]).sum(axis=1)).reshape(-1)
-    union = sizes[pairs[0]] + sizes[pairs[1]] - common
-    similar: NDArray[np.float64] = common / np.maximum(union, 1)
-    return similar
-
-
-def as_rows(sets: Shingles) -> csr_array:
-    """Sets as rows of ones; columns are the distinct shingles, ascending."""
-    marks, column = np.unique(sets.mark, return_inverse=True)
-    ones = np.ones(len(column), dtype=np.int32)
-    held = csr_array((ones, column, sets.start), shape=(len(sets), max(len(marks), 1)))
-    held.has_canonical_format = True
-    return held

@@ -87,6 +87,14 @@ class ObjectPairs:
     burst_objects: Ints
 
 
+@dataclass(frozen=True)
+class CalmMeetings:
+    """What the timing null needs of acts: as in `ObjectPairs`."""
+
+    meetings: Meetings
+    burst_objects: Ints
+
+
 def find_coactions(
     acts: Acts, windows_us: list[int], user_hash: Hashes, max_burst: int = 200
 ) -> Coactions:
@@ -127,7 +135,7 @@ def pair_on_objects(
     acts = acts.ordered()
     widest = windows_us[-1]
     partners = Partners.of(acts, widest)
-    burst = distinct(acts.object[partners.number >= max_burst]).astype(np.int64)
+    burst = _burst_objects(acts, partners, max_burst)
     visits, visit_pairs = _totals(acts, partners, windows_us, len(user_hash))
     loud = acts[:0]
     sample = loud
@@ -138,6 +146,23 @@ def pair_on_objects(
         sample = _sample(loud, crowd, user_hash, max_burst)
     calm = meet(acts, widest, partners)
     return ObjectPairs(calm, meet(sample, widest), loud, visits, visit_pairs, burst)
+
+
+def calm_meetings(acts: Acts, window_us: int, widest_us: int, max_burst: int) -> CalmMeetings:
+    """The meetings of `pair_on_objects` within a shorter window, and nothing else.
+
+    Args:
+        acts: Events of one trace.
+        window_us: Largest gap of a meeting, at most `widest_us`.
+        widest_us: Window within which bursts are counted.
+        max_burst: As for `find_coactions`.
+
+    Cost: O(N log N + pairs within the shorter window).
+    """
+    acts = acts.ordered()
+    burst = _burst_objects(acts, Partners.of(acts, widest_us), max_burst)
+    calm = acts[~np.isin(acts.object, burst)] if len(burst) else acts
+    return CalmMeetings(meet(calm, window_us), burst)
 
 
 def coaction_pairs(user: Any, object_id: Any, time: Any, *, window_us: int) -> Any:
@@ -189,6 +214,11 @@ def pair_weights(touches: pl.DataFrame, windows_us: list[int]) -> pl.DataFrame:
         .sort("key")
         .drop("key")
     )
+
+
+def _burst_objects(acts: Acts, partners: Partners, max_burst: int) -> Ints:
+    """Objects of acts in order where so many follow one within the window of its partners."""
+    return distinct(acts.object[partners.number >= max_burst]).astype(np.int64)
 
 
 def _sample(loud: Acts, crowd: Places, user_hash: Hashes, max_burst: int) -> Acts:

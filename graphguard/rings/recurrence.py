@@ -115,20 +115,13 @@ def recurring_sets(
     one, other, activity = _overlaps(bursts)
     activity_q = log10_q(activity, tests)
     hopeful = np.flatnonzero(activity_q <= log10_rate)
-    first = acts.first_touches
-    order = np.lexsort((first.user, first.object))
-    touched = (first.object[order], first.user[order])
-    users, objects, timing = [], [], []
-    for place in hopeful.tolist():
-        pair = (int(one[place]), int(other[place]))
-        members, log10_p = _timing(bursts, pair, touched, null, window)
-        users.append(members)
-        objects.append([int(bursts.object[at]) for at in pair])
-        timing.append(log10_p)
-    q = np.maximum(log10_q(np.array(timing), _touched_together(touched)), activity_q[hopeful])
+    pairs = np.stack([one[hopeful], other[hopeful]])
+    touched = _touched(acts)
+    crowds = _common_users(touched, bursts.object[pairs])
+    users, timing = _timing(bursts, pairs, crowds, null, window)
+    q = np.maximum(log10_q(timing, _touched_together(touched)), activity_q[hopeful])
     found = np.flatnonzero(q <= log10_rate)
-    both = np.array(objects, dtype=np.int64).reshape(-1, 2)
-    return Sets([users[place] for place in found], both[found], q[found])
+    return Sets([users[place] for place in found], bursts.object[pairs[:, found]].T, q[found])
 
 
 def recurring_links(sets: Sets, num_pairs: float) -> pl.DataFrame:
@@ -181,36 +174,61 @@ def _overlaps(bursts: Bursts) -> tuple[Ints, Ints, Floats]:
 
 
 def _timing(
-    bursts: Bursts, pair: tuple[int, int], touched: tuple[Ints, Ints], null: TimingNull, window: int
-) -> tuple[Ints, float]:
-    """Members of both bursts, and log10 p of their meeting twice, given who touched both objects.
+    bursts: Bursts, pairs: Ints, crowds: Ints, null: TimingNull, window: int
+) -> tuple[list[Ints], Floats]:
+    """Members of both bursts of each pair, and log10 p of their meeting twice, given the crowds.
 
-    One member's times are given, the others meet him; which of those who touched both are the
-    members, and who is given, may be chosen.
+    One member's times are given, the others meet him; which of those who touched both objects are
+    the members, and who is given, may be chosen.
+
+    Args:
+        bursts: All bursts.
+        pairs: Places of two bursts each, shape [2, num_pairs].
+        crowds: Users who touched both objects, shape [num_pairs].
+        null: As in `recurring_sets`.
+        window: As in `recurring_sets`.
     """
-    parts = [slice(int(bursts.start[at]), int(bursts.start[at + 1])) for at in pair]
-    members = np.intersect1d(bursts.user[parts[0]], bursts.user[parts[1]])
-    both = [_users_of(touched, int(bursts.object[at])) for at in pair]
-    crowd = np.intersect1d(both[0], both[1])
-    meeting = []
-    for at, part in zip(pair, parts, strict=True):
-        place = np.flatnonzero(np.isin(bursts.user[part], members))
-        thing = np.full(len(place), bursts.object[at])
-        age = null.classes(thing, bursts.time_us[part][place])
-        chance = null.rate[window][np.ix_(age, age)].copy()
-        np.fill_diagonal(chance, 1.0)
-        meeting.append(float(np.log10(np.maximum(chance, 1e-12)).sum(axis=1).max()))
+    age = null.classes(np.repeat(bursts.object, np.diff(bursts.start)), bursts.time_us)
+    chance = np.log10(np.maximum(null.rate[window], 1e-12))
+    members: list[Ints] = []
+    meeting = np.zeros((2, pairs.shape[1]))
+    for place, pair in enumerate(pairs.T.tolist()):
+        parts = [slice(bursts.start[at], bursts.start[at + 1]) for at in pair]
+        sides = [bursts.user[part] for part in parts]
+        mine, *at_each = np.intersect1d(*sides, assume_unique=True, return_indices=True)
+        members.append(mine)
+        for side, (part, at) in enumerate(zip(parts, at_each, strict=True)):
+            ages = age[part][np.sort(at)]
+            each = chance[np.ix_(ages, ages)]
+            np.fill_diagonal(each, 0.0)
+            meeting[side, place] = each.sum(axis=1).max()
+    sizes = np.array([len(mine) for mine in members], dtype=np.int64)
     # Added in order of size: objects' numbers are arbitrary, and a sum's last bit is not.
-    choice = np.log10(len(crowd)) + _log10_choose(len(crowd) - 1, len(members) - 1)
-    return members, min(float(choice) + min(meeting) + max(meeting), 0.0)
+    choice = np.log10(crowds) + _log10_choose(crowds - 1, sizes - 1)
+    return members, np.minimum(choice + meeting.min(axis=0) + meeting.max(axis=0), 0.0)
 
 
-def _touched_together(touched: tuple[Ints, Ints], block: int = 2_000) -> float:
+def _touched(acts: Acts) -> csr_array:
+    """Who touched what, once each: objects as rows, users as columns."""
+    first = acts.first_touches
+    shape = (int(first.object.max(initial=0)) + 1, int(first.user.max(initial=0)) + 1)
+    once = (np.ones(len(first), dtype=np.int32), (first.object, first.user))
+    return csr_array(once, shape=shape)
+
+
+def _common_users(touched: csr_array, things: Ints, block: int = 1_000) -> Ints:
+    """Users who touched both of two objects, shape [num_pairs]; `things` is [2, num_pairs]."""
+    common = np.zeros(things.shape[1], dtype=np.int64)
+    for start in range(0, len(common), block):
+        part = slice(start, start + block)
+        both = touched[things[0, part]].multiply(touched[things[1, part]])
+        common[part] = np.asarray(both.sum(axis=1)).reshape(-1)
+    return common
+
+
+def _touched_together(touched: csr_array, block: int = 2_000) -> float:
     """Pairs of objects that enough users touched both, counted a block of objects at a time."""
-    things, place = np.unique(touched[0], return_inverse=True)
-    shape = (len(things), int(touched[1].max(initial=0)) + 1)
-    held = csr_array((np.ones(len(place), dtype=np.int32), (place, touched[1])), shape=shape)
-    held = held[np.flatnonzero(np.diff(held.indptr) >= LEAST_USERS)]
+    held = touched[np.flatnonzero(np.diff(touched.indptr) >= LEAST_USERS)]
     number = held.shape[0]
     columns = csr_array(held.T)
     pairs = 0
@@ -221,10 +239,6 @@ def _touched_together(touched: tuple[Ints, Ints], block: int = 2_000) -> float:
     return float(max((pairs - number) / 2, 1.0))
 
 
-def _users_of(touched: tuple[Ints, Ints], thing: int) -> Ints:
-    low, high = np.searchsorted(touched[0], [thing, thing + 1])
-    return touched[1][low:high]
-
-
-def _log10_choose(n: int, k: int) -> float:
-    return float((gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)) / LN10)
+def _log10_choose(n: Ints, k: Ints) -> Floats:
+    chosen: Floats = (gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)) / LN10
+    return chosen

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from graphguard.rings.coaction import Coactions, ObjectPairs
+from graphguard.rings.coaction import CalmMeetings, Coactions, ObjectPairs
 from graphguard.rings.meetings import Acts
 
 Floats = NDArray[np.float64]
@@ -83,7 +83,7 @@ def _unknown_births(first: Acts, born_us: NDArray[np.int64]) -> NDArray[np.int8]
 
 def timing_null(
     acts: Acts,
-    found: Coactions | ObjectPairs,
+    found: Coactions | ObjectPairs | CalmMeetings,
     born_us: NDArray[np.int64],
     windows_us: list[int],
 ) -> TimingNull:
@@ -181,7 +181,10 @@ def _lone(first: Acts, crowd: NDArray[np.int8], calm: NDArray[np.bool_]) -> _Lon
 
 
 def _met(
-    found: Coactions | ObjectPairs, null: TimingNull, row: NDArray[np.int32], windows_us: list[int]
+    found: Coactions | ObjectPairs | CalmMeetings,
+    null: TimingNull,
+    row: NDArray[np.int32],
+    windows_us: list[int],
 ) -> _Met:
     """Objects, classes and windows of meetings, made a block at a time."""
     meetings = found.meetings

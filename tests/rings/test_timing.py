@@ -6,7 +6,7 @@ import pytest
 
 from graphguard.graph.keyed import KeyHashes
 from graphguard.rings import timing
-from graphguard.rings.coaction import find_coactions
+from graphguard.rings.coaction import calm_meetings, find_coactions
 from graphguard.rings.meetings import Acts
 from graphguard.rings.timing import common_touches, timing_test
 from graphguard.rings.timing_null import NUM_AGES, timing_null
@@ -61,6 +61,20 @@ def test_a_rate_is_the_share_of_pairs_of_touches_that_meet(windows):
         told = timing_test(common, np.zeros(780, dtype=np.int64), number, null)
         # First touches are pooled and all meetings: as many are expected as there were.
         assert told.expected.sum() == pytest.approx(near.sum(), rel=0.02)
+
+
+@pytest.mark.parametrize("max_burst", [2, 3, 10**9])
+def test_a_short_windows_rates_need_no_meetings_of_longer_ones(max_burst):
+    # Bursts are counted in the widest window all the same: with 2 nearly all are, with 3 half.
+    acts, born = drawn()
+    windows = [MINUTE, 10 * MINUTE]
+    wide = find_coactions(acts, windows, USERS, max_burst)
+
+    calm = calm_meetings(acts, MINUTE, windows[-1], max_burst)
+
+    assert calm.burst_objects.tolist() == wide.burst_objects.tolist()
+    rate = timing_null(acts, calm, born, [MINUTE]).rate[0]
+    assert np.array_equal(rate, timing_null(acts, wide, born, windows).rate[0])
 
 
 def test_nobody_in_common_is_nothing_expected():
