@@ -194,10 +194,10 @@ def _timing(
     meeting = np.zeros((2, pairs.shape[1]))
     for place, pair in enumerate(pairs.T.tolist()):
         parts = [slice(bursts.start[at], bursts.start[at + 1]) for at in pair]
-        sides = [bursts.user[part] for part in parts]
-        mine, *at_each = np.intersect1d(*sides, assume_unique=True, return_indices=True)
+        one, other = (bursts.user[part] for part in parts)
+        mine, *places = np.intersect1d(one, other, assume_unique=True, return_indices=True)
         members.append(mine)
-        for side, (part, at) in enumerate(zip(parts, at_each, strict=True)):
+        for side, (part, at) in enumerate(zip(parts, places, strict=True)):
             ages = age[part][np.sort(at)]
             each = chance[np.ix_(ages, ages)]
             np.fill_diagonal(each, 0.0)
