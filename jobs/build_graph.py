@@ -1,5 +1,6 @@
 """Build the graph: events become daily edges, and daily edges a mapped graph of the run's span."""
 
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,17 +15,21 @@ from numpy.typing import NDArray
 
 from graphguard.config.sections import EdgeConfig
 from graphguard.config.values import DAY_US, day_us, us_day
-from graphguard.errors import ArtefactInvalid
-from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
-from graphguard.graph.hetero import EdgeType
+from graphguard.errors import ArtefactInvalid, GraphInvalid
+from graphguard.graph.advance import advance_graph
+from graphguard.graph.build import EdgeArrays, NodeArrays, dense_of, write_graph
+from graphguard.graph.hetero import EdgeType, HeteroGraph
 from graphguard.jobs.context import Facts, Job
+from graphguard.jobs.earlier_graph import Earlier, find_earlier, graph_rules
 from graphguard.jobs.ingest import first_needed_day
+from graphguard.jobs.stored_edges import read_edges
 from graphguard.schema import DAILY_EDGES
-from graphguard.tables.commit import CommitBatch, is_committed, read_manifest
+from graphguard.tables.commit import CommitBatch, is_committed, verify
 from graphguard.tables.edges import daily_edges, edge_table
 from graphguard.tables.engine import PolarsEngine
 from graphguard.tables.events import EventLog
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
+from graphguard.tables.ids import IdStores
 from graphguard.tables.threads import threads
 
 FORMAT = 2
@@ -38,11 +43,54 @@ def run(job: Job, out: Path) -> Facts:
         partitions, missing = _wanted(job)
         _store_missing(job, missing)
     daily_seconds = round(time.monotonic() - started, 3)
-    edges = _read_edges(job, partitions)
+    counts = _carried_on(job, find_earlier(job, partitions), out / "graph")
+    if counts is None:
+        counts = _from_all_days(job, partitions, out / "graph")
+    return {
+        "partitions": partitions,
+        "rows": sum(counts.values()),
+        "num_nodes": counts,
+        "graph_rules": graph_rules(job.config),
+        "daily_seconds": daily_seconds,
+    }
+
+
+def _carried_on(job: Job, earlier: Earlier | None, folder: Path) -> dict[str, int] | None:
+    """Write the graph that an earlier one becomes; number of nodes by type, None if none was."""
+    if earlier is None:
+        return None
+    changes = earlier.changes()
+    ids = IdStores(job.workspace.ids)
+    rules = (job.config.graph.hubs, job.config.training.seed)
+    try:
+        # What is copied night after night must be what was written.
+        verify(earlier.run.stage("build_graph"))
+        base = HeteroGraph.open(earlier.run.file("build_graph", "graph"))
+        counts = advance_graph(
+            folder, base, changes, lambda kind, at: ids[kind].keys_of(pl.Series(at)), rules
+        )
+    except (ArtefactInvalid, GraphInvalid) as error:
+        job.reporter.note(f"the graph of run {earlier.run.run_id} is not carried on: {error}")
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    left, came = (
+        sum(len(getattr(change, part).time_us) for change in changes.values())
+        for part in ("left", "came")
+    )
+    what = f"the graph of run {earlier.run.run_id}, less {left:,} daily edges, and {came:,} new"
+    job.reporter.note(what)
+    return counts
+
+
+def _from_all_days(job: Job, partitions: dict[str, dict[str, str]], folder: Path) -> dict[str, int]:
+    """Write the graph of all days; number of nodes by type."""
+    edges = read_edges(
+        {edge.name: _folders(job, edge_table(edge), partitions) for edge in job.config.graph.edges}
+    )
     nodes = _nodes(job, edges)
     job.reporter.note(f"graph: {sum(len(one.time_us) for one in edges.values()):,} daily edges")
     write_graph(
-        out / "graph",
+        folder,
         nodes={
             name: NodeArrays(frame.get_column("key"), frame.get_column("index").to_numpy())
             for name, frame in nodes.items()
@@ -51,13 +99,12 @@ def run(job: Job, out: Path) -> Facts:
         hubs=job.config.graph.hubs,
         seed=job.config.training.seed,
     )
-    counts = {name: frame.height for name, frame in nodes.items()}
-    return {
-        "partitions": partitions,
-        "rows": sum(counts.values()),
-        "num_nodes": counts,
-        "daily_seconds": daily_seconds,
-    }
+    return {name: frame.height for name, frame in nodes.items()}
+
+
+def _folders(job: Job, table: str, partitions: dict[str, dict[str, str]]) -> list[Path]:
+    days = sorted(partitions[table].items())
+    return [job.workspace.partition(table, name, mark) for name, mark in days]
 
 
 @dataclass(frozen=True)
@@ -153,55 +200,6 @@ def _stretches(days: list[date], longest: int) -> list[tuple[date, date]]:
     return found
 
 
-def _read_edges(job: Job, partitions: dict[str, dict[str, str]]) -> dict[EdgeType, EdgeArrays]:
-    """All daily edges of each type, with storage indices, by time."""
-    edges = {}
-    with threads() as pool:
-        begun = []
-        for edge in job.config.graph.edges:
-            table = edge_table(edge)
-            folders = [
-                job.workspace.partition(table, name, mark)
-                for name, mark in sorted(partitions[table].items())
-            ]
-            ends = np.cumsum([0, *(int(read_manifest(folder)["rows"]) for folder in folders)])
-            edges[edge.name] = arrays = _empty_edges(int(ends[-1]))
-            days = zip(folders, map(slice, ends[:-1], ends[1:]), strict=True)
-            begun.append(pool.start(partial(_read_day, arrays), days))
-        for work in begun:
-            work.results()
-    return edges
-
-
-def _empty_edges(size: int) -> EdgeArrays:
-    """Room for edges: indices in half the memory of the stored ones.
-
-    More than two billion nodes of a type are beyond one machine.
-    """
-    return EdgeArrays(
-        source=np.empty(size, dtype=np.int32),
-        target=np.empty(size, dtype=np.int32),
-        time_us=np.empty(size, dtype=np.int64),
-        count=np.empty(size, dtype=np.int32),
-    )
-
-
-def _read_day(into: EdgeArrays, day: tuple[Path, slice]) -> None:
-    """Read the daily edges in a folder to their place in `into`."""
-    folder, place = day
-    path = folder / "edges.parquet"
-    frame = read_parquet(path, ["source", "target", "first_us", "count"])
-    if frame.height != place.stop - place.start:
-        reason = f"has {frame.height} rows, its manifest says {place.stop - place.start}"
-        raise ArtefactInvalid(path, reason)
-    # Assigned to, an array would take what does not fit without a word.
-    frame = frame.cast(dict.fromkeys(("source", "target", "count"), pl.Int32))
-    into.source[place] = frame.get_column("source").to_numpy()
-    into.target[place] = frame.get_column("target").to_numpy()
-    into.time_us[place] = frame.get_column("first_us").to_numpy()
-    into.count[place] = frame.get_column("count").to_numpy()
-
-
 def _nodes(job: Job, edges: dict[EdgeType, EdgeArrays]) -> dict[str, pl.DataFrame]:
     """Entities with an edge in the span, sorted by key: columns `key` and `index` (storage).
 
@@ -230,7 +228,7 @@ def _dense_edges(
     edges: dict[EdgeType, EdgeArrays], nodes: dict[str, pl.DataFrame]
 ) -> Iterator[tuple[EdgeType, EdgeArrays]]:
     """Edges of each type with dense indices; each type is let go of when it was given."""
-    dense = {name: _dense(frame) for name, frame in nodes.items()}
+    dense = {name: dense_of(frame.get_column("index").to_numpy()) for name, frame in nodes.items()}
     for edge_type in list(edges):
         arrays = edges.pop(edge_type)
         yield (
@@ -242,12 +240,3 @@ def _dense_edges(
                 count=arrays.count,
             ),
         )
-
-
-def _dense(nodes: pl.DataFrame) -> NDArray[np.int32]:
-    """Storage index -> dense index; -1 where the entity is not in the graph."""
-    storage = nodes.get_column("index").to_numpy()
-    size = int(storage.max()) + 1 if storage.size else 0
-    dense = np.full(size, -1, dtype=np.int32)
-    dense[storage] = np.arange(storage.size, dtype=np.int32)
-    return dense

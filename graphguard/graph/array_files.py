@@ -6,7 +6,7 @@ Plain reads and writes, not mapped pages: what a process holds is then what it a
 import mmap
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,21 @@ def read_columns(matrix: NDArray[Any], first: int, last: int) -> NDArray[np.floa
     return out
 
 
+def begin_array(
+    file: IO[bytes], kind: np.dtype[Any], shape: tuple[int, ...], *, by_column: bool = False
+) -> None:
+    """Write the head of a .npy file; the values follow, as `np.save` would write them.
+
+    Args:
+        file: Open for writing, at its beginning.
+        kind: Type of the values.
+        shape: Shape of the array.
+        by_column: Whether the first index runs fastest.
+    """
+    header = {"descr": kind.str, "fortran_order": by_column, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
 def _is_whole_file(array: NDArray[Any]) -> bool:
     """Whether an array is a mapped file and no view of a part of it."""
     return isinstance(array, np.memmap) and isinstance(array.base, mmap.mmap)
@@ -84,9 +99,7 @@ class ColumnWriter:
     def __init__(self, path: Path, rows: int, columns: int) -> None:
         self.rows, self.columns = rows, columns
         self._file = path.open("wb")
-        shape = (rows, columns)
-        header = {"descr": "<f4", "fortran_order": True, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._file, header)
+        begin_array(self._file, np.dtype("<f4"), (rows, columns), by_column=True)
         self._start = self._file.tell()
         self._file.truncate(self._start + 4 * rows * columns)
 

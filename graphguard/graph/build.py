@@ -13,6 +13,7 @@ from scipy.sparse import coo_array
 
 from graphguard.config.values import DAY_US
 from graphguard.errors import GraphInvalid
+from graphguard.graph.array_files import begin_array
 from graphguard.graph.hetero import EdgeType
 from graphguard.graph.keyed import key_hash, mix, seeded
 from graphguard.tables.failpoint import failpoint
@@ -26,6 +27,18 @@ class NodeArrays:
 
     keys: pl.Series
     storage: NDArray[np.int64]
+
+
+def dense_of(storage: NDArray[Any]) -> NDArray[np.int32]:
+    """Dense index of each storage index, given the latter in order of the former.
+
+    Returns:
+        Shape [largest storage index + 1]; -1 where there is no such node.
+    """
+    size = int(storage.max()) + 1 if storage.size else 0
+    dense = np.full(size, -1, dtype=np.int32)
+    dense[storage] = np.arange(storage.size, dtype=np.int32)
+    return dense
 
 
 @dataclass(frozen=True)
@@ -79,17 +92,17 @@ def write_graph(
     names = []
     with threads() as pool:
         for name, part in nodes.items():
-            _write_nodes(folder / "nodes" / name, part)
+            write_nodes(folder / "nodes" / name, part)
         written: Started[None] = pool.start(_write_side, [])
         for edge_type, arrays in edges:
-            names.append(list(edge_type))
+            names.append(edge_type)
             counts = (len(nodes[edge_type[0]].keys), len(nodes[edge_type[2]].keys))
             place = folder / "edges" / "__".join(edge_type)
             place.mkdir(parents=True)
-            _check(place, edge_type, arrays, counts)
+            check_ends(place, edge_type, arrays, counts)
             np.save(place / "degree_source.npy", np.bincount(arrays.source, minlength=counts[0]))
             np.save(place / "degree_target.npy", np.bincount(arrays.target, minlength=counts[1]))
-            kept = in_order(_capped(arrays, edge_type, hubs, nodes, seed))
+            kept = in_order(capped(arrays, edge_type, hubs, nodes, seed))
             written.results()
             sides = [
                 _Side(place, "csr", (kept.source, kept.target), kept, counts[0]),
@@ -98,11 +111,20 @@ def write_graph(
             written = pool.start(_write_side, sides)
             del arrays, kept, sides
         written.results()
+    write_meta(folder, nodes, names)
+
+
+def write_meta(
+    folder: Path, nodes: Mapping[str, NodeArrays], edge_types: Iterable[Sequence[str]]
+) -> None:
+    """Write what a graph consists of."""
     num_nodes = {name: len(part.keys) for name, part in nodes.items()}
-    write_json(folder / "meta.json", {"num_nodes": num_nodes, "edge_types": names})
+    facts = {"num_nodes": num_nodes, "edge_types": [list(name) for name in edge_types]}
+    write_json(folder / "meta.json", facts)
 
 
-def _write_nodes(folder: Path, part: NodeArrays) -> None:
+def write_nodes(folder: Path, part: NodeArrays) -> None:
+    """Write the nodes of one type."""
     folder.mkdir(parents=True)
     keys = part.keys.rename("key").to_frame().to_arrow(compat_level=pl.CompatLevel.oldest())
     keys = keys.combine_chunks()
@@ -111,7 +133,17 @@ def _write_nodes(folder: Path, part: NodeArrays) -> None:
     np.save(folder / "storage.npy", np.ascontiguousarray(part.storage, dtype=np.int64))
 
 
-def _check(place: Path, edge_type: EdgeType, arrays: EdgeArrays, counts: tuple[int, int]) -> None:
+def check_ends(
+    place: Path, edge_type: EdgeType, arrays: EdgeArrays, counts: tuple[int, int]
+) -> None:
+    """Raise GraphInvalid where an edge points outside its nodes.
+
+    Args:
+        place: Folder of the edge type, for the message.
+        edge_type: Type of the edges.
+        arrays: Edges with dense indices.
+        counts: Number of source and target nodes.
+    """
     ends = (("source", arrays.source, 0), ("target", arrays.target, 2))
     for (side, values, at), size in zip(ends, counts, strict=True):
         if values.size and not 0 <= values.min() <= values.max() < size:
@@ -121,7 +153,7 @@ def _check(place: Path, edge_type: EdgeType, arrays: EdgeArrays, counts: tuple[i
             raise GraphInvalid(where, reason)
 
 
-def _capped(
+def capped(
     arrays: EdgeArrays,
     edge_type: EdgeType,
     hubs: Mapping[str, int],
@@ -210,7 +242,7 @@ class _Side:
 
 def _write_side(side: _Side) -> None:
     rows, others = side.ends
-    order = _stable_order(rows, side.num_rows)
+    order = stable_order(rows, side.num_rows)
     indptr = np.zeros(side.num_rows + 1, dtype=np.int64)
     np.cumsum(np.bincount(rows, minlength=side.num_rows), out=indptr[1:])
     np.save(side.place / f"{side.name}_indptr.npy", indptr)
@@ -223,8 +255,13 @@ def _write_side(side: _Side) -> None:
         failpoint(f"write:graph.{side.name}.{name}")
 
 
-def _stable_order(rows: NDArray[Any], num_rows: int) -> NDArray[Any]:
-    """Places of the edges row by row, as they are inside each: SciPy's counting sort, O(E)."""
+def stable_order(rows: NDArray[Any], num_rows: int) -> NDArray[Any]:
+    """Places of the edges row by row, as they are inside each: SciPy's counting sort, O(E).
+
+    Args:
+        rows: Row of each edge, shape [edges].
+        num_rows: Number of rows.
+    """
     number = len(rows)
     # Each edge is a column of its own, so that none is summed up with another.
     shape = (num_rows, max(number, 1))
@@ -241,11 +278,10 @@ def _save_taken(
 
     A block at a time, in buffers that stay in the cache and need no new pages.
     """
-    header = {"descr": np.dtype(kind).str, "fortran_order": False, "shape": (len(order),)}
     places = np.empty(block, dtype=np.int64)
     taken = np.empty(block, dtype=values.dtype)
     with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, header)
+        begin_array(file, np.dtype(kind), (len(order),))
         for start in range(0, len(order), block):
             size = min(block, len(order) - start)
             places[:size] = order[start : start + size]

@@ -155,7 +155,10 @@ def _written_aside(final: Path, facts: dict[str, Any]) -> Iterator[Path]:
 
 def _digests(folder: Path) -> dict[str, str]:
     """SHA-256 of every file below `folder`, by its name there."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return _each_digest(folder, sorted(path for path in folder.rglob("*") if path.is_file()))
+
+
+def _each_digest(folder: Path, files: Sequence[Path]) -> dict[str, str]:
     if len(files) < MANY_FILES:
         digests = [file_digest(path) for path in files]
     else:
@@ -219,12 +222,13 @@ def verify(folder: Path) -> None:
     Raises:
         ArtefactInvalid: A file is missing or has other bytes.
     """
-    for name, digest in read_manifest(folder)["files"].items():
-        path = folder / name
-        if not path.is_file():
-            raise ArtefactInvalid(path, "is missing, though the manifest names it")
-        if file_digest(path) != digest:
-            raise ArtefactInvalid(path, "has other bytes than its manifest says")
+    named: dict[str, str] = read_manifest(folder)["files"]
+    for name in named:
+        if not (folder / name).is_file():
+            raise ArtefactInvalid(folder / name, "is missing, though the manifest names it")
+    for name, digest in _each_digest(folder, [folder / name for name in named]).items():
+        if digest != named[name]:
+            raise ArtefactInvalid(folder / name, "has other bytes than its manifest says")
 
 
 def peak_memory_mb() -> int:

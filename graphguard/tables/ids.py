@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from graphguard.schema import IDS
@@ -38,7 +39,7 @@ class IdStore:
         self._next = 0 if last is None else int(str(last)) + 1
         self._unsaved: list[pl.DataFrame] = []
         self._turn = threading.Lock()
-        self._marks = self._frame.get_column("key").hash().alias("mark")
+        self._marks: pl.Series | None = None
 
     def __len__(self) -> int:
         return self._frame.height
@@ -52,6 +53,19 @@ class IdStore:
     def frame(self) -> pl.DataFrame:
         """Columns `key` and `index`, one row per entity, in order of arrival."""
         return self._frame
+
+    def keys_of(self, indices: pl.Series) -> pl.Series:
+        """Key of each storage index, null where none is held."""
+        held = self._frame.get_column("index")
+        gaps = held.len() != self._next
+        place = (held.search_sorted(indices) if gaps else indices).to_numpy()
+        inside = place < held.len()
+        if not inside.all():
+            place = np.where(inside, place, 0)
+        found = self._frame[place]
+        right = pl.Series(inside) & (found.get_column("index") == indices)
+        keys = found.get_column("key")
+        return keys if right.all() else keys.set(~right, None)
 
     def add(self, keys: pl.Series) -> None:
         """Give indices to the keys not yet known, in sorted order; `save` makes them last."""
@@ -73,7 +87,7 @@ class IdStore:
             index, new = self._matched(asked, "key")
         if new.height:
             self._next += new.height
-            self._marks = pl.concat([self._marks, new.get_column("mark")])
+            self._marks = pl.concat([self._hashes(), new.get_column("mark")])
             new = new.select("key", "index")
             with self._turn:
                 self._unsaved.append(new)
@@ -82,7 +96,9 @@ class IdStore:
 
     def _matched(self, asked: pl.DataFrame, by: str) -> tuple[pl.Series, pl.DataFrame]:
         """Index of each asked row, joined by `mark` or `key`; and the rows to add for that."""
-        held = self._frame.with_columns(self._marks).select("index", by)
+        held = self._frame
+        if by == "mark":
+            held = held.with_columns(self._hashes())
         index = _looked_up(asked, held, by)
         if len(index) != asked.height:
             return index, asked.clear().with_columns(index=pl.lit(0, dtype=pl.Int64))
@@ -95,6 +111,12 @@ class IdStore:
         if strange.height == asked.height:
             return given, new
         return index.scatter(unknown.arg_true(), given), new
+
+    def _hashes(self) -> pl.Series:
+        """Hash of each key, made when it is first asked for; whoever only reads needs none."""
+        if self._marks is None:
+            self._marks = self._frame.get_column("key").hash().alias("mark")
+        return self._marks
 
     def _stand_for(self, index: pl.Series, new: pl.DataFrame, keys: pl.Series) -> bool:
         """Whether each index is that of its key."""

@@ -91,6 +91,16 @@ class Workspace:
                 found.append((facts["as_of"], facts["sequence"], Run(self, path.parent.name)))
         return [run for _, _, run in sorted(found, key=lambda one: one[:2])]
 
+    def runs_with(self, stage: str, as_of: date) -> list["Run"]:
+        """Runs of this day or before it that have a stage, finished or not, newest day first."""
+        folder = self.root / "runs"
+        found = []
+        for path in folder.iterdir() if folder.is_dir() else []:
+            day = path.name[: len("2026-01-01")]
+            if day <= as_of.isoformat() and is_committed(path / stage):
+                found.append((day, path.name))
+        return [Run(self, name) for _, name in sorted(found, reverse=True)]
+
     def earlier_runs(self, as_of: date) -> list["Run"]:
         """Committed runs with a smaller as_of, newest first, the newest run of each day."""
         by_day: dict[str, Run] = {}

@@ -10,6 +10,9 @@ from graphguard.errors import ArtefactInvalid
 from graphguard.jobs.nightly import Night, run_night
 from graphguard.tables.files import file_digest, read_parquet
 
+OTHER = {"seed": 5}
+"""Another choice of a hub's edges: no earlier graph can be carried on, and all days are read."""
+
 
 @pytest.fixture
 def platform(world, make_config, tmp_path):
@@ -83,7 +86,7 @@ def test_a_day_of_edges_that_is_shorter_than_its_manifest_says_ends_the_night(ma
     read_parquet(path).head(1).write_parquet(path)
 
     with pytest.raises(ArtefactInvalid, match="has 1 rows, its manifest says"):
-        run_night(Night(make_config(), last="build_graph", run_id="another"))
+        run_night(Night(make_config(training=OTHER), last="build_graph"))
 
 
 def test_an_index_beyond_two_billion_ends_the_night_and_does_not_wrap_around(make_config):
@@ -94,4 +97,4 @@ def test_an_index_beyond_two_billion_ends_the_night_and_does_not_wrap_around(mak
     edges.with_columns(pl.col("target") + 2**32).write_parquet(path)
 
     with pytest.raises(pl.exceptions.InvalidOperationError, match="conversion"):
-        run_night(Night(make_config(), last="build_graph", run_id="another"))
+        run_night(Night(make_config(training=OTHER), last="build_graph"))

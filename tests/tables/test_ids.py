@@ -3,6 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphguard.schema import IDS
+from graphguard.tables.files import write_parquet
 from graphguard.tables.ids import IdStore
 
 
@@ -94,3 +96,15 @@ def test_known_and_new_keys_in_one_call_get_old_and_new_indices(tmp_path):
 
     assert ids.codes(pl.Series(["z", "m", "a", "z", "k"])).to_list() == [3, 1, 2, 3, 0]
     assert ids.codes(pl.Series([], dtype=pl.String)).to_list() == []
+
+
+def test_keys_of_indices_are_found_with_and_without_gaps(tmp_path):
+    store = IdStore(tmp_path)
+    store.add(pl.Series(["b", "a", "c"]))
+    asked = pl.Series([2, 0, 7])
+    assert store.keys_of(asked).to_list() == ["c", "a", None]
+    store.save()
+
+    path = tmp_path / "00000000.parquet"
+    write_parquet(path, pl.read_parquet(path).filter(pl.col("key") != "b"), IDS)
+    assert IdStore(tmp_path).keys_of(pl.Series([0, 1, 2, 3])).to_list() == ["a", None, "c", None]
