@@ -3,8 +3,9 @@
 On ring-free logs the share of all pairs of users with a p of at most alpha may be at most alpha.
 Counts make p-values discrete, so they lie above what a continuous test would give; drawn at random
 between the chance of more and of as many, those of the activity null must be uniform
-(Kolmogorov-Smirnov). That is asked of logs whose acts are independent draws: fan clubs and viral
-posts are what the timing null is for.
+(Kolmogorov-Smirnov), and so must those of the timing null, given what two users touched. That is
+asked of logs whose acts are independent draws: fan clubs and viral posts are what the timing null
+is for.
 """
 
 from typing import Any
@@ -22,7 +23,10 @@ from graphguard.rings.coaction import find_coactions
 from graphguard.rings.link import LinkRules, coaction_links
 from graphguard.rings.meetings import Acts
 from graphguard.rings.significance import all_pairs
+from graphguard.rings.timing import common_touches, timing_test
+from graphguard.rings.timing_null import timing_null
 
+NULLS = ("activity", "timing")
 ALPHAS = tuple(10.0**-n for n in range(6, 0, -1))
 ROWS, MINUTE = 100_000, 60 * SECOND
 LEAST_EXPECTED = 0.05
@@ -54,13 +58,18 @@ def calibration(logs: int) -> dict[str, Any]:
     say("|---|---|---|")
     for alpha in ALPHAS:
         say(f"| {alpha:g} | {worst[alpha]:.2g} | {held[alpha]} of {logs} |")
-    uniform = [_uniform(world_a(ROWS, 2_000 + number, rings=0), number) for number in range(logs)]
-    passed = sum(p >= PASSED_AT for p in uniform)
-    say(f"randomised p are uniform at {PASSED_AT:g} on {passed} of {logs} logs")
+    passed = dict.fromkeys(NULLS, 0)
+    for number in range(logs):
+        uniform = _uniform(world_a(ROWS, 2_000 + number, rings=0), number)
+        for name, p_value in zip(NULLS, uniform, strict=True):
+            passed[name] += p_value >= PASSED_AT
+    for name, logs_passed in passed.items():
+        say(f"randomised p of {name} are uniform at {PASSED_AT:g} on {logs_passed} of {logs} logs")
     return {
         "null_alphas_held": sum(int(held[alpha] == logs) for alpha in ALPHAS),
         "null_alphas": len(ALPHAS),
-        "null_uniform_logs": passed,
+        "null_uniform_logs": passed["activity"],
+        "null_uniform_logs_timing": passed["timing"],
         "null_logs": logs,
     }
 
@@ -74,8 +83,8 @@ def _p_values(world: Planted) -> tuple[NDArray[np.float64], float]:
     return links.get_column("log10_p").to_numpy(), all_pairs(len(np.unique(world.user)))
 
 
-def _uniform(world: Planted, seed: int) -> float:
-    """Kolmogorov-Smirnov p of the activity null's randomised p, over pairs drawn by activity."""
+def _uniform(world: Planted, seed: int) -> tuple[float, float]:
+    """Kolmogorov-Smirnov p of both nulls' randomised p, over pairs drawn by activity."""
     acts = Acts(world.user, world.object, world.time_us)
     hashes = key_hash(map(str, range(world.num_users)))
     found = find_coactions(acts, [MINUTE], hashes, len(acts))
@@ -84,13 +93,23 @@ def _uniform(world: Planted, seed: int) -> float:
     share = touched / touched.sum()
     both = np.sort(rng.choice(len(share), size=(2, 10 * DRAWN), p=share), axis=0)
     both = distinct_pairs(*both[:, both[0] < both[1]])
+    count = _weights(found.meetings.touches(), both)
     expected = touched[both[0]] * touched[both[1]] * found.visit_pairs[0] / touched.sum() ** 2
-    often = np.flatnonzero(expected >= LEAST_EXPECTED)
-    chosen = rng.permutation(often)[:DRAWN]
-    count, expected = _weights(found.meetings.touches(), both[:, chosen]), expected[chosen]
+    likely = rng.permutation(np.flatnonzero(expected >= LEAST_EXPECTED))[:DRAWN]
     as_many = poisson.pmf(count, expected)
-    randomised = poisson.sf(count, expected) + rng.random(len(count)) * as_many
-    return float(kstest(randomised, "uniform").pvalue)
+    activity = poisson.sf(count, expected) + rng.random(len(count)) * as_many
+    null = timing_null(acts, found, world.born_us, [MINUTE])
+    common = common_touches(acts, pl.DataFrame({"user_a": both[0], "user_b": both[1]}), null)
+    told = timing_test(common, count, 0, null)
+    more = timing_test(common, count + 1, 0, null)
+    # Who met on all that both touched cannot meet once more, of which the test says nothing.
+    beyond = np.where(count < told.together, 10**more.log10_p, 0.0)
+    timing = beyond + rng.random(len(count)) * (10**told.log10_p - beyond)
+    met = rng.permutation(np.flatnonzero(told.expected >= LEAST_EXPECTED))[:DRAWN]
+    return tuple(
+        float(kstest(randomised[places], "uniform").pvalue)
+        for randomised, places in ((activity, likely), (timing, met))
+    )
 
 
 def _weights(touches: pl.DataFrame, both: NDArray[np.int64]) -> NDArray[np.int64]:

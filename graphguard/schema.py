@@ -76,6 +76,7 @@ class TableSchema:
 TEXT = pa.string()
 INT = pa.int64()
 REAL = pa.float64()
+REALS = pa.list_(pa.float64())
 DAY = pa.date32()
 FLAG = pa.bool_()
 
@@ -202,13 +203,14 @@ PAIRS = TableSchema(
         "together": INT,  # objects both touched, whenever; null where interests were asked
         # of these, met within the window by chance; or met on by what both like
         "by_chance": REAL,  # both are null for a shared entity
+        "chances": REALS,  # of meeting on each of `together`, ascending; null where that is
         "most_users": INT,  # a shared entity of more users does not count; null for a trace
         "tests": INT,  # windows, or classes of `most_users`, of which the smallest p was taken
         "log10_p": REAL,  # of the channel times `tests`, at most 0
         "log10_q": REAL,  # of the pair: Benjamini-Hochberg over all pairs of users
     },
     key=("user_a", "user_b", "channel"),
-    nullable=("gap_us", "together", "by_chance", "most_users"),
+    nullable=("gap_us", "together", "by_chance", "chances", "most_users"),
 )
 
 FEATURES = TableSchema(
@@ -312,6 +314,7 @@ RING_EVIDENCE = TableSchema(
         "expected": REAL,
         "together": INT,
         "by_chance": REAL,
+        "chances": REALS,
         "most_users": INT,
         "tests": INT,
         "log10_p": REAL,
@@ -319,7 +322,7 @@ RING_EVIDENCE = TableSchema(
         "bits": REAL,
     },
     key=("ring_id", "key_a", "key_b", "channel"),
-    nullable=("gap_us", "together", "by_chance", "most_users"),
+    nullable=("gap_us", "together", "by_chance", "chances", "most_users"),
 )
 
 RING_ACTS = TableSchema(

@@ -202,7 +202,20 @@ def _links_differ(links: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
         if name == "together":
             wrong &= plain.get_column(name).is_not_null()
         yield from _told(plain.filter(wrong), name, again.get_column(name).filter(wrong))
+    yield from _chances_differ(plain)
     yield from _far(plain, "log10_p", pl.Series(retested(plain)))
+
+
+def _chances_differ(links: pl.DataFrame) -> Iterator[str]:
+    """Links whose chances are not one for each common object, or not what was expected."""
+    # An older program kept only their sum.
+    if "chances" in links.columns:
+        coins = links.filter(pl.col("chances").is_not_null())
+        chances = coins.get_column("chances")
+        number = chances.list.len().cast(pl.Int64)
+        wrong = number != coins.get_column("together")
+        yield from _told(coins.filter(wrong), "together", number.filter(wrong))
+        yield from _far(coins, "by_chance", chances.list.sum())
 
 
 def _far(rows: pl.DataFrame, name: str, again: pl.Series) -> Iterator[str]:

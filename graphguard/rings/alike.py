@@ -23,7 +23,7 @@ from graphguard.graph.ranges import distinct_pairs
 from graphguard.near.texts import PlainTexts, TextRules, near_texts
 from graphguard.rings.recurrence import LEAST_USERS, Sets
 from graphguard.rings.significance import LN10, log10_q
-from graphguard.rings.timing_null import FEW, LOUDEST, ROUNDS
+from graphguard.rings.timing_rate import FEW, LOUDEST, ROUNDS
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]

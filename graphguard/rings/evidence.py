@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from graphguard.graph.keyed import key_hash
 from graphguard.rings.significance import log10_binomial_tail, log10_poisson_tail
+from graphguard.rings.unlike_coins import log10_coins_tail
 
 SHARED, AGAIN, CORE, ALIKE = "shared.", "again.", "core.", "alike."
 """How channels begin that are no trace of acts in time."""
@@ -79,11 +80,12 @@ def retested(links: pl.DataFrame) -> Floats:
     """log10 p of each link, from its counts and what was expected of them.
 
     Args:
-        links: `weight`, `expected`, `together`, `by_chance`, `tests` as in PAIRS.
+        links: `weight`, `expected`, `together`, `by_chance`, `chances`, `tests` as in PAIRS.
 
     Returns:
         Shape [links]. A link without `together` was held against interests (Poisson), one without
-        `by_chance`, a shared entity, against activity alone.
+        `by_chance`, a shared entity, against activity alone. Where `chances` are null or there is
+        no such column an older program tested it, by a bound of like coins of the mean chance.
     """
     weight, expected, tests = (
         links.get_column(name).to_numpy() for name in ("weight", "expected", "tests")
@@ -94,10 +96,24 @@ def retested(links: pl.DataFrame) -> Floats:
     liked = ~timed & links.get_column("by_chance").is_not_null().to_numpy()
     chance = links.get_column("by_chance").fill_null(0.0).to_numpy()
     p[liked] = np.maximum(p[liked], log10_poisson_tail(weight[liked], chance[liked]))
-    among = together.fill_null(0).to_numpy()
-    p[timed] = np.maximum(p[timed], log10_binomial_tail(weight[timed], among[timed], chance[timed]))
+    p[timed] = np.maximum(p[timed], _timing(links.filter(pl.Series(timed))))
     result: Floats = np.minimum(p + np.log10(tests), 0.0)
     return result
+
+
+def _timing(links: pl.DataFrame) -> Floats:
+    """log10 of the chance to meet so often, of links in time."""
+    weight, together, mean = (
+        links.get_column(name).to_numpy() for name in ("weight", "together", "by_chance")
+    )
+    tail = log10_binomial_tail(weight, together, mean)
+    if "chances" in links.columns:
+        coins = links.select("chances").with_row_index("link").drop_nulls()
+        told = coins.get_column("link").to_numpy().astype(np.int64)
+        owner = np.repeat(np.arange(len(told)), coins.get_column("chances").list.len().to_numpy())
+        chance = coins.get_column("chances").explode(empty_as_null=False).to_numpy()
+        tail[told] = log10_coins_tail(weight[told], owner, chance)
+    return tail
 
 
 def _recounted(links: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:

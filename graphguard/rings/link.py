@@ -12,13 +12,13 @@ from graphguard.rings.coaction import Coactions, find_coactions
 from graphguard.rings.interest import SLOW_US, find_interests, interest_test
 from graphguard.rings.meetings import Acts
 from graphguard.rings.significance import expected_weights, log10_poisson_tail, sharing_test
-from graphguard.rings.timing import common_touches, timing_test
+from graphguard.rings.timing import chances_of, common_touches, timing_test
 from graphguard.rings.timing_null import timing_null
 
 KEPT = -3.0
 """What nobody asks for: chance alone makes one pair in a thousand."""
 
-LINK_SCHEMA = {
+LINK_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "user_a": pl.Int64,
     "user_b": pl.Int64,
     "window_us": pl.Int64,
@@ -28,6 +28,7 @@ LINK_SCHEMA = {
     "expected": pl.Float64,
     "together": pl.Int64,
     "by_chance": pl.Float64,
+    "chances": pl.List(pl.Float64),
     "most_users": pl.Int64,
     "tests": pl.Int64,
     "log10_p": pl.Float64,
@@ -89,7 +90,7 @@ def linked(
     """The part of `coaction_links` that follows the pairing.
 
     Args:
-        acts: Events of the trace; of a user's acts on an object the first is enough.
+        acts: Events of the trace; of those equal in user, object and time one is enough.
         found: Pairs of these acts.
         born_us: First sight of each object.
         rules: Windows and bounds.
@@ -120,6 +121,9 @@ def linked(
     best = both.argmin(axis=0)
     at = (best, np.arange(len(chosen)))
     p = np.minimum(both[at] + np.log10(number), 0.0)
+    together = np.stack([one.together for one in tests])[at]
+    kept = p <= rules.kept
+    asked = np.where(kept & (together >= 0), best, -1)
     table = pl.DataFrame(
         {
             "user_a": pairs.get_column("user_a"),
@@ -128,17 +132,17 @@ def linked(
             "weight": weight[:, chosen][at],
             "a_first": _columns(pairs, "a_first", number)[at],
             "expected": expected[:, chosen][at],
-            "together": np.stack([one.together for one in tests])[at],
+            "together": together,
             "by_chance": np.stack([one.expected for one in tests])[at],
+            "chances": chances_of(common, asked, null),
             "most_users": pl.Series([None] * len(p), dtype=pl.Int64),
             "tests": np.full(len(p), number),
             "log10_p": p,
         }
     )
     # What two like is no number of objects.
-    together = pl.when(pl.col("together") >= 0).then("together")
-    table = table.with_columns(together).filter(pl.col("log10_p") <= rules.kept)
-    return _with_gaps(table, found).select(list(LINK_SCHEMA))
+    counted = pl.when(pl.col("together") >= 0).then("together")
+    return _with_gaps(table.with_columns(counted).filter(kept), found).select(list(LINK_SCHEMA))
 
 
 def sharing_links(
@@ -185,6 +189,7 @@ def sharing_links(
         pl.Series("expected", found.expected),
         pl.lit(None, dtype=pl.Int64).alias("together"),
         pl.lit(None, dtype=pl.Float64).alias("by_chance"),
+        pl.lit(None, dtype=pl.List(pl.Float64)).alias("chances"),
         pl.Series("most_users", found.most_users),
         pl.lit(found.tests, dtype=pl.Int64).alias("tests"),
         pl.Series("log10_p", found.log10_p),

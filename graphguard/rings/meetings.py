@@ -62,18 +62,31 @@ class Acts:
     @cached_property
     def first_touches(self) -> "Acts":
         """Each user and object once, at the first act; by user and object."""
+        return self._touches[0]
+
+    @cached_property
+    def returns(self) -> "Acts":
+        """All acts of users on objects on which they acted more than once; by user and object."""
+        return self._touches[1]
+
+    @cached_property
+    def _touches(self) -> tuple["Acts", "Acts"]:
         key = self.user.astype(np.int64) << 32 | self.object.astype(np.int64)
         order = np.argsort(key)
         key = key[order]
         new = np.ones(len(key), dtype=np.bool_)
         np.not_equal(key[1:], key[:-1], out=new[1:])
         time_us = self.time_us[order]
-        del order
+        once = new.copy()
+        once[:-1] &= new[1:]
+        returns = self[order[~once]]
+        del order, once
         starts = np.flatnonzero(new)
         first = np.minimum.reduceat(time_us, starts) if len(key) else time_us
         key = key[new]
         user, thing = key >> 32, key & (2**32 - 1)
-        return Acts(user.astype(self.user.dtype), thing.astype(self.object.dtype), first)
+        touches = Acts(user.astype(self.user.dtype), thing.astype(self.object.dtype), first)
+        return touches, returns
 
     def user_on_object(self) -> Ints:
         """User and object of acts in order, in one number that says nothing else."""

@@ -8,13 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from graphguard.graph.ranges import ranges
 from graphguard.rings.coaction import LOOKED_UP_AT_ONCE
 from graphguard.rings.meetings import Acts, blocks_of
-from graphguard.rings.significance import Floats, SecondTest, log10_binomial_tail
+from graphguard.rings.significance import Floats, SecondTest
 from graphguard.rings.timing_null import TimingNull
+from graphguard.rings.unlike_coins import log10_coins_tail
+
+CERTAIN = 1 - 1e-15
+"""No rate is taken to be more certain, or its logarithm would be none."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +28,34 @@ class Common:
 
     Attributes:
         pair: Place of the pair, shape [num_common].
-        classes: Class of the one's touch and of the other's, shape [2, num_common].
+        common: Place of the common object, shape [num_touches]: both users' touches of one class
+            and another, of one object once or more often.
+        classes: Class of the one's touch and of the other's, shape [2, num_touches].
+        times: Pairs of acts of these classes, shape [num_touches].
         num_pairs: Pairs that were asked.
     """
 
     pair: NDArray[np.int64]
+    common: NDArray[np.int64]
     classes: NDArray[np.int8]
+    times: NDArray[np.int64]
     num_pairs: int
+
+    def chance(self, null: TimingNull, windows: NDArray[np.int64]) -> Floats:
+        """Chance of meeting on each common object within the window of its pair.
+
+        Args:
+            null: Pooled rates.
+            windows: Which of its windows, shape [num_pairs].
+
+        Returns:
+            Shape [num_common]: that any of the one's acts meets any of the other's.
+        """
+        rate = null.rate[windows[self.pair[self.common]], self.classes[0], self.classes[1]]
+        if len(rate) == len(self.pair) and (self.times == 1).all():
+            return np.asarray(rate, dtype=np.float64)
+        never = self.times * np.log1p(-np.minimum(rate, CERTAIN))
+        return -np.expm1(np.bincount(self.common, never, len(self.pair)))
 
 
 def common_touches(acts: Acts, pairs: pl.DataFrame, null: TimingNull) -> Common:
@@ -40,27 +66,35 @@ def common_touches(acts: Acts, pairs: pl.DataFrame, null: TimingNull) -> Common:
         pairs: `user_a`, `user_b`.
         null: Knows the classes of touches.
 
-    Cost: one lookup for each touch of the one of a pair who has fewer; memory ten bytes a common
+    Cost: one lookup for each touch of the one of a pair who has fewer; memory thirty bytes a common
         object.
     """
-    first = _touches_of(acts.first_touches, pairs)
-    line = first.user.astype(np.int64) << 32 | first.object
+    touches = null.touches(_acts_of(acts, pairs))
+    line, start = np.unique(touches.key, return_index=True)
+    size = np.diff(start, append=len(touches))
     ends = np.stack([pairs.get_column(name).to_numpy() for name in ("user_a", "user_b")])
     begin = np.searchsorted(line, ends << 32)
     number = np.searchsorted(line, (ends + 1) << 32) - begin
     fewer = (number[1] < number[0]).astype(np.int64)
     place = np.arange(len(pairs))
     begin, number, other = begin[fewer, place], number[fewer, place], ends[1 - fewer, place]
-    found, classes = [place[:0]], [np.zeros((2, 0), dtype=np.int8)]
+    found = [np.zeros((3, 0), dtype=np.int64)]
     for block in blocks_of(number, LOOKED_UP_AT_ONCE):
         one = ranges(begin[block], begin[block] + number[block])
-        wanted = np.repeat(other[block], number[block]) << 32 | first.object[one]
+        wanted = np.repeat(other[block], number[block]) << 32 | line[one] & (2**32 - 1)
         at = np.minimum(np.searchsorted(line, wanted), len(line) - 1)
         both = line[at] == wanted
-        found.append(np.repeat(place[block], number[block])[both])
-        each = (null.classes(first.object[of], first.time_us[of]) for of in (one[both], at[both]))
-        classes.append(np.stack(list(each)).astype(np.int8))
-    return Common(np.concatenate(found), np.concatenate(classes, axis=1), len(pairs))
+        found.append(np.stack([np.repeat(place[block], number[block]), one, at])[:, both])
+    pair, one, at = np.concatenate(found, axis=1)
+    # Every touch of the one with every touch of the other.
+    each = size[one] * size[at]
+    common = np.repeat(np.arange(len(pair)), each)
+    turn = ranges(np.zeros_like(each), each)
+    mine = start[one][common] + turn // size[at][common]
+    theirs = start[at][common] + turn % size[at][common]
+    classes = np.stack([touches.classes[mine], touches.classes[theirs]])
+    times = touches.acts[mine].astype(np.int64) * touches.acts[theirs]
+    return Common(pair, common, classes, times, len(pairs))
 
 
 def timing_test(
@@ -75,18 +109,37 @@ def timing_test(
         null: Pooled rates.
 
     Returns:
-        The number of meetings is a sum of unlike coins; above the mean its tail is bounded from
-        above by that of as many like ones (Hoeffding 1956).
+        The number of meetings is one of heads of unlike coins, one for each common object.
     """
-    chance = null.rate[window, common.classes[0], common.classes[1]]
+    chance = common.chance(null, np.full(common.num_pairs, window))
     expected: Floats = np.bincount(common.pair, chance, common.num_pairs).astype(np.float64)
     together = np.bincount(common.pair, minlength=common.num_pairs)
-    return SecondTest(together, expected, log10_binomial_tail(weights, together, expected))
+    return SecondTest(together, expected, log10_coins_tail(weights, common.pair, chance))
 
 
-def _touches_of(first: Acts, pairs: pl.DataFrame) -> Acts:
-    """The touches of users that are in some pair: few of all."""
-    asked = np.zeros(int(first.user.max(initial=-1)) + 1, dtype=np.bool_)
+def chances_of(common: Common, windows: NDArray[np.int64], null: TimingNull) -> pl.Series:
+    """Chance of meeting on each common object, within the window of the pair.
+
+    Args:
+        common: Of all pairs.
+        windows: Which of the null's windows, -1 for a pair that is not asked; shape [num_pairs].
+        null: Pooled rates.
+
+    Returns:
+        List of each pair, ascending; null where it was not asked.
+    """
+    asked = windows[common.pair] >= 0
+    pair, chance = common.pair[asked], common.chance(null, windows)[asked]
+    order = np.lexsort((chance, pair))
+    ends = np.cumsum(np.bincount(pair, minlength=common.num_pairs))
+    offsets = np.concatenate([[0], ends])
+    lists = pa.LargeListArray.from_arrays(offsets, chance[order], mask=pa.array(windows < 0))
+    return pl.Series("chances", lists)
+
+
+def _acts_of(acts: Acts, pairs: pl.DataFrame) -> Acts:
+    """The acts of users that are in some pair: few of all."""
+    asked = np.zeros(int(acts.user.max(initial=-1)) + 1, dtype=np.bool_)
     for name in ("user_a", "user_b"):
         asked[pairs.get_column(name).to_numpy()] = True
-    return first[asked[first.user]]
+    return acts[asked[acts.user]]

@@ -12,21 +12,50 @@ from numpy.typing import NDArray
 
 from graphguard.rings.coaction import CalmMeetings, Coactions, ObjectPairs
 from graphguard.rings.meetings import Acts
+from graphguard.rings.timing_rate import (
+    AGE_EDGES_S,
+    NUM_AGES,
+    NUM_SIZES,
+    Aged,
+    Lone,
+    Met,
+    pooled_rate,
+    prior_rate,
+)
 
 Floats = NDArray[np.float64]
-AGE_EDGES_S = np.array([0.0, *np.logspace(4, 22, 19, base=2.0), np.inf])
-"""Ages of an object in seconds, by powers of two from 16 s to seven weeks."""
+RETURNS = 4
+"""Acts of a user on an object and in a class that count: who comes back all day meets everybody
+once, and would say of single acts that they hardly ever meet."""
 
-NUM_AGES = len(AGE_EDGES_S) - 1
-NUM_SIZES = 24
-"""Classes of objects of unknown birth, by powers of two of their users."""
 
-LOUDEST, FEW = 4.0, 3.0
-"""An object's meetings count at most this many times what is usual for it, and so many more."""
-FINE = 2.0**20
-ROUNDS = 12
-"""Rounds in which the usual and the loud settle."""
-OBJECTS_AT_ONCE = 50_000
+@dataclass(frozen=True)
+class ClassTouches:
+    """Each user, object and class of touches once, by user and object; shape [num_touches] each.
+
+    Attributes:
+        key: User and object, in the upper and lower 32 bits.
+        classes: Class of the touch.
+        acts: Acts of the user on the object that were of the class, at different times.
+    """
+
+    key: NDArray[np.int64]
+    classes: NDArray[np.int8]
+    acts: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def replaced(self, other: "ClassTouches") -> "ClassTouches":
+        """With the touches of `other` instead of those by the same users on the same objects."""
+        kept = ~np.isin(self.key, other.key)
+        both = [
+            np.concatenate([getattr(self, name)[kept], getattr(other, name)])
+            for name in ("key", "classes", "acts")
+        ]
+        order = np.argsort(both[0], kind="stable")
+        key, classes, acts = (each[order] for each in both)
+        return ClassTouches(key, classes, acts)
 
 
 @dataclass(frozen=True)
@@ -51,9 +80,38 @@ class TimingNull:
     born_us: NDArray[np.int64]
     crowd: NDArray[np.int8]
 
+    def touches(self, acts: Acts) -> "ClassTouches":
+        """What users did on objects, by the classes of their acts."""
+        first, returns = acts.first_touches, acts.returns
+        classes = self.classes(first.object, first.time_us).astype(np.int8)
+        single = ClassTouches(_keys(first), classes, np.ones(len(first), dtype=np.int32))
+        if not len(returns):
+            return single
+        # Acts at one time are one.
+        key, number = _keys(returns), self.classes(returns.object, returns.time_us)
+        order = np.lexsort((returns.time_us, key))
+        key, number, time_us = key[order], number[order], returns.time_us[order]
+        other = np.ones(len(key), dtype=np.bool_)
+        other[1:] = (key[1:] != key[:-1]) | (time_us[1:] != time_us[:-1])
+        key, number = key[other], number[other]
+        # Objects only grow older, so classes come in order.
+        new = np.ones(len(key), dtype=np.bool_)
+        new[1:] = (key[1:] != key[:-1]) | (number[1:] != number[:-1])
+        start = np.flatnonzero(new)
+        again = ClassTouches(
+            key[start],
+            number[start].astype(np.int8),
+            np.diff(start, append=len(key)).astype(np.int32),
+        )
+        return single.replaced(again)
+
     def classes(self, objects: NDArray[Any], time_us: NDArray[Any]) -> NDArray[np.int64]:
         """Class of touches, below `NUM_AGES` + `NUM_SIZES`."""
         return _touch_classes(self.born_us, self.crowd, objects, time_us)
+
+
+def _keys(acts: Acts) -> NDArray[np.int64]:
+    return acts.user.astype(np.int64) << 32 | acts.object.astype(np.int64)
 
 
 def _touch_classes(
@@ -104,80 +162,34 @@ def timing_null(
     null = TimingNull(np.zeros((len(windows_us), num, num)), born_us, crowd)
     calm = np.ones(len(born_us), dtype=np.bool_)
     calm[found.burst_objects] = False
-    aged, lone = _aged(first, null, calm), _lone(first, crowd, calm)
+    aged, lone = _held(null.touches(acts), crowd, calm)
     met = _met(found, null, aged.row, windows_us)
     for number, window in enumerate(windows_us):
-        null.rate[number] = _pooled_rate(aged, lone, met.within(number), _prior(window))
+        null.rate[number] = pooled_rate(aged, lone, met.within(number), prior_rate(window))
     return null
 
 
-@dataclass(frozen=True)
-class _Aged:
-    """Touches of objects of known birth: of several classes each.
-
-    Attributes:
-        row: Row of each object, -1 for others, shape [num_objects], int32.
-        counts: Touches by class, shape [rows, NUM_AGES].
-    """
-
-    row: NDArray[np.int32]
-    counts: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class _Lone:
-    """Touches of objects of unknown birth, shape [num_objects] each: all of one class.
-
-    Attributes:
-        touches: How many; 0 for other objects.
-        classes: Their class.
-    """
-
-    touches: Floats
-    classes: NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class _Met:
-    """What the null needs of meetings within a window.
-
-    Attributes:
-        row: Of the object, of each meeting on one of known birth.
-        classes: Classes of its earlier and of its later act, in one number.
-        window: The smallest window that holds it.
-        lone: Meetings on each object of unknown birth by smallest window, shape [windows, objects].
-    """
-
-    row: NDArray[np.int32]
-    classes: NDArray[np.uint16]
-    window: NDArray[np.uint8]
-    lone: NDArray[np.int64]
-
-    def within(self, number: int) -> "_Met":
-        inside: Any = self.window <= number
-        inside = slice(None) if inside.all() else inside
-        each = self.row[inside], self.classes[inside], self.window[inside]
-        return _Met(*each, self.lone[: number + 1].sum(axis=0))
-
-
-def _aged(first: Acts, null: TimingNull, calm: NDArray[np.bool_]) -> _Aged:
-    known = calm & (null.crowd < 0)
-    mine = np.flatnonzero(known[first.object])
-    objects = first.object[mine]
+def _held(
+    touches: ClassTouches, crowd: NDArray[np.int8], calm: NDArray[np.bool_]
+) -> tuple[Aged, Lone]:
+    objects = touches.key & (2**32 - 1)
+    acts = np.minimum(touches.acts, RETURNS)
+    mine = np.flatnonzero((calm & (crowd < 0))[objects])
     held = np.zeros(len(calm), dtype=np.bool_)
-    held[objects] = True
+    held[objects[mine]] = True
     row = np.full(len(calm), -1, dtype=np.int32)
     row[held] = np.arange(int(held.sum()), dtype=np.int32)
-    classes = null.classes(objects, first.time_us[mine])
     size = int(held.sum()) * NUM_AGES
-    counts = np.bincount(row[objects].astype(np.int64) * NUM_AGES + classes, minlength=size)
-    return _Aged(row, counts.reshape(-1, NUM_AGES))
-
-
-def _lone(first: Acts, crowd: NDArray[np.int8], calm: NDArray[np.bool_]) -> _Lone:
-    touches = np.bincount(first.object, minlength=len(crowd)).astype(np.float64)
-    touches[(crowd < 0) | ~calm] = 0.0
-    return _Lone(touches, NUM_AGES + np.maximum(crowd, 0).astype(np.int64))
+    place = row[objects[mine]].astype(np.int64) * NUM_AGES + touches.classes[mine]
+    counts, own = (
+        np.bincount(place, each[mine], size).astype(np.int64).reshape(-1, NUM_AGES)
+        for each in (acts, acts**2)
+    )
+    alone = [np.bincount(objects, each, len(crowd)).astype(np.float64) for each in (acts, acts**2)]
+    for each in alone:
+        each[(crowd < 0) | ~calm] = 0.0
+    classes = NUM_AGES + np.maximum(crowd, 0).astype(np.int64)
+    return Aged(row, counts, own), Lone(alone[0], alone[1], classes)
 
 
 def _met(
@@ -185,7 +197,7 @@ def _met(
     null: TimingNull,
     row: NDArray[np.int32],
     windows_us: list[int],
-) -> _Met:
+) -> Met:
     """Objects, classes and windows of meetings, made a block at a time."""
     meetings = found.meetings
     acts = meetings.acts
@@ -205,56 +217,4 @@ def _met(
             rows.append(row[thing[aged]])
             classes.append((both[0] * NUM_AGES + both[1]).astype(np.uint16))
             windows.append(window[aged].astype(np.uint8))
-    return _Met(np.concatenate(rows), np.concatenate(classes), np.concatenate(windows), lone)
-
-
-def _pooled_rate(aged: _Aged, lone: _Lone, met: _Met, prior: Floats) -> Floats:
-    """Share of pairs of touches that meet, by their classes; no object speaks louder than it may.
-
-    Pooling is not enough where rings are a fair part of a small platform: twenty members on ten
-    posts are most of all meetings, and hide themselves. An object's meetings therefore count at
-    most `LOUDEST` times what its touches let expect (and a few), until that settles.
-    """
-    chances = _chances(aged, lone)
-    # Where nobody met there is nothing to weigh.
-    held, place = np.unique(met.row, return_inverse=True)
-    counts = aged.counts[held].astype(np.float64)
-    tally = np.bincount(place, minlength=len(held)).astype(np.float64)
-    alone = np.flatnonzero(met.lone)
-    touches, same, times = lone.touches[alone], lone.classes[alone], met.lone[alone]
-    weight, weight_alone = np.ones(len(held)), np.ones(len(alone))
-    rate = prior
-    for _ in range(ROUNDS):
-        # Weights are whole parts of 2**20, so that their sum has one value in any order.
-        weight, weight_alone = (np.floor(one * FINE) / FINE for one in (weight, weight_alone))
-        loud = np.diag(np.bincount(same, weight_alone * times, len(prior)).astype(np.float64))
-        ages = np.bincount(met.classes, weight[place], NUM_AGES**2)
-        loud[:NUM_AGES, :NUM_AGES] += ages.reshape(NUM_AGES, NUM_AGES)
-        rate = np.minimum(1.0, (loud + loud.T + 0.5 * prior) / np.maximum(chances + 0.5, 0.5))
-        # Pairs of distinct touches of one object, each once.
-        among = rate[:NUM_AGES, :NUM_AGES]
-        usual = 0.5 * (((counts @ among) * counts).sum(axis=1) - counts @ np.diag(among))
-        weight = np.minimum(1.0, (LOUDEST * usual + FEW) / tally)
-        once = touches * np.diag(rate)[same]
-        usual = 0.5 * (once * touches - once)
-        weight_alone = np.minimum(1.0, (LOUDEST * usual + FEW) / times)
-    return rate
-
-
-def _chances(aged: _Aged, lone: _Lone) -> Floats:
-    """Ordered pairs of touches of one object by their classes, over all objects."""
-    pairs = lone.touches * (lone.touches - 1)
-    chances: Floats = np.diag(np.bincount(lone.classes, pairs, NUM_AGES + NUM_SIZES).astype(float))
-    ages = chances[:NUM_AGES, :NUM_AGES]
-    for start in range(0, len(aged.counts), OBJECTS_AT_ONCE):
-        part = aged.counts[start : start + OBJECTS_AT_ONCE].astype(np.float64)
-        ages += part.T @ part - np.diag(part.sum(axis=0))
-    return chances
-
-
-def _prior(window_us: int) -> Floats:
-    """Chance of meeting where little was seen: both anywhere in their ages, or in a day."""
-    ages = np.diff(np.append(AGE_EDGES_S[:-1], 2 * AGE_EDGES_S[-2]))
-    width = np.concatenate([ages, np.full(NUM_SIZES, 86_400.0)])
-    chance: Floats = np.minimum(1.0, 2 * window_us / 1e6 / np.maximum.outer(width, width))
-    return chance
+    return Met(np.concatenate(rows), np.concatenate(classes), np.concatenate(windows), lone)

@@ -1,12 +1,11 @@
 """The pairs of a trace, found on an engine and brought here for the tests of significance.
 
-Reads acts as a table of the engine, writes nothing. What comes here grows with the distinct (user,
-object) and the pairs, not with the acts.
+Reads acts as a table of the engine, writes nothing. What comes here are the pairs, and each act
+once: who comes back to an object is likelier to meet somebody there.
 """
 
 from dataclasses import dataclass
 
-import narwhals as nw
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ class TraceCoactions:
     """What `rings/link.linked` needs of a trace; objects are places in `objects`.
 
     Attributes:
-        touched: Each user and object once, at the first act.
+        touched: Each user, object and time once.
         found: Pairs and totals.
         objects: Index of each object, ascending, shape [num_objects].
     """
@@ -46,9 +45,9 @@ def trace_coactions(
     """
     acts = engine.hold(acts)
     tables = coaction_tables(engine, acts, rules.windows_us, rules.max_burst, buckets)
-    first = engine.collect(acts.group_by("user", "object").agg(nw.col("time_us").min()))
-    objects, place = np.unique(_column(first, "object"), return_inverse=True)
-    touched = Acts(_column(first, "user"), place.astype(np.int64), _column(first, "time_us"))
+    each = engine.collect(acts.select("user", "object", "time_us").unique())
+    objects, place = np.unique(_column(each, "object"), return_inverse=True)
+    touched = Acts(_column(each, "user"), place.astype(np.int64), _column(each, "time_us"))
     return TraceCoactions(touched, _coactions(engine, tables, rules, objects), objects)
 
 

@@ -28,7 +28,7 @@ def write_parquet(path: Path, table: pa.Table | pl.DataFrame, schema: TableSchem
     """
     if isinstance(table, pl.DataFrame):
         table = table.to_arrow(compat_level=pl.CompatLevel.oldest())
-    table = _plain_strings(table)
+    table = _plain_kinds(table)
     schema.validate(table)
     with parquet_writer(path, table.schema) as writer:
         for start in range(0, max(table.num_rows, 1), ROW_GROUP):
@@ -46,7 +46,7 @@ def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
     whole = [one.name for one in schema if _is_packed(one.type)]
-    other = [one.name for one in schema if not _is_packed(one.type)]
+    other = [_leaf(one) for one in schema if not _is_packed(one.type)]
     with (
         # Pages go to the file together, not one by one.
         pa.output_stream(path, compression=None, buffer_size=1 << 20) as file,
@@ -201,13 +201,20 @@ def _is_packed(kind: pa.DataType) -> bool:
     return bool(pa.types.is_int64(kind) or pa.types.is_int32(kind))
 
 
-def _plain_strings(table: pa.Table) -> pa.Table:
-    """Store strings as `string`: Polars hands over `large_string`, which says nothing more."""
+def _leaf(column: pa.Field) -> str:
+    """What Parquet calls the values of a column."""
+    return f"{column.name}.list.element" if pa.types.is_list(column.type) else column.name
+
+
+def _plain_kinds(table: pa.Table) -> pa.Table:
+    """Store strings and lists as such: Polars hands over large ones, which say nothing more."""
     fields = []
     for one in table.schema:
         kind = one.type
         if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
             kind = pa.string()
+        if pa.types.is_large_list(kind):
+            kind = pa.list_(kind.value_type)
         fields.append(pa.field(one.name, kind, one.nullable))
     schema = pa.schema(fields)
     return table if table.schema.equals(schema) else table.cast(schema)

@@ -58,9 +58,20 @@ def first(column, value):
     )
 
 
+def chances(new):
+    """Change the chances of links in time; the others have none."""
+    timed = pl.col("chances").is_not_null()
+    return lambda table: table.with_columns(
+        pl.when(timed).then(new).otherwise("chances").alias("chances")
+    )
+
+
 @pytest.mark.parametrize(
     ("table", "how", "told"),
     [
+        ("ring_evidence", chances(pl.col("chances") / 2), "by_chance is"),
+        ("ring_evidence", chances(pl.col("chances").list.slice(1)), "together is"),
+        ("ring_evidence", chances(None), "log10_p is"),
         ("ring_evidence", first("weight", pl.col("weight") + 1), "weight is"),
         ("ring_evidence", first("log10_q", pl.col("log10_q") - 1), "log10_q is"),
         ("ring_evidence", first("bits", pl.col("bits") + 1), "bits is"),

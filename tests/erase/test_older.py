@@ -20,8 +20,16 @@ LATER_FILES = ("ring_acts.parquet", "ring_memory.parquet", "nulls.json")
 LATER_COLUMNS = {
     "rings": ("log10_q", "met_share", "chance_share"),
     "ring_members": ("first_share",),
-    "ring_evidence": ("a_first", "gap_us", "together", "by_chance", "most_users", "tests"),
-    "pairs": ("together", "by_chance", "most_users", "tests"),
+    "ring_evidence": (
+        "a_first",
+        "gap_us",
+        "together",
+        "by_chance",
+        "chances",
+        "most_users",
+        "tests",
+    ),
+    "pairs": ("together", "by_chance", "chances", "most_users", "tests"),
 }
 
 

@@ -15,11 +15,8 @@ from graphguard.rings.nulls import (
     dealt_links,
     some_objects,
 )
-from graphguard.rings.significance import (
-    all_pairs,
-    log10_binomial_tail,
-    log10_poisson_tail,
-)
+from graphguard.rings.significance import all_pairs, log10_poisson_tail
+from graphguard.rings.unlike_coins import log10_coins_tail
 
 NUM_USERS, MINUTE = 600, 60_000_000
 RATE = -2.0
@@ -92,8 +89,8 @@ def test_a_broken_null_raises_the_alarm(ringy, monkeypatch):
         lambda count, mean: log10_poisson_tail(count, mean / 1e4),
     )
     monkeypatch.setattr(
-        "graphguard.rings.timing.log10_binomial_tail",
-        lambda count, trials, mean: log10_binomial_tail(count, trials, mean / 1e6),
+        "graphguard.rings.timing.log10_coins_tail",
+        lambda count, owner, chance: log10_coins_tail(count, owner, chance / 1e6),
     )
 
     told = calibration(dealt_nights(*ringy, 2), RATE)

@@ -97,8 +97,17 @@ def test_links_keep_their_order_beyond_one_part():
 
 def log10_p(**values):
     kinds = {"weight": pl.Int64, "expected": pl.Float64, "together": pl.Int64,
-             "by_chance": pl.Float64, "tests": pl.Int64}  # fmt: skip
+             "by_chance": pl.Float64, "chances": pl.List(pl.Float64),
+             "tests": pl.Int64}  # fmt: skip
     return retested(pl.DataFrame([values], schema=kinds))[0]
+
+
+def test_a_link_is_tested_by_its_own_chances_and_an_older_one_by_their_mean():
+    # Two of two at .5 and .01: .005. A program that kept the sum alone said .255 squared.
+    usual = {"weight": 2, "expected": 1e-9, "together": 2, "by_chance": 0.51, "tests": 1}
+
+    assert log10_p(**usual, chances=[0.01, 0.5]) == pytest.approx(np.log10(0.005))
+    assert log10_p(**usual, chances=None) == pytest.approx(2 * np.log10(0.255))
 
 
 def log10(chance):

@@ -90,6 +90,7 @@ def a_platforms_inputs() -> FeatureInputs:
             "expected": 0.5,
             "together": a + 3,
             "by_chance": 0.25,
+            "chances": None,
             "most_users": None,
             "tests": 1,
             "log10_p": -a / 3.0,
