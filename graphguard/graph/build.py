@@ -100,16 +100,18 @@ def write_graph(
             place = folder / "edges" / "__".join(edge_type)
             place.mkdir(parents=True)
             check_ends(place, edge_type, arrays, counts)
-            np.save(place / "degree_source.npy", np.bincount(arrays.source, minlength=counts[0]))
-            np.save(place / "degree_target.npy", np.bincount(arrays.target, minlength=counts[1]))
-            kept = in_order(capped(arrays, edge_type, hubs, nodes, seed))
+            some = capped(arrays, edge_type, hubs, nodes, seed)
+            kept = in_order(some)
             written.results()
             sides = [
-                _Side(place, "csr", (kept.source, kept.target), kept, counts[0]),
-                _Side(place, "csc", (kept.target, kept.source), kept, counts[1]),
+                _Side(place, ("csr", "source"), (kept.source, kept.target), kept, counts[0]),
+                _Side(place, ("csc", "target"), (kept.target, kept.source), kept, counts[1]),
             ]
+            if some is not arrays:
+                for side, ends in zip(sides, (arrays.source, arrays.target), strict=True):
+                    side.degree = np.bincount(ends, minlength=side.num_rows)
             written = pool.start(_write_side, sides)
-            del arrays, kept, sides
+            del arrays, some, kept, sides
         written.results()
     write_meta(folder, nodes, names)
 
@@ -229,46 +231,60 @@ def _rank_in_group(group: NDArray[Any], marks: Sequence[NDArray[Any]]) -> NDArra
     return result
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Side:
-    """One direction to write: rows, who is on the other side, and all else of the edges."""
+    """One direction to write: rows, who is on the other side, and all else of the edges.
+
+    Attributes:
+        place: Folder of the edge type.
+        names: Of the direction, and of its end.
+        ends: Row of each edge, and the other end.
+        edges: Edges that are kept.
+        num_rows: Number of rows.
+        degree: Edges of each row before hubs were capped, where that is not what is kept.
+    """
 
     place: Path
-    name: str
+    names: tuple[str, str]
     ends: tuple[NDArray[Any], NDArray[Any]]
     edges: EdgeArrays
     num_rows: int
+    degree: NDArray[np.int64] | None = None
 
 
 def _write_side(side: _Side) -> None:
     rows, others = side.ends
-    order = stable_order(rows, side.num_rows)
-    indptr = np.zeros(side.num_rows + 1, dtype=np.int64)
-    np.cumsum(np.bincount(rows, minlength=side.num_rows), out=indptr[1:])
-    np.save(side.place / f"{side.name}_indptr.npy", indptr)
-    for name, values, kind in (
+    name, end = side.names
+    order, indptr = by_row(rows, side.num_rows)
+    np.save(side.place / f"{name}_indptr.npy", indptr)
+    degree = np.diff(indptr) if side.degree is None else side.degree
+    np.save(side.place / f"degree_{end}.npy", degree)
+    for column, values, kind in (
         ("neighbor", others, np.int32),
         ("time", side.edges.time_us, np.int64),
         ("count", side.edges.count, np.int32),
     ):
-        _save_taken(side.place / f"{side.name}_{name}.npy", values, order, kind)
-        failpoint(f"write:graph.{side.name}.{name}")
+        _save_taken(side.place / f"{name}_{column}.npy", values, order, kind)
+        failpoint(f"write:graph.{name}.{column}")
 
 
-def stable_order(rows: NDArray[Any], num_rows: int) -> NDArray[Any]:
-    """Places of the edges row by row, as they are inside each: SciPy's counting sort, O(E).
+def by_row(rows: NDArray[Any], num_rows: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Order edges row by row, as they are inside each: SciPy's counting sort, O(E).
 
     Args:
         rows: Row of each edge, shape [edges].
         num_rows: Number of rows.
+
+    Returns:
+        Places of the edges in this order, shape [edges], and where each row begins in it, shape
+        [num_rows + 1].
     """
     number = len(rows)
     # Each edge is a column of its own, so that none is summed up with another.
     shape = (num_rows, max(number, 1))
     place = np.arange(number, dtype=np.int32 if number < 2**31 else np.int64)
-    held = coo_array((np.ones(number, dtype=np.int8), (rows, place)), shape=shape)
-    order: NDArray[Any] = held.tocsr().indices
-    return order
+    held = coo_array((np.ones(number, dtype=np.int8), (rows, place)), shape=shape).tocsr()
+    return held.indices, held.indptr.astype(np.int64)
 
 
 def _save_taken(

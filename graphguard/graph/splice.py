@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from graphguard.errors import GraphInvalid
 from graphguard.graph.array_files import begin_array, read_piece
-from graphguard.graph.build import EdgeArrays, stable_order
+from graphguard.graph.build import EdgeArrays, by_row
 from graphguard.graph.hetero import Adjacency
 from graphguard.tables.failpoint import failpoint
 
@@ -67,8 +67,9 @@ def write_spliced(place: Path, name: str, splice: Splice) -> None:
     Cost: one pass over the edges; 8 bytes for each that left, 40 for each that came.
     """
     left = _places_of_left(place, splice)
-    order = stable_order(splice.came_rows, splice.num_rows)
-    kept_ptr, indptr = _row_bounds(place, splice, left)
+    order, came_ptr = by_row(splice.came_rows, splice.num_rows)
+    kept_ptr = _kept_ptr(place, splice, left)
+    indptr = kept_ptr + came_ptr
     np.save(place / f"{name}_indptr.npy", indptr)
     # What came stands behind all that stays up to its row's end, and behind what came before it.
     into = kept_ptr[splice.came_rows[order] + 1] + np.arange(len(order))
@@ -116,8 +117,8 @@ def _invalid(place: Path, reason: str) -> GraphInvalid:
     return GraphInvalid(where, reason)
 
 
-def _row_bounds(place: Path, splice: Splice, left: Ints) -> tuple[Ints, Ints]:
-    """Where each new row begins among the edges that stay, and among all; [num_rows + 1] each."""
+def _kept_ptr(place: Path, splice: Splice, left: Ints) -> Ints:
+    """Where each new row begins among the edges that stay, shape [num_rows + 1]."""
     old = read_piece(splice.base.indptr, 0, splice.base.num_rows + 1)
     row_of_left = np.searchsorted(old, left, side="right") - 1
     stay = np.diff(old) - np.bincount(row_of_left, minlength=splice.base.num_rows)
@@ -126,10 +127,7 @@ def _row_bounds(place: Path, splice: Splice, left: Ints) -> tuple[Ints, Ints]:
         raise _invalid(place, "an edge stays whose node left")
     kept = np.zeros(splice.num_rows + 1, dtype=np.int64)
     kept[splice.rows[held] + np.int64(1)] = stay[held]
-    came = np.bincount(splice.came_rows, minlength=splice.num_rows)
-    every = kept.copy()
-    every[1:] += came
-    return np.cumsum(kept), np.cumsum(every)
+    return np.cumsum(kept)
 
 
 @dataclass(frozen=True)
