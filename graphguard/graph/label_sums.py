@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from graphguard.graph.hetero import Adjacency
 from graphguard.graph.propagate import Arrivals, Queries, Touches, touches_of
-from graphguard.graph.ranges import ranges
+from graphguard.graph.ranges import distinct, ranges
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -132,7 +132,7 @@ def direct_labels(
     """
     found = [touches_of(side, lookers, window_us) for side in sides]
     size = sides[0].num_rows
-    pairs = np.unique(np.concatenate([one.row * size + one.object for one in found]))
+    pairs = distinct(np.concatenate([one.row * size + one.object for one in found]))
     row, other = pairs // size, pairs % size
     row, other = row[other != lookers.node[row]], other[other != lookers.node[row]]
     labels = _ByNode.of(labelled, size)

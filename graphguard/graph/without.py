@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphguard.graph.hetero import Adjacency, EdgeType, HeteroGraph
+from graphguard.graph.ranges import distinct
 
 Ends = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Sources and targets, dense indices, shape [pairs] each."""
@@ -28,7 +29,7 @@ def without_edges(graph: HeteroGraph, removed: Mapping[EdgeType, Ends]) -> Heter
         if not len(source):
             continue
         out, into = graph.out(edge_type), graph.into(edge_type)
-        wanted = np.unique(source.astype(np.int64) * into.num_rows + target)
+        wanted = distinct(source.astype(np.int64) * into.num_rows + target)
         edited[edge_type] = (
             _kept(out, wanted, into.num_rows, by_source=True),
             _kept(into, wanted, into.num_rows, by_source=False),
