@@ -55,8 +55,8 @@ def run(job: Job, out: Path) -> Facts:
     ]
     _check_first_day(job, folders)
     counts, rejects = unit_intake(folders, job.as_of)
-    labels = _labels(job, partitions, ids)
-    known = [labels, *_entities(job, out, ids)]
+    labels, entities = _known(job, out, partitions, ids)
+    known = [labels, *entities]
     counts = pl.concat([counts, *(one.counts for one in known)]).sort("source", "file")
     rejects = pl.concat([rejects, *(one.rejects for one in known)]).sort("file", "row")
     newest = compare_newest_day(job.config, job.workspace, partitions, job.as_of)
@@ -253,8 +253,12 @@ def _write(batch: CommitBatch, item: tuple[Path, UnitRows]) -> None:
         facts.update(write_unit(scratch, rows))
 
 
-def _labels(job: Job, partitions: dict[str, dict[str, str]], ids: IdStores) -> Known:
+def _known(
+    job: Job, out: Path, partitions: dict[str, dict[str, str]], ids: IdStores
+) -> tuple[Known, list[Known]]:
+    """Labels, and entities by type; who acted in the span is read while the latter are made."""
     entity_type = job.config.labels.entity
+    # Entities bring ids of users whom no log knows; these come to lie behind.
     seen = np.zeros(ids[entity_type].end, dtype=np.bool_)
 
     def mark(item: tuple[Path, list[str]]) -> None:
@@ -270,17 +274,17 @@ def _labels(job: Job, partitions: dict[str, dict[str, str]], ids: IdStores) -> K
             folder = job.workspace.partition(f"events/{log}", name, fingerprint)
             files.append((folder / "events.parquet", columns))
     with threads() as pool:
-        pool.each(mark, files)
-    return read_labels(job.config, job.as_of, ids[entity_type], pl.Series(np.flatnonzero(seen)))
+        marked = pool.start(mark, files)
+        entities = list(_entities(job, out, ids))
+        marked.results()
+    return read_labels(job.config, job.as_of, ids[entity_type], seen), entities
 
 
-def _entities(job: Job, out: Path, ids: IdStores) -> list[Known]:
-    known = []
+def _entities(job: Job, out: Path, ids: IdStores) -> Iterator[Known]:
     for entity_type in sorted(job.config.entities):
         entities = read_entities(job.config, entity_type, job.as_of, ids[entity_type])
         write_parquet(out / "entities" / f"{entity_type}.parquet", entities.table, ENTITIES)
-        known.append(entities)
-    return known
+        yield entities
 
 
 def _check_rejects(job: Job, counts: pl.DataFrame, rejects: pl.DataFrame) -> None:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from graphguard.config.sections import Config
 from graphguard.config.values import day_us
@@ -88,14 +90,15 @@ def read_entities(config: Config, entity_type: str, as_of: date, ids: IdStore) -
     return Known(named, _counts(intake.counts), intake.rejects, warnings)
 
 
-def read_labels(config: Config, as_of: date, ids: IdStore, seen: pl.Series) -> Known:
+def read_labels(config: Config, as_of: date, ids: IdStore, seen: NDArray[np.bool_]) -> Known:
     """Decisions known before the cutoff about users with an event in the run's span (LABELS).
 
     Args:
         config: Names the label files and their columns.
         as_of: The cutoff.
         ids: Ids of the labelled entity type; they may hold more than the run's span.
-        seen: Storage indices of the users with an event in the span.
+        seen: Whether the user of each storage index has an event in the span, shape [n]. Those from
+            n on are in no log.
     """
     settings = config.labels
     contract = replace(label_contract(config), cutoff_us=day_us(as_of))
@@ -105,11 +108,14 @@ def read_labels(config: Config, as_of: date, ids: IdStore, seen: pl.Series) -> K
     # A row without a time or a decision says nothing about anybody.
     rows = intake.accepted.filter(pl.col(TIME).is_not_null() & pl.col(settings.value).is_not_null())
     coded = ids.encode(rows, settings.key)
-    stranger = coded.get_column(settings.key).is_null()
+    index = coded.get_column(settings.key).fill_null(len(seen)).to_numpy()
+    logged = index < len(seen)
     source = pl.col(settings.source).fill_null("") if settings.source else pl.lit("")
     trains = source.is_in(list(settings.train_on)) if settings.train_on else pl.lit(value=True)
     # What the ids hold beyond the span depends on the nights before, and a result may not.
-    table = coded.filter(pl.col(settings.key).is_in(seen.implode())).select(
+    acted = logged.copy()
+    acted[logged] = seen[index[logged]]
+    table = coded.filter(pl.Series(acted)).select(
         pl.col(settings.key).alias("entity"),
         pl.col(TIME).alias("known_at_us"),
         (pl.col(settings.value) != 0).alias("bad"),
@@ -120,7 +126,7 @@ def read_labels(config: Config, as_of: date, ids: IdStore, seen: pl.Series) -> K
     named = ids.decode(table, "entity", "__key").sort("__key", "known_at_us", "source")
     return _with_strangers(
         Known(named.drop("__key"), _counts(intake.counts), intake.rejects),
-        rows.filter(stranger),
+        rows.filter(pl.Series(~logged)),
         settings.key,
     )
 
