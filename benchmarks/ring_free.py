@@ -1,8 +1,9 @@
 """How often does a night tell a ring where there is none?
 
-Generated platforms with all their normal life and lone spammers, and no ring; on each a whole night
-up to find_rings. Every ring that is told is false, and so is every pair. A ring's chance over all
-pairs is held to .05 a night (`rings.night_alpha`), so of twenty nights at most three may have one.
+Generated platforms with all their normal life and as much abuse as usual, but by lone spammers and
+no ring; on each a whole night up to find_rings. Every ring that is told is false, and so is every
+pair. A ring's chance over all pairs is held to .05 a night (`rings.night_alpha`), so of twenty
+nights at most three may have one.
 """
 
 import argparse
@@ -36,7 +37,8 @@ def main() -> int:
     for seed in seeds:
         folder = work_folder(f"ring_free_{seed}")
         shutil.rmtree(folder)
-        spec = WorldSpec(options.users, options.days, seed, ring_share=0.0)
+        abusive = WorldSpec().ring_share + WorldSpec().solo_share
+        spec = WorldSpec(options.users, options.days, seed, ring_share=0.0, solo_share=abusive)
         write_world(spec, folder / "world")
         config = write_config(folder, ["trees"], [])
         told = judged(config, run_night(Night(config, last="find_rings")))

@@ -29,6 +29,7 @@ from graphguard.jobs.acts import trace_acts
 from graphguard.jobs.context import Job, Silent
 from graphguard.jobs.nightly import require_as_of
 from graphguard.rings.coaction import find_coactions
+from graphguard.rings.confirm import PAIR, confirmed_links
 from graphguard.rings.evidence import SETS
 from graphguard.rings.meetings import Acts
 from graphguard.tables.events import read_pairs
@@ -114,21 +115,36 @@ def methods(config: Config, run: Run, graph: HeteroGraph) -> Iterator[tuple[str,
 
 
 def told_by(config: Config, run: Run, graph: HeteroGraph) -> Found:
-    """Pairs that are discoveries of the night, by themselves or in a set of a ring; its rings."""
-    rate = float(np.log10(config.rings.false_discovery_rate))
-    pairs = read_pairs(run, f"anchor={require_as_of(config).isoformat()}")
-    pairs = pairs.filter(pl.col("log10_q") <= rate)
-    ends = [graph.dense("user", pairs.get_column(name).to_numpy()) for name in ("user_a", "user_b")]
+    """Pairs that are discoveries of the night, or are linked within its rings; and these.
+
+    Linked are pairs of a set that is a discovery, and those that stand out among the pairs of users
+    whom discoveries connect (`rings/confirm.py`).
+    """
     place = {key: number for number, key in enumerate(graph.keys("user"))}
-    sets = read_parquet(run.file("find_rings", "ring_evidence.parquet")).filter(
-        pl.col("channel").str.contains(SETS), pl.col("log10_q") <= rate
-    )
-    more = [[place[key] for key in sets.get_column(name)] for name in ("key_a", "key_b")]
-    low, high = np.sort(np.concatenate([np.stack(ends), np.array(more, dtype=np.int64)], axis=1), 0)
-    keys = distinct(low << 32 | high)
     members = read_parquet(run.file("find_rings", "ring_members.parquet"))
     rings = members.group_by("ring_id").agg("key").sort("ring_id").get_column("key")
     dense = [np.array(sorted(place[key] for key in ring), dtype=np.int64) for ring in rings]
+    pairs = read_pairs(run, f"anchor={require_as_of(config).isoformat()}")
+    ends = {name: graph.dense("user", pairs.get_column(name).to_numpy()) for name in PAIR}
+    pairs = pairs.with_columns(pl.Series(name, values) for name, values in ends.items())
+    evidence = read_parquet(run.file("find_rings", "ring_evidence.parquet"))
+    sets = evidence.filter(pl.col("channel").str.contains(SETS))
+    ends = {
+        f"user_{end}": np.array([place[key] for key in sets.get_column(f"key_{end}")], np.int64)
+        for end in "ab"
+    }
+    sets = sets.with_columns(pl.Series(name, values) for name, values in ends.items())
+    kept = [*PAIR, "channel", "log10_p", "log10_q"]
+    every = pl.concat([pairs.select(kept), sets.select(kept)])
+    rate = config.rings.false_discovery_rate
+    linked = confirmed_links(every, rate).select(PAIR).to_numpy().T
+    home = np.full(graph.num_nodes["user"], -1)
+    for number, users in enumerate(dense):
+        home[users] = number
+    within = (home[linked[0]] >= 0) & (home[linked[0]] == home[linked[1]])
+    alone = pairs.filter(pl.col("log10_q") <= np.log10(rate)).select(PAIR).to_numpy().T
+    low, high = np.sort(np.concatenate([linked[:, within], alone], axis=1), axis=0)
+    keys = distinct(low << 32 | high)
     return Found(np.stack([keys >> 32, keys & (2**32 - 1)]), dense)
 
 

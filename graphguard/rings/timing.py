@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from graphguard.graph.ranges import ranges
@@ -131,10 +130,15 @@ def chances_of(common: Common, windows: NDArray[np.int64], null: TimingNull) -> 
     asked = windows[common.pair] >= 0
     pair, chance = common.pair[asked], common.chance(null, windows)[asked]
     order = np.lexsort((chance, pair))
-    ends = np.cumsum(np.bincount(pair, minlength=common.num_pairs))
-    offsets = np.concatenate([[0], ends])
-    lists = pa.LargeListArray.from_arrays(offsets, chance[order], mask=pa.array(windows < 0))
-    return pl.Series("chances", lists)
+    # Not by Arrow: of an array of NumPy's it would ask pandas, and import it.
+    told = pl.DataFrame({"pair": pair[order], "chances": chance[order]})
+    lists = told.group_by("pair", maintain_order=True).agg("chances")
+    every = pl.DataFrame({"pair": np.arange(common.num_pairs), "asked": windows >= 0})
+    found = every.join(lists, on="pair", how="left", maintain_order="left")
+    none = pl.lit([], dtype=pl.List(pl.Float64))
+    return found.select(
+        pl.when("asked").then(pl.col("chances").fill_null(none)).alias("chances")
+    ).to_series()
 
 
 def _acts_of(acts: Acts, pairs: pl.DataFrame) -> Acts:

@@ -47,8 +47,12 @@ class ClassTouches:
         return len(self.key)
 
     def replaced(self, other: "ClassTouches") -> "ClassTouches":
-        """With the touches of `other` instead of those by the same users on the same objects."""
-        kept = ~np.isin(self.key, other.key)
+        """With the touches of `other` instead of those by the same users on the same objects.
+
+        All of these users and objects are here, each once.
+        """
+        kept = np.ones(len(self), dtype=np.bool_)
+        kept[np.searchsorted(self.key, other.key)] = False
         both = [
             np.concatenate([getattr(self, name)[kept], getattr(other, name)])
             for name in ("key", "classes", "acts")
@@ -181,15 +185,26 @@ def _held(
     row[held] = np.arange(int(held.sum()), dtype=np.int32)
     size = int(held.sum()) * NUM_AGES
     place = row[objects[mine]].astype(np.int64) * NUM_AGES + touches.classes[mine]
-    counts, own = (
-        np.bincount(place, each[mine], size).astype(np.int64).reshape(-1, NUM_AGES)
-        for each in (acts, acts**2)
-    )
-    alone = [np.bincount(objects, each, len(crowd)).astype(np.float64) for each in (acts, acts**2)]
+    counts, own = (each.reshape(-1, NUM_AGES) for each in _acts_at(place, acts[mine], size))
+    alone = [each.astype(np.float64) for each in _acts_at(objects, acts, len(crowd))]
     for each in alone:
         each[(crowd < 0) | ~calm] = 0.0
     classes = NUM_AGES + np.maximum(crowd, 0).astype(np.int64)
     return Aged(row, counts, own), Lone(alone[0], alone[1], classes)
+
+
+def _acts_at(
+    place: NDArray[np.int64], acts: NDArray[np.int32], size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Acts at each place, and the sum of their squares, of touches that are mostly one act."""
+    once = np.bincount(place, minlength=size)
+    more = np.flatnonzero(acts > 1)
+    beyond = acts[more].astype(np.int64)
+    counts, own = (
+        once + np.bincount(place[more], each - 1, size).astype(np.int64)
+        for each in (beyond, beyond**2)
+    )
+    return counts, own
 
 
 def _met(
