@@ -31,7 +31,7 @@ from graphguard.tables.commit import committing, is_committed, read_manifest
 from graphguard.tables.engine import PolarsEngine
 from graphguard.tables.files import fingerprint, write_parquet
 
-FORMAT = 5
+FORMAT = 6
 """Raised when stored pairs of an older program may no longer be used."""
 
 

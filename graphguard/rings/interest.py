@@ -3,13 +3,15 @@
 Over a day nobody's timing stands out, and users of one community share posts all the time. So for
 slow windows the null keeps interests instead of times: what a user does among the objects of one
 community, and among those of one author, is kept, and which objects of these it is, is chance. An
-object whose author a user met only once tells nothing of a liking for him.
+object whose author a user met only once tells nothing of a liking for him, and an object has no say
+in which community it is of: its author's other objects have.
 """
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from graphguard.rings.coaction import Coactions
@@ -23,6 +25,8 @@ Ints = NDArray[np.int64]
 SLOW_US = 6 * 3_600_000_000
 """Windows from here on are slow: a day's rhythm is no synchrony."""
 LIKINGS_AT_ONCE = 5_000_000
+MOST_OF_ONE = 100
+"""Objects of an author above which one of them hardly sways what he is liked for."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ def find_interests(acts: Acts, author: Ints, num_users: int) -> Interests:
     _, source = np.unique(np.where(author >= 0, author, own), return_inverse=True)
     touches = _counts(first.user, source[first.object], (num_users, int(source.max()) + 1))
     clusters = Louvain(random_state=0).fit(csr_matrix(touches), force_bipartite=True)
-    block = clusters.labels_col_.astype(np.int64)[source]
+    labels = (clusters.labels_row_, clusters.labels_col_)
+    block = _told_by_others(first, source, *(one.astype(np.int64) for one in labels))
     sizes = np.bincount(first.object, minlength=len(author)).astype(np.float64)
     by_block = _counts(first.user, block[first.object], (num_users, int(block.max()) + 1))
     more = touches.copy()
@@ -104,6 +109,47 @@ def interest_test(
     expected *= share
     unasked = np.full(len(places), -1, dtype=np.int64)
     return SecondTest(unasked, expected, log10_poisson_tail(weights, expected))
+
+
+def _told_by_others(first: Acts, source: Ints, of_user: Ints, of_source: Ints) -> Ints:
+    """Community of each object: that of most touches of what else its author made.
+
+    If its own touches had a say, a ring's objects would be a community of their own, and the ring's
+    interest in it would explain the ring. Where there is nothing else, or very much, it is the
+    author's community.
+
+    Args:
+        first: First touches.
+        source: Author of each object.
+        of_user: Community of each user.
+        of_source: Community of each author.
+    """
+    number = np.bincount(source)
+    few = (number > 1) & (number <= MOST_OF_ONE)
+    mine = np.flatnonzero(few[source[first.object]])
+    things = first.object[mine].astype(np.int64)
+    communities = of_user[first.user[mine]]
+    touched = pl.DataFrame({"object": things, "source": source[things], "community": communities})
+    home = ["source", "community"]
+    own = touched.group_by("object", *home).agg(pl.len().alias("own"))
+    every = own.group_by(home).agg(pl.col("own").sum().alias("all"))
+    others = (
+        touched.select("object", "source")
+        .unique()
+        .join(every, on="source")
+        .join(own, on=["object", *home], how="left")
+        .with_columns((pl.col("all") - pl.col("own").fill_null(0)).alias("others"))
+        .filter(pl.col("others") > 0)
+    )
+    usual = of_source[others.get_column("source").to_numpy()]
+    most = (
+        others.with_columns((pl.col("community") != pl.Series(usual)).alias("strange"))
+        .sort("object", "others", "strange", "community", descending=[False, True, False, False])
+        .unique("object", keep="first", maintain_order=True)
+    )
+    block = of_source[source].copy()
+    block[most.get_column("object").to_numpy()] = most.get_column("community").to_numpy()
+    return block
 
 
 def _by_first_touch(first: Acts, num_objects: int) -> Ints:

@@ -3,7 +3,7 @@ import pytest
 
 from graphguard.graph.keyed import key_hash
 from graphguard.rings.coaction import find_coactions
-from graphguard.rings.interest import find_interests, interest_test
+from graphguard.rings.interest import _told_by_others, find_interests, interest_test
 from graphguard.rings.link import LinkRules, coaction_links
 from graphguard.rings.meetings import Acts
 
@@ -109,3 +109,37 @@ def test_an_object_of_unknown_author_is_its_own():
     # A user touches an object once, so nothing of one author is liked twice.
     assert unknown.by_author.nnz == 0
     assert find_interests(acts, author, COMMUNITIES * USERS).by_author.nnz > 0
+
+
+def test_a_ring_is_no_community_of_its_own():
+    # 720 users like posts at random, two of an author: no communities but what chance makes.
+    rng = np.random.default_rng(2)
+    author = np.repeat(np.arange(1_000), 2)
+    ring = list(range(0, 720, 48))
+    users, objects = rng.integers(0, 720, 5_000), rng.integers(0, len(author), 5_000)
+    for thing in rng.choice(len(author), 20, replace=False):
+        joined = [user for user in ring if rng.random() < 0.8]
+        users, objects = np.append(users, joined), np.append(objects, [thing] * len(joined))
+    acts = Acts(users, objects, rng.integers(0, 20 * HOUR, len(users)))
+
+    pairs, log10_p = judged(acts, author)
+
+    inside = np.isin(pairs, ring).all(axis=1)
+    assert inside.sum() == len(ring) * (len(ring) - 1) / 2
+    # Where the posts that the ring is called to make a community of its own it is -0.9.
+    assert np.median(log10_p[inside]) < -5
+    assert log10_p[~inside].min() > -6
+
+
+def test_a_posts_community_is_told_by_what_else_its_author_made():
+    # Of author 0: post 0 is liked by users 0, 1 and 2, of community 5, post 1 by 3 and 4, of 6.
+    # Author 1 made post 2 alone, which 0 and 1 like; of author 2 nobody likes anything but post 3,
+    # so of that nothing else tells.
+    first = Acts(
+        np.array([0, 1, 2, 3, 4, 0, 1, 3]), np.array([0, 0, 0, 1, 1, 2, 2, 3]), np.arange(8)
+    )
+    source, of_source = np.array([0, 0, 1, 2]), np.array([5, 7, 8])
+
+    block = _told_by_others(first, source, np.array([5, 5, 5, 6, 6]), of_source)
+
+    assert block.tolist() == [6, 5, 7, 8]
