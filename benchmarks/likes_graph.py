@@ -14,7 +14,8 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
+from graphguard.graph.arrays import EdgeArrays, NodeArrays
+from graphguard.graph.build import write_graph
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.interop import edge_ends, import_dgl
 from graphguard.models.base import GraphContext, Rows

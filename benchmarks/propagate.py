@@ -41,7 +41,8 @@ def make_graph(folder: Path, edges: int, seed: int) -> None:
     """Write a graph of ten edges a user and three devices for ten users, some of them crowded."""
     import polars as pl
 
-    from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
+    from graphguard.graph.arrays import EdgeArrays, NodeArrays
+    from graphguard.graph.build import write_graph
 
     draw = np.random.default_rng(seed)
     users, devices = edges // 10, edges // 33

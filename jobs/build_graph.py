@@ -17,7 +17,8 @@ from graphguard.config.sections import EdgeConfig
 from graphguard.config.values import DAY_US, day_us, us_day
 from graphguard.errors import ArtefactInvalid, GraphInvalid
 from graphguard.graph.advance import advance_graph
-from graphguard.graph.build import EdgeArrays, NodeArrays, dense_of, write_graph
+from graphguard.graph.arrays import EdgeArrays, NodeArrays, dense_of
+from graphguard.graph.build import write_graph
 from graphguard.graph.hetero import EdgeType, HeteroGraph
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.earlier_graph import Earlier, find_earlier, graph_rules

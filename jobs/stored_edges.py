@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from graphguard.errors import ArtefactInvalid
-from graphguard.graph.build import EdgeArrays
+from graphguard.graph.arrays import EdgeArrays
 from graphguard.graph.hetero import EdgeType
 from graphguard.tables.commit import read_manifest
 from graphguard.tables.files import read_parquet

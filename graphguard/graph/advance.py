@@ -17,16 +17,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from graphguard.errors import GraphInvalid
-from graphguard.graph.build import (
-    EdgeArrays,
-    NodeArrays,
-    capped,
-    check_ends,
-    dense_of,
-    in_order,
-    write_meta,
-    write_nodes,
-)
+from graphguard.graph.arrays import EdgeArrays, NodeArrays, check_ends, dense_of, in_order
+from graphguard.graph.build import write_meta, write_nodes
+from graphguard.graph.caps import capped
 from graphguard.graph.hetero import EdgeType, HeteroGraph, Side
 from graphguard.graph.ranges import distinct
 from graphguard.graph.splice import Spans, Splice, write_spliced

@@ -11,59 +11,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 
-from graphguard.config.values import DAY_US
-from graphguard.errors import GraphInvalid
 from graphguard.graph.array_files import begin_array
+from graphguard.graph.arrays import EdgeArrays, NodeArrays, check_ends, in_order
+from graphguard.graph.caps import capped
 from graphguard.graph.hetero import EdgeType
-from graphguard.graph.keyed import key_hash, mix, seeded
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import write_json
 from graphguard.tables.threads import Started, threads
-
-
-@dataclass(frozen=True)
-class NodeArrays:
-    """Nodes of one type, sorted by key: keys, and the storage index of each, shape [n]."""
-
-    keys: pl.Series
-    storage: NDArray[np.int64]
-
-
-def dense_of(storage: NDArray[Any]) -> NDArray[np.int32]:
-    """Dense index of each storage index, given the latter in order of the former.
-
-    Returns:
-        Shape [largest storage index + 1]; -1 where there is no such node.
-    """
-    size = int(storage.max()) + 1 if storage.size else 0
-    dense = np.full(size, -1, dtype=np.int32)
-    dense[storage] = np.arange(storage.size, dtype=np.int32)
-    return dense
-
-
-@dataclass(frozen=True)
-class EdgeArrays:
-    """Daily edges of one type, shape [num_edges] each; any order will do, that of time is fastest.
-
-    Whoever writes a graph of them may put them in another order.
-
-    Attributes:
-        source: Dense index of the source.
-        target: Dense index of the target.
-        time_us: First event of the day.
-        count: Events of the day.
-    """
-
-    source: NDArray[Any]
-    target: NDArray[Any]
-    time_us: NDArray[np.int64]
-    count: NDArray[Any]
-
-    def __getitem__(self, chosen: NDArray[Any]) -> "EdgeArrays":
-        """The edges at some places, or those that a mask admits."""
-        return EdgeArrays(
-            self.source[chosen], self.target[chosen], self.time_us[chosen], self.count[chosen]
-        )
 
 
 def write_graph(
@@ -133,102 +87,6 @@ def write_nodes(folder: Path, part: NodeArrays) -> None:
     with pa.ipc.new_file(folder / "keys.arrow", keys.schema) as writer:
         writer.write_table(keys)
     np.save(folder / "storage.npy", np.ascontiguousarray(part.storage, dtype=np.int64))
-
-
-def check_ends(
-    place: Path, edge_type: EdgeType, arrays: EdgeArrays, counts: tuple[int, int]
-) -> None:
-    """Raise GraphInvalid where an edge points outside its nodes.
-
-    Args:
-        place: Folder of the edge type, for the message.
-        edge_type: Type of the edges.
-        arrays: Edges with dense indices.
-        counts: Number of source and target nodes.
-    """
-    ends = (("source", arrays.source, 0), ("target", arrays.target, 2))
-    for (side, values, at), size in zip(ends, counts, strict=True):
-        if values.size and not 0 <= values.min() <= values.max() < size:
-            wrong = values.min() if values.min() < 0 else values.max()
-            reason = f"{side} index {wrong} is not below num_nodes['{edge_type[at]}'] = {size}"
-            where = f"{place.parent.name}/{place.name}"
-            raise GraphInvalid(where, reason)
-
-
-def capped(
-    arrays: EdgeArrays,
-    edge_type: EdgeType,
-    hubs: Mapping[str, int],
-    nodes: Mapping[str, NodeArrays],
-    seed: int,
-) -> EdgeArrays:
-    """Keep a bottom-k sample of each hub's edges of each day.
-
-    A sample per day depends on no other day, so a window's sample is the union of its days'.
-    """
-    keep = np.ones(len(arrays.source), dtype=np.bool_)
-    sides = ((edge_type[0], arrays.source), (edge_type[2], arrays.target))
-    for node_type, ends in sides:
-        cap = hubs.get(node_type)
-        if cap is None or not len(ends):
-            continue
-        # Only nodes with more edges than that in all days can have too many in one.
-        busy = np.flatnonzero((np.bincount(ends) > cap)[ends])
-        group = ends[busy] * np.int64(2**20) + arrays.time_us[busy] // DAY_US
-        _, place, size = np.unique(group, return_inverse=True, return_counts=True)
-        full = np.flatnonzero(size[place] > cap)
-        if full.size:
-            marks = _edge_hash(arrays, edge_type, nodes, busy[full], seed)
-            some = arrays[busy[full]]
-            ranks = _rank_in_group(place[full], (marks, some.source, some.target))
-            keep[busy[full[ranks >= cap]]] = False
-    return arrays if keep.all() else arrays[keep]
-
-
-def in_order(edges: EdgeArrays) -> EdgeArrays:
-    """Edges by time, ties by source and target; ties are put in order in place."""
-    time_us = edges.time_us
-    if not _ascending(time_us):
-        edges = edges[np.argsort(time_us)]
-        time_us = edges.time_us
-    same = time_us[1:] == time_us[:-1]
-    if not same.any():
-        return edges
-    tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
-    order = tied[np.lexsort((edges.target[tied], edges.source[tied], time_us[tied]))]
-    for values in (edges.source, edges.target, edges.count):
-        values[tied] = values[order]
-    return edges
-
-
-def _ascending(values: NDArray[Any]) -> bool:
-    return bool((values[1:] >= values[:-1]).all())
-
-
-def _edge_hash(
-    arrays: EdgeArrays,
-    edge_type: EdgeType,
-    nodes: Mapping[str, NodeArrays],
-    chosen: NDArray[np.int64],
-    seed: int,
-) -> NDArray[np.uint64]:
-    """Hash of each chosen edge's keys and the seed; indices play no part in it."""
-    parts = []
-    for node_type, ends in ((edge_type[0], arrays.source), (edge_type[2], arrays.target)):
-        used, place = np.unique(ends[chosen], return_inverse=True)
-        parts.append(key_hash(nodes[node_type].keys.gather(used))[place])
-    return seeded(mix(*parts), seed)
-
-
-def _rank_in_group(group: NDArray[Any], marks: Sequence[NDArray[Any]]) -> NDArray[np.int64]:
-    """Rank in each group by the first of `marks`; ties by the next, so that no order decides."""
-    order = np.lexsort((*reversed(marks), group))
-    ordered = group[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-    rank = np.arange(len(group)) - np.repeat(starts, np.diff(np.r_[starts, len(group)]))
-    result = np.empty(len(group), dtype=np.int64)
-    result[order] = rank
-    return result
 
 
 @dataclass

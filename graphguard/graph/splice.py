@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from graphguard.errors import GraphInvalid
 from graphguard.graph.array_files import begin_array, read_piece
-from graphguard.graph.build import EdgeArrays, by_row
+from graphguard.graph.arrays import EdgeArrays
+from graphguard.graph.build import by_row
 from graphguard.graph.hetero import Adjacency
 from graphguard.tables.failpoint import failpoint
 

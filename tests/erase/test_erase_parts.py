@@ -15,7 +15,8 @@ from graphguard.erase.rows import unit_change, without_doomed
 from graphguard.erase.runs import RunEraser
 from graphguard.erase.swap import Rewrite, Rewriter, exchange, json_writer, sweep
 from graphguard.errors import ArtefactInvalid, GraphInvalid
-from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
+from graphguard.graph.arrays import EdgeArrays, NodeArrays
+from graphguard.graph.build import write_graph
 from graphguard.schema import REJECTS, RING_ACTS, RING_CHANGES, RING_EVIDENCE, RING_MEMBERS, RINGS
 from graphguard.tables.commit import committing, read_manifest, verify
 from graphguard.tables.files import read_json, write_json

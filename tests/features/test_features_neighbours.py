@@ -11,7 +11,8 @@ from graphguard.features.neighbours import (
     neighbour_table,
 )
 from graphguard.features.table import FeatureInputs, feature_table
-from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
+from graphguard.graph.arrays import EdgeArrays, NodeArrays
+from graphguard.graph.build import write_graph
 from graphguard.graph.hetero import HeteroGraph
 
 DAY = 86_400_000_000

@@ -7,7 +7,8 @@ import pytest
 from graphguard.config.values import DAY_US
 from graphguard.errors import GraphInvalid
 from graphguard.graph.advance import Change, advance_graph
-from graphguard.graph.build import EdgeArrays, NodeArrays, dense_of, write_graph
+from graphguard.graph.arrays import EdgeArrays, NodeArrays, dense_of
+from graphguard.graph.build import write_graph
 from graphguard.graph.hetero import HeteroGraph
 
 USES = ("user", "uses", "device")

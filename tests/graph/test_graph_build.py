@@ -3,7 +3,8 @@ import polars as pl
 import pytest
 
 from graphguard.errors import GraphInvalid, UnknownEntity
-from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
+from graphguard.graph.arrays import EdgeArrays, NodeArrays
+from graphguard.graph.build import write_graph
 from graphguard.graph.hetero import HeteroGraph
 
 USES = ("user", "uses", "device")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from graphguard.errors import DegreesLookAhead, MemoryBudgetTooSmall
 from graphguard.graph import window_edges
 from graphguard.graph.array_files import read_columns
-from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
+from graphguard.graph.arrays import EdgeArrays, NodeArrays
+from graphguard.graph.build import write_graph
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.metapaths import Hop, Metapath, metapaths
 from graphguard.graph.multihop import NodeValues, Propagation, propagate

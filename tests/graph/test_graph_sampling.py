@@ -8,7 +8,8 @@ from torch_geometric.data import HeteroData
 from torch_geometric.loader import NodeLoader
 from torch_geometric.sampler import NodeSamplerInput
 
-from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
+from graphguard.graph.arrays import EdgeArrays, NodeArrays
+from graphguard.graph.build import write_graph
 from graphguard.graph.geometric import GeometricSampler
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.neighbourhoods import reverse_type, walked

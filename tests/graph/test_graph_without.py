@@ -5,7 +5,8 @@ import polars as pl
 import pytest
 import torch
 
-from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
+from graphguard.graph.arrays import EdgeArrays, NodeArrays
+from graphguard.graph.build import write_graph
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.links import links_of, trees_without
 from graphguard.graph.sampling import TemporalSampler

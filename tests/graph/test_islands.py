@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
+from graphguard.graph.arrays import EdgeArrays, NodeArrays
+from graphguard.graph.build import write_graph
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.islands import islands
 

@@ -15,7 +15,8 @@ from scipy.stats import chisquare
 
 from graphguard.errors import PygLibMissing
 from graphguard.graph import pagerank
-from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
+from graphguard.graph.arrays import EdgeArrays, NodeArrays
+from graphguard.graph.build import write_graph
 from graphguard.graph.draws import draw_uniform, draw_weighted, lower_bound
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.neighbourhoods import walked

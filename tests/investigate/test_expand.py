@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from graphguard.errors import UnknownEntity
-from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
+from graphguard.graph.arrays import EdgeArrays, NodeArrays
+from graphguard.graph.build import write_graph
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.investigate import expand as module
 from graphguard.investigate.expand import ExpansionInputs, Question, expand

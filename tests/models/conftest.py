@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 from lying_marks import ANCHORS, DEVICES, USERS, WINDOW, lying_rows
 
-from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
+from graphguard.graph.arrays import EdgeArrays, NodeArrays
+from graphguard.graph.build import write_graph
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.models.base import GraphContext
 from graphguard.models.rows_files import write_rows

@@ -10,7 +10,8 @@ from scipy.special import expit
 
 from graphguard.errors import ArtefactInvalid, BadSetting, TooFewLabels
 from graphguard.evaluate.metrics import auprc
-from graphguard.graph.build import NodeArrays, write_graph
+from graphguard.graph.arrays import NodeArrays
+from graphguard.graph.build import write_graph
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.models.base import (
     GraphContext,

@@ -7,7 +7,8 @@ from scipy.special import logit
 
 from graphguard.evaluate.deletion import deletion_test
 from graphguard.evaluate.metrics import auroc
-from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
+from graphguard.graph.arrays import EdgeArrays, NodeArrays
+from graphguard.graph.build import write_graph
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.without import without_edges
 from graphguard.models.base import GraphContext, Rows, open_model

@@ -10,7 +10,8 @@ from lying_marks import DEVICES, USERS, WINDOW, lying_rows
 
 from graphguard.errors import ArtefactInvalid, BadSetting, ColumnMissing, TooFewLabels
 from graphguard.evaluate.metrics import auroc
-from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
+from graphguard.graph.arrays import EdgeArrays, NodeArrays
+from graphguard.graph.build import write_graph
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.models.base import GraphContext, Model, Rows, Upkeep, load_model
 from graphguard.models.far_columns import FarColumns, far_phrases

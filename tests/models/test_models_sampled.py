@@ -7,7 +7,8 @@ import torch
 
 from graphguard.errors import ArtefactInvalid, BadSetting, TooFewLabels
 from graphguard.evaluate.metrics import auroc
-from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
+from graphguard.graph.arrays import EdgeArrays, NodeArrays
+from graphguard.graph.build import write_graph
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.models import tree_inputs
 from graphguard.models.base import GraphContext, Model, Upkeep, load_model, open_model

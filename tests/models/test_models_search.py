@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from graphguard.errors import BadSetting, MissingExtra, TooFewLabels
-from graphguard.graph.build import NodeArrays, write_graph
+from graphguard.graph.arrays import NodeArrays
+from graphguard.graph.build import write_graph
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.models.base import GraphContext, Rows, Upkeep, known_settings, open_model
 from graphguard.models.search import SPACES, Slices, Span, Trial, best_of, search_settings

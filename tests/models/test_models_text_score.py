@@ -9,7 +9,8 @@ from scipy.stats import ks_2samp
 
 from graphguard.errors import ArtefactInvalid
 from graphguard.evaluate.metrics import auroc
-from graphguard.graph.build import EdgeArrays, NodeArrays, write_graph
+from graphguard.graph.arrays import EdgeArrays, NodeArrays
+from graphguard.graph.build import write_graph
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.models import text_score
 from graphguard.models.base import GraphContext, Rows, RowsInvalid, load_model

@@ -1,0 +1,97 @@
+"""Nodes and daily edges of one type as arrays: what a graph is written from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from graphguard.errors import GraphInvalid
+from graphguard.graph.hetero import EdgeType
+
+
+@dataclass(frozen=True)
+class NodeArrays:
+    """Nodes of one type, sorted by key: keys, and the storage index of each, shape [n]."""
+
+    keys: pl.Series
+    storage: NDArray[np.int64]
+
+
+def dense_of(storage: NDArray[Any]) -> NDArray[np.int32]:
+    """Dense index of each storage index, given the latter in order of the former.
+
+    Returns:
+        Shape [largest storage index + 1]; -1 where there is no such node.
+    """
+    size = int(storage.max()) + 1 if storage.size else 0
+    dense = np.full(size, -1, dtype=np.int32)
+    dense[storage] = np.arange(storage.size, dtype=np.int32)
+    return dense
+
+
+@dataclass(frozen=True)
+class EdgeArrays:
+    """Daily edges of one type, shape [num_edges] each; any order will do, that of time is fastest.
+
+    Whoever writes a graph of them may put them in another order.
+
+    Attributes:
+        source: Dense index of the source.
+        target: Dense index of the target.
+        time_us: First event of the day.
+        count: Events of the day.
+    """
+
+    source: NDArray[Any]
+    target: NDArray[Any]
+    time_us: NDArray[np.int64]
+    count: NDArray[Any]
+
+    def __getitem__(self, chosen: NDArray[Any]) -> "EdgeArrays":
+        """The edges at some places, or those that a mask admits."""
+        return EdgeArrays(
+            self.source[chosen], self.target[chosen], self.time_us[chosen], self.count[chosen]
+        )
+
+
+def in_order(edges: EdgeArrays) -> EdgeArrays:
+    """Edges by time, ties by source and target; ties are put in order in place."""
+    time_us = edges.time_us
+    if not _ascending(time_us):
+        edges = edges[np.argsort(time_us)]
+        time_us = edges.time_us
+    same = time_us[1:] == time_us[:-1]
+    if not same.any():
+        return edges
+    tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
+    order = tied[np.lexsort((edges.target[tied], edges.source[tied], time_us[tied]))]
+    for values in (edges.source, edges.target, edges.count):
+        values[tied] = values[order]
+    return edges
+
+
+def _ascending(values: NDArray[Any]) -> bool:
+    return bool((values[1:] >= values[:-1]).all())
+
+
+def check_ends(
+    place: Path, edge_type: EdgeType, arrays: EdgeArrays, counts: tuple[int, int]
+) -> None:
+    """Raise GraphInvalid where an edge points outside its nodes.
+
+    Args:
+        place: Folder of the edge type, for the message.
+        edge_type: Type of the edges.
+        arrays: Edges with dense indices.
+        counts: Number of source and target nodes.
+    """
+    ends = (("source", arrays.source, 0), ("target", arrays.target, 2))
+    for (side, values, at), size in zip(ends, counts, strict=True):
+        if values.size and not 0 <= values.min() <= values.max() < size:
+            wrong = values.min() if values.min() < 0 else values.max()
+            reason = f"{side} index {wrong} is not below num_nodes['{edge_type[at]}'] = {size}"
+            where = f"{place.parent.name}/{place.name}"
+            raise GraphInvalid(where, reason)
