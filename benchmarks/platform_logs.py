@@ -52,12 +52,14 @@ def _write_world(world: Path, size: tuple[int, int], chosen: tuple[int, bool]) -
 
 
 def write_config(folder: Path, world: Path, models: list[str]) -> Path:
-    """The demo's config on this world."""
+    """The demo's config on this world, with the default themes."""
     text = (TOP / "configs" / "demo.yaml").read_text(encoding="utf-8")
     raw = yaml.safe_load(text.replace("../demo/world", str(world)))
     raw["workspace"] = str(folder / "workspace")
     raw["export"] = [{"sink": "parquet", "path": str(folder / "sink")}]
     raw["training"]["models"] = models
+    # Cost is told of the default themes; what the demo's others add is told beside it.
+    del raw["features"]
     for source in (*raw["logs"].values(), *raw["entities"].values(), raw["labels"]):
         source["manifest"] = source["path"].rpartition("/")[0] + "/SHA256SUMS"
     # At a small size the review queue is a large share of the users.

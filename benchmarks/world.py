@@ -77,7 +77,7 @@ def main() -> int:
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--days", type=int, default=70)
     parser.add_argument("--models", default="trees,sage")
-    parser.add_argument("--themes", default="groups", help="themes beside the default ones")
+    parser.add_argument("--themes", nargs="*", help="beside the default ones, not the demo's")
     options = parser.parse_args()
     found, tally = Found(), new_tally()
     figures: dict[str, Any] = {}
@@ -86,8 +86,7 @@ def main() -> int:
         folder = work_folder(f"world_{seed}")
         shutil.rmtree(folder)
         write_world(WorldSpec(options.users, options.days, seed), folder / "world")
-        themes = options.themes.split(",") if options.themes else []
-        config = write_config(folder, options.models.split(","), themes)
+        config = write_config(folder, options.models.split(","), options.themes)
         run = run_night(Night(config, last="find_rings"))
         judge_models(config, run, folder / "world" / "truth", found)
         judge_rings(config, run, folder / "world" / "truth", found)
@@ -109,13 +108,14 @@ def read_seeds(text: str) -> list[int]:
     return list(range(int(first), int(last) + 1)) if dash else [int(s) for s in text.split(",")]
 
 
-def write_config(folder: Path, models: list[str], themes: list[str]) -> Config:
-    """The demo's config on this world, with more themes of features."""
+def write_config(folder: Path, models: list[str], themes: list[str] | None) -> Config:
+    """The demo's config on this world; with other themes beside the default ones if given."""
     text = (TOP / "configs" / "demo.yaml").read_text(encoding="utf-8")
     raw = yaml.safe_load(text.replace("../demo/world", str(folder / "world")))
     raw["workspace"], raw["export"] = str(folder / "workspace"), []
     raw["training"]["models"] = models
-    raw["features"] = [*Config.model_fields["features"].default, *themes]
+    if themes is not None:
+        raw["features"] = [*Config.model_fields["features"].default, *themes]
     (folder / "config.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
     return load_config(folder / "config.yaml")
 

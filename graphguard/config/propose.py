@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from graphguard.config.sections import Config
 from graphguard.errors import ColumnMissing, FileUnreadable, InputMissing
 
 SAMPLE_ROWS = 20_000
@@ -96,7 +97,8 @@ def propose_config(logs: dict[str, Path], labels: Path | None, root: Path) -> st
     lines += ["", "graph:", "  window: 30d", "  edges:"]
     for guess in guesses:
         lines += _edge_lines(guess)
-    lines += ["", *_label_lines(labels, root, actor), "", *_ring_lines(guesses)]
+    lines += ["", *_feature_lines(guesses), ""]
+    lines += [*_label_lines(labels, root, actor), "", *_ring_lines(guesses)]
     return "\n".join(lines) + "\n"
 
 
@@ -214,6 +216,14 @@ def _edge_lines(guess: LogGuess) -> list[str]:
             f"source: {guess.actor}, target: {column}}}"
         )
     return lines
+
+
+def _feature_lines(guesses: list[LogGuess]) -> list[str]:
+    """The default themes, groups where users can be linked, and words where there are texts."""
+    themes = [*Config.model_fields["features"].default]
+    themes += ["groups"] if _ring_lines(guesses) else []
+    themes += ["words"] if any(guess.text and guess.actor for guess in guesses) else []
+    return [f"features: [{', '.join(themes)}]"]
 
 
 def _label_lines(labels: Path | None, root: Path, actor: str) -> list[str]:

@@ -37,6 +37,7 @@ def settings(tmp_path) -> dict:
     text = (TOP / "configs" / "demo.yaml").read_text(encoding="utf-8")
     raw = yaml.safe_load(text.replace("../demo/world", str(world)))
     raw["as_of"] = "2026-01-28"
+    del raw["features"]
     raw["graph"] |= {"window": "6d"}
     raw["training"] |= {"anchors": 3, "anchor_every": "4d", "horizon": "4d"}
     return raw

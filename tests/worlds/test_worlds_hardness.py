@@ -14,13 +14,14 @@ from scipy.stats import rankdata
 
 from graphguard.config.load import load_config
 from graphguard.jobs.nightly import Night, run_night
+from graphguard.schema import ROW_TEXT
 from graphguard.tables.events import read_features
 from graphguard.worlds import WorldSpec, write_world
 
 TOP = Path(__file__).parents[2]
 DAY_US = 86_400_000_000
 KINDS = ("like_burst", "copy_paste", "sleeper", "camouflaged", "hijacked", "solo")
-LINKS = ("link_evidence", "linked_users", "max_link_weight", "first_share", "nbr_")
+LINKS = ("link_evidence", "linked_users", "max_link_weight", "first_share", "nbr_", "groups.")
 COUNTS = ("num_events", "active_days", "num_objects", "objects_per_event", "events_per_day")
 
 
@@ -50,7 +51,7 @@ def rows(tmp_path_factory):
 
 
 def columns_of(rows):
-    plain = ("user_id", "entity", "anchor_us", "scored", "kind", "abusive", "acts")
+    plain = ("user_id", "entity", "anchor_us", "scored", "kind", "abusive", "acts", ROW_TEXT)
     return [name for name in rows.columns if name not in plain]
 
 
