@@ -70,7 +70,7 @@ class Intake:
     """What became of the rows of some files."""
 
     accepted: pl.DataFrame
-    """Columns as in the contract; times in `__time`."""
+    """Columns as in the contract, but time, text and the row's name in `__time` and its like."""
     rejects: pl.DataFrame
     """REJECTS, without those in `beyond`."""
     counts: list[dict[str, object]] = field(default_factory=list)
@@ -139,8 +139,9 @@ def read_rows(
                 "identical": _identical(good),
             }
         )
+        # As they came, they may be of another kind in the next file.
         accepted.append(
-            good.with_columns(
+            good.drop(_untyped(contract)).with_columns(
                 *(pl.col(column) + number for column, number in held.items()),
                 pl.lit(name).alias("__file"),
             )
@@ -151,6 +152,19 @@ def read_rows(
         }
     together = Intake(pl.concat(accepted), pl.concat(rejects), counts, words)
     return _without_repeats(together, contract)
+
+
+def _untyped(contract: RowContract) -> set[str]:
+    """Columns of which only a copy in our types is kept."""
+    typed = {
+        *contract.keys,
+        *contract.optional_keys,
+        *contract.categorical,
+        *contract.times,
+        *contract.numeric,
+    }
+    copied = (contract.time, contract.text, contract.unique)
+    return {name for name in copied if name is not None and name not in typed}
 
 
 def fixed_point(column: str) -> pl.Expr:

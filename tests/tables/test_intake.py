@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from graphguard.errors import ColumnMissing, ColumnTypeWrong, FileUnreadable
-from graphguard.schema import FIXED_POINT
-from graphguard.tables.intake import TIME, RowContract, check_columns, read_rows
+from graphguard.schema import EVENT_TEXT, FIXED_POINT
+from graphguard.tables.intake import TIME, UNIQUE, RowContract, check_columns, read_rows
 
 DAY = 86_400_000_000
 CONTRACT = RowContract(source="likes", keys=("user", "object"), time="ts", cutoff_us=10 * DAY)
@@ -95,6 +95,28 @@ def test_times_of_any_unit_and_zone_become_utc_microseconds(tmp_path, unit, zone
     intake = read_rows([log(tmp_path / "a.parquet", user=["u"], ts=series)], contract, tmp_path)
 
     assert intake.accepted.get_column(TIME).to_list() == [int(moment.timestamp() * 1_000_000)]
+
+
+def test_files_of_one_unit_may_differ_in_how_they_hold_times_texts_and_names(tmp_path):
+    contract = RowContract(source="posts", keys=("user",), time="ts", text="said", unique="id")
+    moment = datetime(2020, 3, 29, 0, 30, tzinfo=UTC)
+    naive = pl.Series([moment.replace(tzinfo=None)]).cast(pl.Datetime("ms"))
+    said = pl.Series(["hello"]).cast(pl.Categorical)
+    paths = [
+        log(tmp_path / "a.parquet", user=["u"], ts=[moment], said=["hello"], id=[7]),
+        log(tmp_path / "b.parquet", user=["v"], ts=naive, said=said, id=["8"]),
+        log(tmp_path / "c.parquet", user=["w"], ts=[5], said=["hello"], id=["7"]),
+    ]
+
+    intake = read_rows(paths, contract, tmp_path)
+
+    at = int(moment.timestamp() * 1_000_000)
+    columns = ["user", TIME, EVENT_TEXT, UNIQUE]
+    assert intake.accepted.select(columns).rows() == [
+        ("u", at, "hello", "7"),
+        ("v", at, "hello", "8"),
+    ]
+    assert intake.rejects.select("file", "reason").rows() == [("c.parquet", "repeated key")]
 
 
 def test_a_time_that_would_overflow_is_unreadable_and_not_a_believable_time(tmp_path):
