@@ -74,3 +74,12 @@ def test_every_setting_has_a_meaning():
 
     assert len(rows) > 80
     assert [name for name, meaning in rows if not meaning] == []
+
+
+def test_every_decision_has_a_number_of_its_own_and_is_headed_by_it():
+    pages = sorted((TOP / "docs" / "decisions").glob("*.md"))
+    numbers = [int(page.name[:4]) for page in pages]
+    assert len(numbers) > 20
+    assert len(set(numbers)) == len(numbers)
+    heads = [page.read_text(encoding="utf-8").split(".")[0] for page in pages]
+    assert heads == [f"# {number}" for number in numbers]
