@@ -77,7 +77,7 @@ def ring_tables():
              ("s", "e", "f", 3.0)]  # fmt: skip
     evidence = pl.DataFrame([
         dict.fromkeys(RING_EVIDENCE.columns, 0)
-        | {"ring_id": ring, "key_a": a, "key_b": b, "channel": "likes", "bits": bits}
+        | {"ring_id": ring, "key_a": a, "key_b": b, "channel": "likes", "bits": bits, "chances": []}
         for ring, a, b, bits in pairs
     ]).cast(dict(RING_EVIDENCE.empty().schema))  # fmt: skip
     members = pl.DataFrame([

@@ -72,9 +72,9 @@ def test_pairs_are_seen_from_both_users(config):
     trace, shared = "likes.content_id", "shared.content"
     pairs = pl.DataFrame(
         [
-            (1, 2, trace, 10, 4, 3, 7, 0.1, None, None, None, 1, -8.0, -6.0),
-            (1, 2, shared, 0, 2, 0, None, 0.1, None, None, None, 1, -8.0, -6.0),
-            (3, 1, trace, 10, 2, 1, 9, 0.5, None, None, None, 1, -1.5, -0.5),
+            (1, 2, trace, 10, 4, 3, 7, 0.1, None, None, None, None, 1, -8.0, -6.0),
+            (1, 2, shared, 0, 2, 0, None, 0.1, None, None, None, None, 1, -8.0, -6.0),
+            (3, 1, trace, 10, 2, 1, 9, 0.5, None, None, None, None, 1, -1.5, -0.5),
         ],
         schema=PAIRS.empty().schema,
         orient="row",

@@ -124,6 +124,7 @@ def some_pairs() -> pl.DataFrame:
             0.25,
             4,
             0.5,
+            [0.1, 0.1, 0.1, 0.2],
             None,
             1,
             -1.0 - a - b,
