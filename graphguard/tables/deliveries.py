@@ -193,7 +193,13 @@ class _Look:
         checked = self.proofs.get(question)
         if checked is None:
             try:
-                proof = self.guard.prove(one.path, contract.columns, decode=decode, vouched=trusted)
+                proof = self.guard.prove(
+                    one.path,
+                    contract.columns,
+                    coded=contract.as_dictionaries,
+                    decode=decode,
+                    vouched=trusted,
+                )
                 check_columns(one.path, contract)
             except DataError as error:
                 return replace(one, fault=error)

@@ -78,13 +78,20 @@ class Guard:
         self._stop()
 
     def prove(
-        self, path: Path, columns: Sequence[str], *, decode: bool, vouched: bool = False
+        self,
+        path: Path,
+        columns: Sequence[str],
+        *,
+        coded: Sequence[str] = (),
+        decode: bool,
+        vouched: bool = False,
     ) -> Proof:
         """Look at a file's footer, and decode `columns` if `decode`.
 
         Args:
             path: The file.
             columns: Those that will be read.
+            coded: Those of them that will be read as dictionaries.
             decode: Whether to decode them all.
             vouched: Whether a manifest vouches for the bytes: such a footer is opened here, since
                 nothing damaged it on its way.
@@ -97,6 +104,7 @@ class Guard:
         request = {
             "path": str(path),
             "columns": list(columns),
+            "coded": list(coded),
             "decode": decode,
             "limits": asdict(self.limits),
         }

@@ -64,6 +64,11 @@ class RowContract:
         ]
         return tuple(dict.fromkeys(name for name in named if name is not None))
 
+    @property
+    def as_dictionaries(self) -> tuple[str, ...]:
+        """Columns that are read as dictionaries."""
+        return (*self.keys, *self.optional_keys) if self.coded else ()
+
 
 @dataclass
 class Intake:
@@ -121,8 +126,8 @@ def read_rows(
     for path in files:
         check_columns(path, contract)
         name = _relative(path, root)
-        coded = (*contract.keys, *contract.optional_keys) if contract.coded else ()
-        frame, own = _typed(read_foreign_parquet(path, contract.columns, coded), contract)
+        table = read_foreign_parquet(path, contract.columns, contract.as_dictionaries)
+        frame, own = _typed(table, contract)
         now = pl.col(TIME).is_null() | (pl.col(TIME) < contract.cutoff_us)
         seen = frame.filter(now)
         good, bad = _split(seen, _faults(contract, day_end_us, own), own, name)
@@ -176,7 +181,7 @@ def _typed(table: pa.Table, contract: RowContract) -> tuple[pl.DataFrame, dict[s
     """Columns in our types; and, of coded columns, the words that the codes stand for."""
     coded: dict[str, pl.Series] = {}
     columns: dict[str, pl.Series] = {}
-    for name in (*contract.keys, *contract.optional_keys) if contract.coded else ():
+    for name in contract.as_dictionaries:
         columns[name], coded[name] = _codes(table, name)
     kept = [name for name in table.column_names if name not in coded]
     frame = pl.DataFrame(pl.from_arrow(table.select(kept))).with_columns(**columns)

@@ -1,5 +1,6 @@
 """Damaged files, by the benchmark that counts what becomes of them in nights of the real ingest."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -7,6 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from graphguard.config.limits import LimitConfig
+from graphguard.errors import FileUnreadable
+from graphguard.tables.guard import FileLimits, Guard
 
 FUZZ = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
 
@@ -33,3 +38,19 @@ def test_no_damage_passes_for_data_where_files_are_vouched_for_and_none_ends_a_n
         assert found[f"{regime}_died"] == 0
         assert found[f"{regime}_peak_gb"] < 2
     assert found["proof_slowest_s"] < 10
+
+
+def test_a_file_is_proved_as_it_will_be_read(monkeypatch, tmp_path):
+    # In this one a key's place in its dictionary lies behind it; read as plain strings none does.
+    monkeypatch.syspath_prepend(str(FUZZ.parent))
+    fuzz = importlib.import_module("fuzz")
+    _, whole = fuzz.whole_file(fuzz.ROWS, checksums=False)
+    path = tmp_path / "a.parquet"
+    path.write_bytes(fuzz.damaged(whole, 100_125)[1])
+
+    with Guard(FileLimits.of(LimitConfig())) as guard:
+        assert guard.prove(path, fuzz.COLUMNS, decode=True).rows == fuzz.ROWS
+        with pytest.raises(FileUnreadable, match="out of bounds"):
+            guard.prove(path, fuzz.COLUMNS, coded=fuzz.KEYS, decode=True)
+        path.write_bytes(whole)
+        assert guard.prove(path, fuzz.COLUMNS, coded=fuzz.KEYS, decode=True).rows == fuzz.ROWS
