@@ -60,12 +60,12 @@ def _carried_on(job: Job, earlier: Earlier | None, folder: Path) -> dict[str, in
     """Write the graph that an earlier one becomes; number of nodes by type, None if none was."""
     if earlier is None:
         return None
-    changes = earlier.changes()
     ids = IdStores(job.workspace.ids)
     rules = (job.config.graph.hubs, job.config.training.seed)
     try:
         # What is copied night after night must be what was written.
         verify(earlier.run.stage("build_graph"))
+        changes = earlier.changes()
         base = HeteroGraph.open(earlier.run.file("build_graph", "graph"))
         counts = advance_graph(
             folder, base, changes, lambda kind, at: ids[kind].keys_of(pl.Series(at)), rules

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from graphguard.config.sections import Config
 from graphguard.config.values import DAY_US, day_us
+from graphguard.errors import ArtefactInvalid
 from graphguard.graph.advance import Change
 from graphguard.graph.hetero import EdgeType
 from graphguard.jobs.context import Job
@@ -16,6 +17,8 @@ from graphguard.tables.edges import edge_table
 from graphguard.tables.files import fingerprint
 from graphguard.tables.workspace import Run
 
+MOST_COMPARED = 4
+"""Runs that fit, of which the nearest is taken."""
 FORMAT = 1
 """Raised when graphs of an older program may no longer be carried on."""
 
@@ -31,11 +34,13 @@ class Earlier:
         run: The run.
         left: Days that left, by edge type: name of the day, and its folder.
         came: Days that came.
+        changed: How many these are.
     """
 
     run: Run
     left: Mapping[EdgeType, Mapping[str, Path]]
     came: Mapping[EdgeType, Mapping[str, Path]]
+    changed: int
 
     def changes(self) -> dict[EdgeType, Change]:
         """Read the edges of the days that left and came."""
@@ -63,7 +68,7 @@ def graph_rules(config: Config) -> str:
 
 
 def find_earlier(job: Job, partitions: Partitions) -> Earlier | None:
-    """The newest run, of this day or before, whose graph differs by few days at its ends.
+    """Of the newest runs of this day or before, the one whose graph differs by fewest days.
 
     None where there is none: most days must stay, and those that left be stored still; and nobody
     was erased from it, since who stays in a capped hub may then differ from what its days give.
@@ -71,11 +76,21 @@ def find_earlier(job: Job, partitions: Partitions) -> Earlier | None:
     if job.config.training.static:
         return None
     rules = graph_rules(job.config)
+    found: list[Earlier] = []
     for run in job.workspace.runs_with("build_graph", job.as_of):
-        manifest = run.manifest("build_graph")
-        if manifest.get("graph_rules") == rules and not manifest.get("erasures"):
-            return _compared(job, run, manifest["partitions"], partitions)
-    return None
+        try:
+            manifest = run.manifest("build_graph")
+        except ArtefactInvalid as error:
+            job.reporter.note(f"the graph of run {run.run_id} is passed over: {error}")
+            continue
+        if manifest.get("graph_rules") != rules or manifest.get("erasures"):
+            continue
+        one = _compared(job, run, manifest["partitions"], partitions)
+        if one is not None:
+            found.append(one)
+        if len(found) == MOST_COMPARED:
+            break
+    return min(found, key=lambda one: one.changed, default=None)
 
 
 def _compared(job: Job, run: Run, before: Partitions, now: Partitions) -> Earlier | None:
@@ -94,7 +109,7 @@ def _compared(job: Job, run: Run, before: Partitions, now: Partitions) -> Earlie
         left[edge.name] = {day: job.workspace.partition(table, day, old[day]) for day in gone}
         came[edge.name] = {day: job.workspace.partition(table, day, new[day]) for day in here}
     stored = all(is_committed(folder) for part in left.values() for folder in part.values())
-    return Earlier(run, left, came) if stored and changed <= stay else None
+    return Earlier(run, left, came, changed) if stored and changed <= stay else None
 
 
 def _span(name: str) -> tuple[int, int]:

@@ -68,7 +68,8 @@ def advance_graph(
         GraphInvalid: `base` does not hold what left, or holds what is not earlier than what came,
             or its nodes have other keys than `keys` says, as those of another workspace would.
 
-    Cost: one pass over the nodes and over the edges of either direction; memory O(nodes + changes).
+    Cost: one pass over the nodes and over the edges of either direction; memory O(changes), and of
+    tables by storage index, as long as the largest there is.
     """
     hubs, seed = rules
     degrees = _degrees_of_what_stays(base, changes)
@@ -86,13 +87,16 @@ def advance_graph(
                 change.came,
                 source=_places(ends[0].dense, change.came.source),
                 target=_places(ends[1].dense, change.came.target),
+                # Ties are put in order in place.
+                count=change.came.count.copy(),
             )
             sizes = (len(ends[0].nodes.keys), len(ends[1].nodes.keys))
             check_ends(place, edge_type, came, sizes)
             for side, move, new in zip(SIDES, ends, (came.source, came.target), strict=True):
                 np.save(place / f"degree_{side}.npy", move.count(degrees[edge_type, side], new))
             came = in_order(capped(came, edge_type, hubs, nodes, seed))
-            both = _both_ways(base, edge_type, ends, came, change.left_us)
+            most = (degrees[edge_type, "source"], degrees[edge_type, "target"])
+            both = _both_ways(base, edge_type, (ends, most), came, change.left_us)
             begun.append(pool.start(partial(_write, place), both))
         for work in begun:
             work.results()
@@ -107,15 +111,16 @@ def _write(place: Path, part: tuple[str, Splice]) -> None:
 def _both_ways(
     base: HeteroGraph,
     edge_type: EdgeType,
-    ends: tuple["_Move", "_Move"],
+    ends: tuple[tuple["_Move", "_Move"], tuple[Ints, Ints]],
     came: EdgeArrays,
     left_us: Spans,
 ) -> list[tuple[str, Splice]]:
-    source, target = ends
+    (source, target), most = ends
     out = Splice(
         base=base.out(edge_type),
         rows=source.new,
         others=target.new,
+        most=most[0],
         left_us=left_us,
         came=came,
         came_rows=came.source,
@@ -127,6 +132,7 @@ def _both_ways(
         base=base.into(edge_type),
         rows=target.new,
         others=source.new,
+        most=most[1],
         came_rows=came.target,
         came_others=came.source,
         num_rows=len(target.nodes.keys),

@@ -36,6 +36,7 @@ class Splice:
         base: The direction as it was; mapped files.
         rows: New index of each old row, shape [base.num_rows]; ascending, -1 for those that left.
         others: The same of the other side's nodes.
+        most: Edges of each old row in the days that stay, before hubs were capped.
         left_us: When the edges lie that left.
         came: Edges that come, with new indices, by time; all later than any that stays.
         came_rows: Row of each of them, shape [came].
@@ -46,6 +47,7 @@ class Splice:
     base: Adjacency
     rows: NDArray[np.int32]
     others: NDArray[np.int32]
+    most: Ints
     left_us: Spans
     came: EdgeArrays
     came_rows: NDArray[Any]
@@ -62,10 +64,11 @@ def write_spliced(place: Path, name: str, splice: Splice) -> None:
         splice: What to write.
 
     Raises:
-        GraphInvalid: An edge that came is not later than all that stay, or one that stays belongs
-            to a row that left.
+        GraphInvalid: An edge that came is not later than all that stay, or more stay in a row than
+            its days hold.
 
-    Cost: one pass over the edges; 8 bytes for each that left, 40 for each that came.
+    Cost: one pass over the edges; 8 bytes for each that left and 40 for each that came, and 32 for
+    each of the longest run of such as left one after the other.
     """
     left = _places_of_left(place, splice)
     order, came_ptr = by_row(splice.came_rows, splice.num_rows)
@@ -124,8 +127,9 @@ def _kept_ptr(place: Path, splice: Splice, left: Ints) -> Ints:
     row_of_left = np.searchsorted(old, left, side="right") - 1
     stay = np.diff(old) - np.bincount(row_of_left, minlength=splice.base.num_rows)
     held = splice.rows >= 0
-    if stay[~held].any():
-        raise _invalid(place, "an edge stays whose node left")
+    # None stays in a row that left, either: its days hold none.
+    if (stay > splice.most).any():
+        raise _invalid(place, "more edges stay than its days hold")
     kept = np.zeros(splice.num_rows + 1, dtype=np.int64)
     kept[splice.rows[held] + np.int64(1)] = stay[held]
     return np.cumsum(kept)

@@ -55,8 +55,10 @@ class IdStore:
         return self._frame
 
     def keys_of(self, indices: pl.Series) -> pl.Series:
-        """Key of each storage index, null where none is held."""
+        """Key of each storage index, null where none is held; rows must be in order of index."""
         held = self._frame.get_column("index")
+        if not held.len():
+            return pl.repeat(None, indices.len(), dtype=pl.String, eager=True).alias("key")
         gaps = held.len() != self._next
         place = (held.search_sorted(indices) if gaps else indices).to_numpy()
         inside = place < held.len()

@@ -14,7 +14,7 @@ that are missing, and late or changed input makes a new partition beside the old
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 
 import filelock
 
-from graphguard.errors import NoRun, NotCommitted
+from graphguard.errors import ArtefactInvalid, NoRun, NotCommitted
 from graphguard.tables.commit import is_committed, read_manifest
 from graphguard.tables.files import read_json, replace_json
 from graphguard.tables.ids import IdStore
@@ -92,13 +92,19 @@ class Workspace:
         return [run for _, _, run in sorted(found, key=lambda one: one[:2])]
 
     def runs_with(self, stage: str, as_of: date) -> list["Run"]:
-        """Runs of this day or before it that have a stage, finished or not, newest day first."""
+        """Runs of this day or before it that have a stage, finished or not, newest day first.
+
+        A run whose frozen config cannot be read has no day, and is left out.
+        """
         folder = self.root / "runs"
         found = []
         for path in folder.iterdir() if folder.is_dir() else []:
-            day = path.name[: len("2026-01-01")]
-            if day <= as_of.isoformat() and is_committed(path / stage):
-                found.append((day, path.name))
+            if not is_committed(path / stage):
+                continue
+            with suppress(ArtefactInvalid):
+                day = read_json(path / "config.json")["as_of"]
+                if day <= as_of.isoformat():
+                    found.append((day, path.name))
         return [Run(self, name) for _, name in sorted(found, reverse=True)]
 
     def earlier_runs(self, as_of: date) -> list["Run"]:

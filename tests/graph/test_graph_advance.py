@@ -174,3 +174,14 @@ def test_a_graph_with_the_indices_of_another_workspace_is_refused(tmp_path):
 
     with pytest.raises(GraphInvalid, match="other storage indices than the ids say"):
         advance_graph(tmp_path / "made", base, changes({}, {2: days[2]}), other, (HUBS, SEED))
+
+
+def test_edges_of_a_day_that_left_cannot_stay(tmp_path):
+    # What is subtracted from the degrees and what leaves by time are not the same edges.
+    rng = np.random.default_rng(5)
+    days = {day: some_day(day, rng, np.arange(60), np.arange(30)) for day in (1, 2)}
+    base = from_all(tmp_path / "before", [days[1], days[2]])
+    change = changes({1: days[1]}, {})
+    wrong = {name: Change(one.left, [(0, 1)], one.came) for name, one in change.items()}
+    with pytest.raises(GraphInvalid, match="more edges stay than its days hold"):
+        advance_graph(tmp_path / "made", base, wrong, keys, (HUBS, SEED))

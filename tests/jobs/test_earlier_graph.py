@@ -116,6 +116,38 @@ def test_a_damaged_graph_is_not_carried_on(make_config, monkeypatch):
     assert graph_of(second) == from_all_days(second, config, monkeypatch)
 
 
+def test_what_a_night_does_not_need_cannot_end_it(make_config):
+    # The window's first day moves, so that days leave; one of them is damaged, and nothing but
+    # carrying on reads it. And a run of which the manifest is lost is passed over.
+    first, _ = night(make_config(as_of="2026-01-28"))
+    oldest = min(first.partitions("build_graph", "edges/user__likes__content").items())[1]
+    (oldest / "edges.parquet").unlink()
+
+    second, notes = night(make_config(as_of="2026-01-29"))
+
+    [text] = notes.said("is not carried on")
+    assert oldest.name in text
+    (second.stage("build_graph") / "manifest.json").write_text("")
+    third, notes = night(make_config(as_of="2026-01-29"), run_id="again")
+    [text] = notes.said("is passed over")
+    assert second.run_id in text
+    assert third.has("build_graph")
+
+
+def test_the_nearest_of_several_runs_is_carried_on_whatever_their_names(make_config):
+    config = make_config(as_of="2026-01-22")
+    first, _ = night(config, run_id="prod-22")
+    fewer = config.graph.model_copy(update={"edges": config.graph.edges[:-1]})
+    other = make_config(as_of="2026-01-23").model_copy(update={"graph": fewer})
+    _, notes = night(other, run_id="fewer-edge-types")
+    assert not notes.said("the graph of run")
+
+    _, notes = night(make_config(as_of="2026-01-23"), run_id="prod-23")
+
+    [text] = notes.said("the graph of run")
+    assert first.run_id in text
+
+
 def test_a_graph_with_other_caps_or_seed_is_not_carried_on(make_config):
     night(make_config(as_of="2026-01-22"))
     _, notes = night(make_config(as_of="2026-01-23", graph={"hubs": {"device": 2}}))
