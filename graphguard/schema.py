@@ -4,13 +4,9 @@ Column names live here and nowhere else. `storage index` means the append-only i
 key in the workspace's `ids`; times are microseconds since 1970, UTC.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass, field, replace
-
-import polars as pl
 import pyarrow as pa
 
-from graphguard.errors import ColumnMissing, ColumnTypeWrong
+from graphguard.table_schema import TableSchema
 
 FIXED_POINT = 1 << 20
 """Numeric log columns are stored as round(value * FIXED_POINT): integer sums are exact in any
@@ -22,55 +18,6 @@ EVENT_TEXT = "__text"
 
 ROW_TEXT = "__text"
 """Column of `features` that holds a row's texts, where the config lists the theme `words`."""
-
-
-@dataclass(frozen=True)
-class TableSchema:
-    """The contract of one table."""
-
-    name: str
-    columns: dict[str, pa.DataType]
-    key: tuple[str, ...]
-    nullable: tuple[str, ...] = ()
-    open: bool = False
-    """Whether more columns may follow those named, as the config asks for."""
-    notes: dict[str, str] = field(default_factory=dict)
-
-    def validate(self, table: pa.Table) -> None:
-        """Check columns, types and nulls of `table`.
-
-        Raises:
-            ColumnMissing: A column is absent, or one is there that the schema does not know.
-            ColumnTypeWrong: A column has another type, or nulls where none may be.
-        """
-        for column, wanted in self.columns.items():
-            if column not in table.column_names:
-                raise ColumnMissing(self.name, column, table.column_names)
-            found = table.schema.field(column).type
-            if found != wanted:
-                raise ColumnTypeWrong(self.name, column, str(found), str(wanted))
-            if column not in self.nullable and table.column(column).null_count:
-                raise ColumnTypeWrong(
-                    self.name, column, f"{found} with nulls", f"{wanted} not null"
-                )
-        extra = [name for name in table.column_names if name not in self.columns]
-        if extra and not self.open:
-            contract = self.name + " schema"
-            raise ColumnMissing(contract, extra[0], list(self.columns))
-
-    def held_by(self, columns: Collection[str]) -> "TableSchema":
-        """The contract of a table that an older program wrote: without columns that came later."""
-        return replace(self, columns={n: kind for n, kind in self.columns.items() if n in columns})
-
-    def completed(self, table: pl.DataFrame) -> pl.DataFrame:
-        """The table with nulls in the columns that it lacks: an older program wrote it."""
-        return pl.concat([table, self.empty()], how="diagonal_relaxed").select(list(self.columns))
-
-    def empty(self) -> pl.DataFrame:
-        """The table without rows."""
-        # Of an empty list Arrow would ask pandas, and import it: a quarter of a second.
-        arrow = pa.table({name: pa.nulls(0, kind) for name, kind in self.columns.items()})
-        return pl.DataFrame(pl.from_arrow(arrow))
 
 
 TEXT = pa.string()

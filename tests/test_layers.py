@@ -23,6 +23,7 @@ LAYERS = (
     ("tables", "worlds"),
     ("config",),
     ("schema",),
+    ("table_schema",),
     ("errors",),
 )
 """DESIGN's order; `jobs` stands above `checks`, since its command line runs them."""

@@ -9,7 +9,8 @@ import polars as pl
 from graphguard.erase.columns import EntityColumns
 from graphguard.erase.doomed import Doomed
 from graphguard.erase.swap import Rewrite, Write
-from graphguard.schema import EVENTS, REJECTS, TABLES, TableSchema
+from graphguard.schema import EVENTS, REJECTS, TABLES
+from graphguard.table_schema import TableSchema
 from graphguard.tables.commit import read_manifest
 from graphguard.tables.files import read_parquet, write_parquet
 from graphguard.tables.late import LATE

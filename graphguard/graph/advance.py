@@ -27,6 +27,8 @@ from graphguard.tables.threads import threads
 
 Ints = NDArray[np.int64]
 Degrees = dict[tuple[EdgeType, Side], Ints]
+Dense = dict[str, NDArray[np.int32]]
+"""Dense index in the earlier graph of each storage index, by node type."""
 SIDES: tuple[Side, Side] = ("source", "target")
 
 
@@ -72,10 +74,11 @@ def advance_graph(
     tables by storage index, as long as the largest there is.
     """
     hubs, seed = rules
-    degrees = _degrees_of_what_stays(base, changes)
     kinds = list(base.num_nodes)
+    dense = {kind: dense_of(base.storage(kind)) for kind in kinds}
+    degrees = _degrees_of_what_stays(base, changes, dense)
     with threads() as pool:
-        found = pool.each(lambda kind: _move(base, kind, changes, degrees, keys), kinds)
+        found = pool.each(lambda kind: _move(base, kind, changes, (dense, degrees), keys), kinds)
         moves = dict(zip(kinds, found, strict=True))
         nodes = {kind: move.nodes for kind, move in moves.items()}
         begun = [pool.start(lambda kind: write_nodes(folder / "nodes" / kind, nodes[kind]), kinds)]
@@ -140,10 +143,11 @@ def _both_ways(
     return [("csr", out), ("csc", into)]
 
 
-def _degrees_of_what_stays(base: HeteroGraph, changes: Mapping[EdgeType, Change]) -> Degrees:
+def _degrees_of_what_stays(
+    base: HeteroGraph, changes: Mapping[EdgeType, Change], dense: Dense
+) -> Degrees:
     """Daily edges of each old node in the days that stay, by edge type and side."""
     found: Degrees = {}
-    dense = {kind: dense_of(base.storage(kind)) for kind in base.num_nodes}
     for edge_type, change in changes.items():
         for side, kind, storage in _ends(edge_type, change.left):
             place = _places(dense[kind], storage)
@@ -210,10 +214,11 @@ def _move(
     base: HeteroGraph,
     kind: str,
     changes: Mapping[EdgeType, Change],
-    degrees: Degrees,
+    held_before: tuple[Dense, Degrees],
     keys: Callable[[str, Ints], pl.Series],
 ) -> _Move:
     """Nodes with an edge in the new span, by key: those of the old that keep or get one, others."""
+    dense, degrees = held_before
     old = base.storage(kind)
     stays = np.zeros(len(old), dtype=np.bool_)
     came: list[NDArray[Any]] = []
@@ -223,7 +228,7 @@ def _move(
                 stays |= degrees[edge_type, side] > 0
                 came.append(storage)
     met = distinct(np.concatenate(came)) if came else np.zeros(0, dtype=np.int64)
-    place = _places(dense_of(old), met)
+    place = _places(dense[kind], met)
     stays[place[place >= 0]] = True
     added = _added(kind, keys, met[place < 0])
     old_keys = pl.Series("key", pa.array(base.keys(kind), type=pa.large_string()))

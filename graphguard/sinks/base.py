@@ -7,8 +7,9 @@ from typing import Any, Protocol
 import polars as pl
 
 from graphguard.errors import DataError
-from graphguard.schema import DECISIONS, RING_MEMBERS, RINGS, SCORES, TableSchema
+from graphguard.schema import DECISIONS, RING_MEMBERS, RINGS, SCORES
 from graphguard.sinks.difference import SinkDifference
+from graphguard.table_schema import TableSchema
 
 SINK_TABLES: dict[str, TableSchema] = {
     # Decisions last: who reads one finds the score and the ring it names.

@@ -5,7 +5,7 @@ from datetime import date
 
 import polars as pl
 
-from graphguard.schema import TableSchema
+from graphguard.table_schema import TableSchema
 
 SHOWN = 5
 """Rows of each kind that the text lists."""

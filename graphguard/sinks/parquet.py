@@ -32,9 +32,9 @@ import filelock
 import polars as pl
 
 from graphguard.errors import ArtefactInvalid, ColumnMissing, WorkspaceBusy, near_match
-from graphguard.schema import TableSchema
 from graphguard.sinks.base import SINK_TABLES, RollbackRefused
 from graphguard.sinks.difference import SinkDifference, compare
+from graphguard.table_schema import TableSchema
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import (
     drop_asides,

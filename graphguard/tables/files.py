@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from graphguard.errors import ArtefactInvalid, FileUnreadable
-from graphguard.schema import TableSchema
+from graphguard.table_schema import TableSchema
 from graphguard.tables.failpoint import failpoint
 
 ROW_GROUP = 1 << 18
