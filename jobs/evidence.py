@@ -12,8 +12,7 @@ from graphguard.config.values import day_us
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.ranges import distinct_pairs
 from graphguard.jobs.context import Job
-from graphguard.jobs.slow import CORE
-from graphguard.jobs.texts import ALIKE
+from graphguard.rings.evidence import ALIKE
 from graphguard.scores.facts import coaction_facts, touched_objects
 from graphguard.tables.anchor_rows import held_bad
 from graphguard.tables.files import read_parquet
@@ -64,8 +63,7 @@ def _words(job: Job) -> dict[str, tuple[str, str]]:
         ]
         verb, noun = (names[0][1], names[0][2]) if names else ("acts on", trace.object)
         words[f"{trace.log}.{trace.object}"] = (verb, noun)
-        words[f"{CORE}.{trace.log}.{trace.object}"] = (verb, noun)
-        words[f"{ALIKE}.{trace.log}.{trace.object}"] = ("wrote alike about", noun)
+        words[f"{ALIKE}{trace.log}.{trace.object}"] = ("wrote alike about", noun)
     return words
 
 

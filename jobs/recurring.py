@@ -1,4 +1,4 @@
-"""Recurring sets of a run: users that met within a minute on two objects of a trace, or more."""
+"""Sets of users of a run that met within a minute: on two objects of a trace, or once for good."""
 
 import numpy as np
 import polars as pl
@@ -7,9 +7,10 @@ from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.acts import trace_acts
 from graphguard.jobs.context import Job
 from graphguard.rings.coaction import calm_meetings
-from graphguard.rings.evidence import AGAIN
+from graphguard.rings.evidence import AGAIN, ONCE
 from graphguard.rings.fusion import channel_bits
-from graphguard.rings.recurrence import find_bursts, recurring_links, recurring_sets
+from graphguard.rings.gatherings import gatherings
+from graphguard.rings.recurrence import find_bursts, links_within, recurring_sets
 from graphguard.rings.timing_null import timing_null
 
 MINUTE_US = 60_000_000
@@ -36,15 +37,18 @@ def recurring_pairs(job: Job, graph: HeteroGraph, num_pairs: float) -> pl.DataFr
         calm = calm_meetings(acts, short, windows[-1], settings.max_burst)
         null = timing_null(acts, calm, born_us, [short])
         bursts = find_bursts(acts, short, settings.max_burst)
-        links = recurring_links(recurring_sets(acts, bursts, null, 0, rate), num_pairs)
-        frames.append(
-            links.with_columns(
-                pl.lit(f"{AGAIN}{trace.log}.{trace.object}").alias("channel"),
-                pl.lit(short, dtype=pl.Int64).alias("window_us"),
-                pl.lit(0, dtype=pl.Int64).alias("a_first"),
-                pl.lit(0.0).alias("expected"),
-                pl.lit(1, dtype=pl.Int64).alias("tests"),
-                channel_bits(pl.col("log10_p")).alias("bits"),
+        for prefix, sets in (
+            (AGAIN, recurring_sets(acts, bursts, null, 0, rate)),
+            (ONCE, gatherings(acts, bursts, null, 0, short, rate)),
+        ):
+            frames.append(
+                links_within(sets, num_pairs).with_columns(
+                    pl.lit(f"{prefix}{trace.log}.{trace.object}").alias("channel"),
+                    pl.lit(short, dtype=pl.Int64).alias("window_us"),
+                    pl.lit(0, dtype=pl.Int64).alias("a_first"),
+                    pl.lit(0.0).alias("expected"),
+                    pl.lit(1, dtype=pl.Int64).alias("tests"),
+                    channel_bits(pl.col("log10_p")).alias("bits"),
+                )
             )
-        )
     return pl.concat(frames) if frames else pl.DataFrame()

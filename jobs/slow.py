@@ -6,11 +6,10 @@ import polars as pl
 from graphguard.config.values import day_us
 from graphguard.jobs.context import Job
 from graphguard.rings.cores import core_links
+from graphguard.rings.evidence import CORE
 from graphguard.rings.fusion import channel_bits
 from graphguard.rings.interest import SLOW_US
 from graphguard.tables.events import scan_events
-
-CORE = "core"
 
 
 def slow_cores(job: Job, pairs: pl.DataFrame, num_pairs: float) -> list[pl.DataFrame]:
@@ -33,7 +32,7 @@ def slow_cores(job: Job, pairs: pl.DataFrame, num_pairs: float) -> list[pl.DataF
         found = core_links(links, _users(job, trace.log), rate)
         value = pl.col("log10_q") - np.log10(max(num_pairs, 1.0))
         found = found.with_columns(
-            pl.lit(f"{CORE}.{channel}").alias("channel"), value.alias("log10_p")
+            pl.lit(f"{CORE}{channel}").alias("channel"), value.alias("log10_p")
         )
         frames.append(found.with_columns(channel_bits(pl.col("log10_p")).alias("bits")))
     return frames

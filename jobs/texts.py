@@ -12,13 +12,13 @@ from graphguard.near.episodes import episodes
 from graphguard.near.groups import centres
 from graphguard.near.texts import PlainTexts, TextRules, near_texts, text_groups
 from graphguard.rings.alike import Sayings, alike_sets
+from graphguard.rings.evidence import ALIKE
 from graphguard.rings.fusion import channel_bits
-from graphguard.rings.recurrence import recurring_links
+from graphguard.rings.recurrence import links_within
 from graphguard.schema import EVENT_TEXT
 from graphguard.tables.events import scan_events
 
 Ints = NDArray[np.int64]
-ALIKE = "alike"
 SITE = r"^(?i:[a-z][a-z0-9+.-]*://(?:www\.)?)([^/?#]+)"
 
 
@@ -68,8 +68,8 @@ def alike_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[pl.DataF
             f"{found.passed_on} posts that are passed on"
         )
         frames.append(
-            recurring_links(found.sets, num_pairs).with_columns(
-                pl.lit(f"{ALIKE}.{trace.log}.{trace.object}").alias("channel"),
+            links_within(found.sets, num_pairs).with_columns(
+                pl.lit(f"{ALIKE}{trace.log}.{trace.object}").alias("channel"),
                 pl.lit(job.config.graph.window.us, dtype=pl.Int64).alias("window_us"),
                 pl.lit(0, dtype=pl.Int64).alias("a_first"),
                 pl.lit(0.0).alias("expected"),

@@ -12,12 +12,14 @@ from graphguard.graph.keyed import key_hash
 from graphguard.rings.significance import log10_binomial_tail, log10_poisson_tail
 from graphguard.rings.unlike_coins import log10_coins_tail
 
-SHARED, AGAIN, CORE, ALIKE = "shared.", "again.", "core.", "alike."
+SHARED, AGAIN, ONCE, CORE, ALIKE = "shared.", "again.", "once.", "core.", "alike."
 """How channels begin that are no trace of acts in time."""
 LIKENESS = ("embedding", "behaviour")
 """Channels of users who are like each other, whatever they acted on together."""
-SETS = r"^(again|core|alike)\."
+SETS = r"^(again|once|core|alike)\."
 """Channels whose p is that of a set of users."""
+SAME_ACTS = r"^(again|once|core)\."
+"""Of these, those that test the acts of a trace in another way."""
 NEAR = "near."
 """How the type of an object begins that is a group of nearly equal texts or pictures."""
 PAIRS_AT_ONCE = 100_000
@@ -27,7 +29,7 @@ Floats = NDArray[np.float64]
 
 def acts_channel(channel: pl.Expr) -> pl.Expr:
     """The channel whose acts the evidence of a channel rests on: sets meet in a trace."""
-    return channel.str.strip_prefix(AGAIN).str.strip_prefix(CORE)
+    return channel.str.replace(SAME_ACTS, "")
 
 
 def acts_in_common(acts: pl.DataFrame) -> pl.DataFrame:

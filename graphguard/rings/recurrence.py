@@ -49,12 +49,12 @@ class Bursts:
 
 @dataclass(frozen=True)
 class Sets:
-    """Sets of users that met on two objects.
+    """Sets of users that met.
 
     Attributes:
         users: Members of each set, sorted.
-        objects: The two objects, shape [num_sets, 2].
-        log10_q: Of each set, shape [num_sets]: the larger of both nulls'.
+        objects: On which they met, shape [num_sets, objects of a set].
+        log10_q: Of each set, shape [num_sets].
     """
 
     users: list[Ints]
@@ -124,7 +124,7 @@ def recurring_sets(
     return Sets([users[place] for place in found], bursts.object[pairs[:, found]].T, q[found])
 
 
-def recurring_links(sets: Sets, num_pairs: float) -> pl.DataFrame:
+def links_within(sets: Sets, num_pairs: float) -> pl.DataFrame:
     """The pairs inside the sets: `user_a`, `user_b`, `weight`, `log10_p`, `log10_q`, sorted.
 
     The family of sets is smaller than that of pairs: a pair's q is that of its best set, and its
@@ -132,9 +132,9 @@ def recurring_links(sets: Sets, num_pairs: float) -> pl.DataFrame:
     """
     rows = [
         (a, b, thing, value)
-        for members, both, value in zip(sets.users, sets.objects, sets.log10_q, strict=True)
+        for members, things, value in zip(sets.users, sets.objects, sets.log10_q, strict=True)
         for a, b in combinations(members.tolist(), 2)
-        for thing in both.tolist()
+        for thing in things.tolist()
     ]
     names = {"user_a": pl.Int64, "user_b": pl.Int64, "object": pl.Int64, "least": pl.Float64}
     found = (

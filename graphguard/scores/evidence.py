@@ -6,7 +6,8 @@ Reads the facts that reasons are made of, writes nothing.
 import numpy as np
 import polars as pl
 
-from graphguard.scores.facts import NOT_ACTS, acts_channel
+from graphguard.rings.evidence import acts_channel
+from graphguard.scores.facts import NOT_ACTS
 from graphguard.scores.reasons import HALF_BITS
 from graphguard.scores.removal import REMOVED
 

@@ -7,15 +7,10 @@ from collections.abc import Collection, Mapping
 
 import polars as pl
 
-NOT_ACTS = ("shared.", "embedding")
+from graphguard.rings.evidence import LIKENESS, SHARED, acts_channel
+
+NOT_ACTS = (SHARED, *LIKENESS)
 """Channels of RING_EVIDENCE that start so are no acts in time."""
-SAME_ACTS = r"^(again|core)\."
-"""Begins channels of sets that meet again and of slow rings: the acts, tested in another way."""
-
-
-def acts_channel(channel: pl.Expr) -> pl.Expr:
-    """The channel of the acts themselves, `log.column`, however they were tested."""
-    return channel.str.replace(SAME_ACTS, "")
 
 
 def touched_objects(links: pl.DataFrame, flagged: Collection[str], max_users: int) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from graphguard.rings.meetings import Acts
 from graphguard.rings.recurrence import (
     Sets,
     find_bursts,
-    recurring_links,
+    links_within,
     recurring_sets,
 )
 from graphguard.rings.timing_null import timing_null
@@ -123,7 +123,7 @@ def test_a_pair_has_the_q_of_its_best_set_and_counts_objects_once():
         np.array([-3.0, -5.0]),
     )
 
-    links = recurring_links(sets, num_pairs=1000.0)
+    links = links_within(sets, num_pairs=1000.0)
 
     assert links.rows() == [
         (1, 2, 3, -8.0, -5.0),
@@ -154,4 +154,4 @@ def test_nothing_makes_nothing():
 
     assert len(find_bursts(empty, MINUTE_US, 200)) == 0
     none = Sets([], np.zeros((0, 2), dtype=np.int64), np.zeros(0))
-    assert recurring_links(none, 10.0).schema["log10_p"] == pl.Float64
+    assert links_within(none, 10.0).schema["log10_p"] == pl.Float64
