@@ -1,7 +1,7 @@
 """From linked pairs to rings at their own size.
 
 Modularity cannot tell small rings apart in a large graph, so each connected component is looked at
-alone and split by Leiden, and its parts again, as long as the parts hang together far better than
+alone and split by Leiden, and its parts again. Parts stay apart that hang together far better than
 with one another: two rings with a link between them come apart, and one ring does not, however
 loose. Then members with too few links to the others are trimmed. Every order follows keys.
 """
@@ -130,8 +130,9 @@ def _parts(block: csr_array, apart: float) -> list[Ints]:
         if labels.max() > 0:
             return _groups_of(labels)
     for resolution in RESOLUTIONS if _density(block) < SPARSE else RESOLUTIONS[:1]:
-        labels = Leiden(resolution=resolution, random_state=0).fit_predict(csr_matrix(block))
-        if labels.max() > 0 and _between(block, labels) <= apart:
+        found = Leiden(resolution=resolution, random_state=0).fit_predict(csr_matrix(block))
+        labels = _joined(block, found.astype(np.int64), apart)
+        if labels.max() > 0:
             return _groups_of(labels)
     return [np.arange(size)]
 
@@ -158,16 +159,32 @@ def _company(block: csr_array) -> Ints:
     return linked_components(size, row[once].astype(np.int64), block.indices[once].astype(np.int64))
 
 
-def _between(block: csr_array, labels: Ints) -> float:
-    """How often pairs of two parts are linked, over how often pairs of one part are."""
-    size, sizes = block.shape[0], np.bincount(labels).astype(np.float64)
-    within_pairs = float((sizes * (sizes - 1)).sum())
-    row = np.repeat(np.arange(size), np.diff(block.indptr))
-    within = int((labels[row] == labels[block.indices]).sum())
-    between_pairs = size * (size - 1) - within_pairs
-    if not within or not between_pairs:
-        return 1.0
-    return float((block.nnz - within) / between_pairs / (within / within_pairs))
+def _joined(block: csr_array, labels: Ints, apart: float) -> Ints:
+    """Put communities together that are linked too often to be two, until none are.
+
+    A dense ring has no communities of its own, and is halved anyhow where another hangs on it.
+    """
+    row = np.repeat(labels, np.diff(block.indptr))
+    column = labels[block.indices]
+    while True:
+        number = int(labels.max()) + 1
+        if number == 1:
+            return labels
+        ones = np.ones(len(row), dtype=np.int64)
+        links = coo_array((ones, (row, column)), shape=(number, number)).tocsr().tocoo()
+        sizes = np.bincount(labels).astype(np.float64)
+        within, pairs = np.zeros(number), sizes * (sizes - 1)
+        own = links.row == links.col
+        within[links.row[own]] = links.data[own]
+        one, other, between = (each[~own] for each in (links.row, links.col, links.data))
+        # Rate between over rate within, both of ordered pairs; who stands alone is of the others.
+        usual = (within[one] + within[other]) / np.maximum(pairs[one] + pairs[other], 1.0)
+        close = between / (sizes[one] * sizes[other]) > apart * usual
+        if not close.any():
+            return labels
+        ends = (each[close].astype(np.int64) for each in (one, other))
+        joint = linked_components(number, *ends)
+        row, column, labels = joint[row], joint[column], joint[labels]
 
 
 def _trimmed(block: csr_array, members: Ints, share: float) -> Ints:

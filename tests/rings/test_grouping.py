@@ -52,6 +52,20 @@ def test_a_loose_ring_is_not_torn():
         assert found(pairs) == [list(range(24))]
 
 
+def test_a_small_ring_that_hangs_on_a_dense_large_one_comes_apart():
+    # Communities halve the large one, which has none, and the halves are linked like one.
+    rng = np.random.default_rng(4)
+    large = cliques(list(range(30)))
+    large = large[:, rng.random(large.shape[1]) < 0.85]
+    bridges = np.array([[0, 5, 12], [30, 31, 35]])
+    pairs = np.concatenate([large, cliques(list(range(30, 36))), bridges], axis=1)
+    heavy = np.where(pairs.max(axis=0) < 30, 60.0, 20.0)
+
+    groups = find_groups(Links(pairs[0], pairs[1], heavy), GroupRules())
+
+    assert [group.tolist() for group in groups] == [list(range(30)), list(range(30, 36))]
+
+
 def test_many_rings_come_out_at_their_own_size():
     rng = np.random.default_rng(0)
     groups = np.array_split(rng.permutation(4_000), 200)
