@@ -9,7 +9,7 @@ from graphguard.jobs.context import Job
 from graphguard.rings.coaction import calm_meetings
 from graphguard.rings.evidence import AGAIN, ONCE
 from graphguard.rings.fusion import channel_bits
-from graphguard.rings.gatherings import gatherings
+from graphguard.rings.gatherings import gathered_links, gatherings
 from graphguard.rings.recurrence import find_bursts, links_within, recurring_sets
 from graphguard.rings.timing_null import timing_null
 
@@ -37,12 +37,11 @@ def recurring_pairs(job: Job, graph: HeteroGraph, num_pairs: float) -> pl.DataFr
         calm = calm_meetings(acts, short, windows[-1], settings.max_burst)
         null = timing_null(acts, calm, born_us, [short])
         bursts = find_bursts(acts, short, settings.max_burst)
-        for prefix, sets in (
-            (AGAIN, recurring_sets(acts, bursts, null, 0, rate)),
-            (ONCE, gatherings(acts, bursts, null, 0, short, rate)),
-        ):
+        again = links_within(recurring_sets(acts, bursts, null, 0, rate), num_pairs)
+        once = gathered_links(gatherings(acts, bursts, null, 0, short, rate), num_pairs)
+        for prefix, links in ((AGAIN, again), (ONCE, once)):
             frames.append(
-                links_within(sets, num_pairs).with_columns(
+                links.with_columns(
                     pl.lit(f"{prefix}{trace.log}.{trace.object}").alias("channel"),
                     pl.lit(short, dtype=pl.Int64).alias("window_us"),
                     pl.lit(0, dtype=pl.Int64).alias("a_first"),

@@ -112,7 +112,7 @@ def recurring_sets(
     Cost: O(sum over users of the square of their bursts).
     """
     tests = max(len(bursts) * (len(bursts) - 1) / 2, 1.0)
-    one, other, activity = _overlaps(bursts)
+    one, other, activity = overlaps(bursts)
     activity_q = log10_q(activity, tests)
     hopeful = np.flatnonzero(activity_q <= log10_rate)
     pairs = np.stack([one[hopeful], other[hopeful]])
@@ -151,8 +151,11 @@ def links_within(sets: Sets, num_pairs: float) -> pl.DataFrame:
     ).sort("user_a", "user_b")
 
 
-def _overlaps(bursts: Bursts) -> tuple[Ints, Ints, Floats]:
-    """Pairs of bursts on two objects that share enough users, and log10 p of sharing so many."""
+def overlaps(bursts: Bursts) -> tuple[Ints, Ints, Floats]:
+    """Pairs of bursts on two objects that share enough users, and log10 p of sharing so many.
+
+    Who is in how many bursts is given, and how large they are.
+    """
     number = len(bursts)
     burst = np.repeat(np.arange(number), np.diff(bursts.start))
     num_users = int(bursts.user.max(initial=-1)) + 1

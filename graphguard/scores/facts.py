@@ -85,7 +85,8 @@ def coaction_facts(
     """
     trace = ~pl.any_horizontal([pl.col("channel").str.starts_with(one) for one in NOT_ACTS])
     facts = ["channel", "window_us", "weight", "log10_p"]
-    both = evidence.filter(trace)
+    # Who were with the same others, and never together, have nothing in common to tell.
+    both = evidence.filter(trace, pl.col("weight") > 0)
     sides = [
         both.select(pl.col(mine).alias("key"), pl.col(theirs).alias("other"), *facts)
         for mine, theirs in (("key_a", "key_b"), ("key_b", "key_a"))

@@ -72,19 +72,31 @@ class Removal:
         """PAIRS without what these objects gave them.
 
         A pair that has lost k of its w objects keeps (w - k) / w of its evidence: surprisal adds up
-        over objects about evenly. A pair that has lost all is gone.
+        over objects about evenly. A pair that has lost all is gone. One that never had any (both
+        were with the same others) is gone when either has lost an object of the channel.
         """
         lost = self._no_longer_common(pairs)
         both = pairs.join(lost, on=["user_a", "user_b", "channel"], how="left")
         left = (pl.col("weight") - pl.col("lost").fill_null(0)).clip(0)
-        share = left / pl.col("weight")
-        kept = both.with_columns(
+        never = pl.col("weight") == 0
+        share = pl.when(never).then(1.0).otherwise(left / pl.col("weight"))
+        gone = pl.col("weight") <= pl.col("lost").fill_null(0)
+        kept = both.filter(never | ~gone).with_columns(
             left.cast(pairs.schema["weight"]).alias("weight"),
             pl.min_horizontal("a_first", left).cast(pairs.schema["a_first"]).alias("a_first"),
             (pl.col("log10_p") * share).alias("log10_p"),
             (pl.col("log10_q") * share).alias("log10_q"),
         )
-        return kept.filter(pl.col("weight") > 0).select(pairs.columns)
+        losers = self._channels(self.lost).select("entity", "channel").unique()
+        for end in ("user_a", "user_b"):
+            rows = losers.select(pl.col("entity").alias(end), "channel", pl.lit(0).alias("weight"))
+            kept = kept.join(
+                rows.cast({"weight": kept.schema["weight"]}),
+                on=[end, "channel", "weight"],
+                how="anti",
+                maintain_order="left",
+            )
+        return kept.select(pairs.columns)
 
     @property
     def links_left(self) -> pl.DataFrame:

@@ -117,6 +117,35 @@ def test_who_loses_the_acts_leaves_the_group(small, run):
     assert np.array(own.select("groups.size", "groups.ties")).tolist() == [[0.0, 0.0]]
 
 
+def test_who_are_linked_by_company_alone_part_when_one_loses_an_act(small):
+    channel = "once.likes.content_id"
+    rows = [(1, 2, 1), (1, 3, 0), (2, 3, 1), (3, 4, 0), (2, 4, 0)]
+    links = pl.DataFrame(
+        {
+            "user_a": [row[0] for row in rows],
+            "user_b": [row[1] for row in rows],
+            "channel": channel,
+            "weight": [row[2] for row in rows],
+            "a_first": 0,
+            "log10_p": -9.0,
+            "log10_q": -3.0,
+        }
+    )
+    likes = [(1, 50), (2, 50), (2, 60), (3, 60), (4, 70)]
+    touched = pl.DataFrame(
+        [(user, "content", post) for user, post in likes], schema=REMOVED, orient="row"
+    )
+    mine = touched.filter(pl.col("entity") == 3)
+
+    left = Removal(small, mine, mine, touched, links).links_left
+
+    # What 3 had in common, and whom it only knew by others, are gone; the rest is as it was.
+    assert left.select("user_a", "user_b", "weight", "log10_p").rows() == [
+        (1, 2, 1, -9.0),
+        (2, 4, 0, -9.0),
+    ]
+
+
 def test_a_night_reads_groups_and_leaving_out_nothing_changes_no_score(small):
     run = run_night(Night(small, last="score"))
     job = Job(small, AS_OF, run, None, Silent())

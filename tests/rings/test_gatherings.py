@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from graphguard.rings.coaction import find_coactions
-from graphguard.rings.gatherings import gatherings
+from graphguard.rings.gatherings import Gatherings, gathered_links, gatherings
 from graphguard.rings.meetings import Acts
 from graphguard.rings.recurrence import Sets, find_bursts
 from graphguard.rings.timing_null import timing_null
@@ -11,7 +11,7 @@ MINUTE_US = 60_000_000
 HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
 RATE = -2.0
-USERS, POSTS = 2_000, 400
+USERS, NORMAL, POSTS = 2_000, 1_000, 2_000
 CALLED = 17
 """The post that a ring is called to."""
 
@@ -38,7 +38,7 @@ def platform(seed: int = 0) -> tuple[Acts, np.ndarray]:
     rows = [
         (user, post, int(born[post] + np.exp(rng.normal(np.log(2.0), 1.6)) * HOUR_US))
         for post in range(POSTS)
-        for user in rng.choice(USERS, 15, replace=False).tolist()
+        for user in rng.choice(NORMAL, 15, replace=False).tolist()
     ]
     return acts(*rows), born
 
@@ -50,10 +50,26 @@ def call(born: np.ndarray, size: int, spread_us: int = MINUTE_US, after_us: int 
     return acts(*((1_000 + number, CALLED, at + number * step) for number in range(size)))
 
 
-def told(log: Acts, born: np.ndarray) -> Sets:
+def followers(born: np.ndarray) -> Acts:
+    """Of a tenth of all posts fifteen users are told, and like them within minutes."""
+    rng = np.random.default_rng(3)
+    return acts(
+        *(
+            (int(user), post, int(born[post] + rng.exponential(2 * MINUTE_US)))
+            for post in range(0, POSTS, 10)
+            for user in rng.choice(NORMAL, 15, replace=False)
+        )
+    )
+
+
+def found_in(log: Acts, born: np.ndarray) -> Gatherings:
     hashes = np.arange(USERS, dtype=np.uint64)
     null = timing_null(log, find_coactions(log, [MINUTE_US], hashes), born, [MINUTE_US])
     return gatherings(log, find_bursts(log, MINUTE_US, 200), null, 0, MINUTE_US, RATE)
+
+
+def told(log: Acts, born: np.ndarray) -> Sets:
+    return found_in(log, born).sets
 
 
 def test_a_ring_that_was_called_once_is_told_whole():
@@ -81,15 +97,7 @@ def test_where_nobody_calls_nothing_is_told(seed):
 
 def test_a_crowd_just_after_a_post_appeared_is_what_posts_have():
     log, born = platform()
-    rng = np.random.default_rng(3)
-    # Followers who are told of it: on a tenth of all posts fifteen come within minutes.
-    keen = acts(
-        *(
-            (int(user), post, int(born[post] + rng.exponential(2 * MINUTE_US)))
-            for post in range(0, POSTS, 10)
-            for user in rng.choice(USERS, 15, replace=False)
-        )
-    )
+    keen = followers(born)
     late = call(born, 15)
 
     assert told(both(log, keen), born).users == []
@@ -111,6 +119,68 @@ def test_a_burst_with_a_wake_is_a_crowd():
 
     assert len(told(both(log, shared), born).users) == 1
     assert told(both(both(log, shared), wake), born).users == []
+
+
+def calls(born: np.ndarray, *groups: range) -> Acts:
+    """Each group likes a post of its own at once, when it is half a day old."""
+    return acts(
+        *(
+            (user, CALLED + number, int(born[CALLED + number]) + DAY_US // 2 + place)
+            for number, group in enumerate(groups)
+            for place, user in enumerate(group)
+        )
+    )
+
+
+def test_two_calls_with_users_in_common_are_one_rings():
+    log, born = platform()
+    log = both(log, followers(born))
+    groups = range(1_000, 1_010), range(1_006, 1_016), range(1_100, 1_110)
+
+    found = found_in(both(log, calls(born, *groups)), born)
+
+    assert [users.tolist() for users in found.sets.users] == [list(group) for group in groups]
+    assert found.company[0] == found.company[1] != found.company[2]
+    assert (found.log10_q <= RATE).all()
+
+
+def test_one_or_two_users_in_common_join_nothing():
+    log, born = platform()
+
+    found = found_in(both(log, calls(born, range(1_000, 1_010), range(1_008, 1_018))), born)
+
+    assert len(found.sets.users) == 2
+    assert found.company[0] != found.company[1]
+
+
+def test_who_were_never_in_one_burst_are_linked_by_the_company_they_keep():
+    sets = Sets(
+        [np.array([1, 2, 3]), np.array([2, 3, 4]), np.array([7, 8])],
+        np.array([[5], [6], [9]]),
+        np.array([-3.0, -5.0, -4.0]),
+    )
+
+    links = gathered_links(Gatherings(sets, np.array([0, 0, 1]), np.array([-2.5, -2.5, -4.0])), 1e3)
+
+    assert links.rows() == [
+        (1, 2, 1, -6.0, -3.0),
+        (1, 3, 1, -6.0, -3.0),
+        (1, 4, 0, -5.5, -2.5),
+        (2, 3, 2, -8.0, -5.0),
+        (2, 4, 1, -8.0, -5.0),
+        (3, 4, 1, -8.0, -5.0),
+        (7, 8, 1, -7.0, -4.0),
+    ]
+
+
+def test_without_gatherings_nobody_is_linked():
+    none = np.zeros(0, dtype=np.int64)
+    sets = Sets([], np.zeros((0, 1), dtype=np.int64), np.zeros(0))
+
+    links = gathered_links(Gatherings(sets, none, np.zeros(0)), 1e3)
+
+    assert links.height == 0
+    assert links.columns == ["user_a", "user_b", "weight", "log10_p", "log10_q"]
 
 
 def test_who_comes_twice_is_one_user():

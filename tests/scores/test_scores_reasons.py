@@ -179,6 +179,16 @@ def test_acts_tested_in_other_ways_are_told_as_the_acts_they_are(tested):
     assert facts.select("verb", "noun").unique().row(0) == ("liked", "posts")
 
 
+def test_who_were_only_with_the_same_others_have_no_acts_in_common():
+    rows = [
+        ("a", "b", "once.likes.content_id", 60_000_000, 1, -6.0),
+        ("a", "c", "once.likes.content_id", 60_000_000, 0, -9.0),
+    ]
+    facts = coaction_facts(evidence(rows), {"likes.content_id": ("liked", "posts")})
+
+    assert facts.select("key", "objects", "users").rows() == [("a", 1, 1), ("b", 1, 1)]
+
+
 def test_coaction_says_the_strongest_sentence_that_is_true():
     # a likes with b 7 times in 10 s, with c 6 times in 60 s, with d once in 1 h:
     #   7 with 1 user = 7,   6 with each of 2 users = 12,   1 with each of 3 users = 3
