@@ -17,6 +17,8 @@ from graphguard.rings.timing_null import timing_null
 
 KEPT = -3.0
 """What nobody asks for: chance alone makes one pair in a thousand."""
+LIKELY = -0.7
+"""Two objects or more, where as many are expected or one less, are likelier than this."""
 
 LINK_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "user_a": pl.Int64,
@@ -101,10 +103,14 @@ def linked(
     number = len(rules.windows_us)
     expected = np.stack([expected_weights(found, n) for n in range(number)])
     weight = _columns(found.pairs, "weight", number)
+    high = np.flatnonzero((weight > expected + 1).any(axis=0) | (rules.kept > LIKELY))
+    expected, weight = expected[:, high], weight[:, high]
     activity = log10_poisson_tail(weight, expected)
     # One object shared is no pattern, however small its chance.
     activity[weight < 2] = 0.0
-    chosen = np.flatnonzero(activity.min(axis=0) + np.log10(number) <= rules.kept)
+    told = np.flatnonzero(activity.min(axis=0) + np.log10(number) <= rules.kept)
+    chosen, weight = high[told], weight[:, told]
+    expected, activity = expected[:, told], activity[:, told]
     pairs = found.pairs[chosen]
     null = timing_null(acts, found, born_us, rules.windows_us)
     likings = None
@@ -114,10 +120,10 @@ def linked(
     common = common_touches(acts, pairs, null)
     for n, window in enumerate(rules.windows_us):
         if likings is not None and window >= SLOW_US:
-            tests.append(interest_test(found, chosen, weight[n, chosen], n, likings))
+            tests.append(interest_test(found, chosen, weight[n], n, likings))
         else:
-            tests.append(timing_test(common, weight[n, chosen], n, null))
-    both = np.stack([np.maximum(activity[n, chosen], one.log10_p) for n, one in enumerate(tests)])
+            tests.append(timing_test(common, weight[n], n, null))
+    both = np.stack([np.maximum(activity[n], one.log10_p) for n, one in enumerate(tests)])
     best = both.argmin(axis=0)
     at = (best, np.arange(len(chosen)))
     p = np.minimum(both[at] + np.log10(number), 0.0)
@@ -129,9 +135,9 @@ def linked(
             "user_a": pairs.get_column("user_a"),
             "user_b": pairs.get_column("user_b"),
             "window_us": np.array(rules.windows_us)[best],
-            "weight": weight[:, chosen][at],
+            "weight": weight[at],
             "a_first": _columns(pairs, "a_first", number)[at],
-            "expected": expected[:, chosen][at],
+            "expected": expected[at],
             "together": together,
             "by_chance": np.stack([one.expected for one in tests])[at],
             "chances": chances_of(common, asked, null),

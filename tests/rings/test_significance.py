@@ -1,6 +1,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from scipy.special import gammaln
 from scipy.stats import binom, poisson
 
 from graphguard.graph.keyed import key_hash
@@ -13,6 +14,7 @@ from graphguard.rings.significance import (
     log10_binomial_tail,
     log10_poisson_tail,
     log10_q,
+    log_factorial,
     sharing_test,
 )
 
@@ -157,3 +159,9 @@ def test_who_is_always_there_when_an_object_appears_meets_by_necessity():
     links = coaction_links(acts, born, rules)
 
     assert log10_q(links["log10_p"].to_numpy(), all_pairs(1200)).min(initial=0) > -2
+
+
+def test_logarithms_of_factorials_are_scipys():
+    number = np.concatenate([np.arange(3000), [10**5, 10**7, 3]])
+
+    np.testing.assert_allclose(log_factorial(number), gammaln(number + 1.0), rtol=4e-16)
