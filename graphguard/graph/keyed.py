@@ -43,8 +43,12 @@ class KeyHashes:
 
     def __getitem__(self, places: NDArray[Any]) -> NDArray[np.uint64]:
         """Hashes at these places, shape as theirs."""
-        asked, back = np.unique(places, return_inverse=True)
-        return key_hash(self._keys[place] for place in asked.tolist())[back]
+        asked = np.zeros(len(self), dtype=np.bool_)
+        asked[places] = True
+        back = np.cumsum(asked) - 1
+        hashes = key_hash(self._keys[place] for place in np.flatnonzero(asked).tolist())
+        found: NDArray[np.uint64] = hashes[back[places]]
+        return found
 
 
 Hashes = NDArray[np.uint64] | KeyHashes

@@ -7,8 +7,8 @@ bursts are then compared exactly. Method: Pacheco et al. 2021, "Uncovering Coord
 Social Media".
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,27 +18,21 @@ from numpy.typing import NDArray
 from graphguard.graph.keyed import Hashes, mix, seeded
 from graphguard.graph.ranges import distinct, ranges
 from graphguard.rings.meetings import (
-    ODD,
     Acts,
     Meetings,
     Partners,
     Places,
-    blocks_of,
-    joined,
     meet,
-    nearest_meetings,
+    meetings_in_parts,
     partner_ends,
-    repeated,
-    single_meetings,
     stretches,
 )
+from graphguard.rings.twice import met_twice
+from graphguard.rings.verified import verified
 
 Ints = NDArray[np.int64]
-KEYS_AT_ONCE = 32_000_000
-"""Meetings that are sorted together to see which pairs met twice."""
-MOST_BITS = 29
-"""Marks by which pairs are told apart before they are sorted are at most 2**29, a byte each."""
-LOOKED_UP_AT_ONCE = 2_000_000
+WHO = 2**32 - 1
+"""Bits of `Meetings.keys` that name the second user."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ class ObjectPairs:
 
     Attributes:
         meetings: On objects without a burst.
-        sampled: Of the samples of bursts: they only nominate pairs.
+        sample: Acts of the samples of bursts, in order: their meetings only nominate pairs.
         loud: Acts on objects with a burst, in order.
         visits: As in `Coactions`.
         visit_pairs: As in `Coactions`.
@@ -80,7 +74,7 @@ class ObjectPairs:
     """
 
     meetings: Meetings
-    sampled: Meetings
+    sample: Acts
     loud: Acts
     visits: Ints
     visit_pairs: Ints
@@ -115,13 +109,14 @@ def find_coactions(
         the result.
     """
     each = pair_on_objects(acts, windows_us, user_hash, max_burst)
-    calm, told = _met_twice(each)
+    widest = windows_us[-1]
+    partners = Partners.of(each.sample, widest)
+    sampled = partial(meetings_in_parts, each.sample, widest, partners)
+    calm, nominated = met_twice(each.meetings, sampled, int(partners.number.sum()))
     touches = each.meetings.touches(calm)
     if len(each.burst_objects):
-        keys = np.sort(np.concatenate([each.meetings.keys(calm), each.sampled.keys(told)]))
-        nominated = keys[np.diff(keys, prepend=-1) > 0]
-        verified = _verified(each.loud, nominated, windows_us[-1])
-        touches = pl.concat([touches, verified.touches()])
+        more = verified(each.loud, split_keys(nominated), widest)
+        touches = pl.concat([touches, more.touches()])
     pairs = pair_weights(touches, windows_us)
     return Coactions(
         pairs, touches, each.meetings, each.visits, each.visit_pairs, each.burst_objects
@@ -137,15 +132,15 @@ def pair_on_objects(
     partners = Partners.of(acts, widest)
     burst = _burst_objects(acts, partners, max_burst)
     visits, visit_pairs = _totals(acts, partners, windows_us, len(user_hash))
-    loud = acts[:0]
-    sample = loud
+    loud = sample = acts[:0]
     if len(burst):
-        inside = np.isin(acts.object, burst)
+        inside = _acts_on(acts, burst)
         loud, crowd = acts[inside], partners.number[inside] + 1
-        acts, partners = acts[~inside], partners[~inside]
         sample = _sample(loud, crowd, user_hash, max_burst)
+        # Nobody is a partner there: acts that make no meeting need not be taken away.
+        partners.number[inside] = 0
     calm = meet(acts, widest, partners)
-    return ObjectPairs(calm, meet(sample, widest), loud, visits, visit_pairs, burst)
+    return ObjectPairs(calm, sample, loud, visits, visit_pairs, burst)
 
 
 def calm_meetings(acts: Acts, window_us: int, widest_us: int, max_burst: int) -> CalmMeetings:
@@ -193,7 +188,7 @@ def coaction_pairs(user: Any, object_id: Any, time: Any, *, window_us: int) -> A
 
 def split_keys(keys: Ints) -> Ints:
     """Both users of `Meetings.keys`, shape [2, num_keys]."""
-    return np.stack([keys >> 32, keys & (2**32 - 1)])
+    return np.stack([keys >> 32, keys & WHO])
 
 
 def pair_weights(touches: pl.DataFrame, windows_us: list[int]) -> pl.DataFrame:
@@ -221,6 +216,14 @@ def _burst_objects(acts: Acts, partners: Partners, max_burst: int) -> Ints:
     return distinct(acts.object[partners.number >= max_burst]).astype(np.int64)
 
 
+def _acts_on(acts: Acts, objects: Ints) -> Ints:
+    """Places of the acts, which lie in order, on some objects."""
+    objects = objects.astype(acts.object.dtype)
+    begin, end = (np.searchsorted(acts.object, objects, side) for side in ("left", "right"))
+    places: Ints = ranges(begin, end)
+    return places
+
+
 def _sample(loud: Acts, crowd: Places, user_hash: Hashes, max_burst: int) -> Acts:
     """Keep about `max_burst` events of each window's crowd, chosen by hash of user and object."""
     # The object is told by its first time, not by its index, which depends on storage.
@@ -240,8 +243,8 @@ def _totals(
     for stretch in stretches(acts, windows_us[-1]):
         here, mine = acts[stretch], partners[stretch]
         begins = _visits(here, mine.again, windows_us[-1])
-        each = here[begins]
-        visits += np.bincount(each.user, minlength=num_users)
+        visits += np.bincount(here.user[begins], minlength=num_users)
+        each = here[begins] if len(windows_us) > 1 else here[:0]
         place = np.arange(len(each))
         for number, window in enumerate(windows_us[:-1]):
             pairs[number] += 2 * int((partner_ends(each, window) - place - 1).sum())
@@ -254,107 +257,7 @@ def _visits(acts: Acts, again: NDArray[np.bool_], window_us: int) -> NDArray[np.
     begins = np.ones(len(acts), dtype=np.bool_)
     several = np.flatnonzero(again)
     some = acts[several]
-    key = some.user_on_object()
-    order = np.argsort(key, kind="stable")
-    before, after = order[:-1], order[1:]
+    before, after = some.repeats()
     soon = some.time_us[after] - some.time_us[before] <= window_us
-    begins[several[after[soon & (key[after] == key[before])]]] = False
+    begins[several[after[soon]]] = False
     return begins
-
-
-def _met_twice(each: ObjectPairs) -> tuple[Ints, Ints]:
-    """Places of the meetings, and of the sampled ones, of pairs with two of them or more.
-
-    Most pairs met once, and most of these share no mark with another pair: only the rest is sorted.
-
-    Cost: O(meetings), some of them sorted; memory eight bytes a meeting, up to 2**29, and four for
-        each of the rest.
-    """
-    both = (each.meetings, each.sampled)
-    calm = len(each.meetings)
-    bits = min(max((4 * (calm + len(each.sampled))).bit_length(), 8), MOST_BITS)
-    held = np.zeros(2**bits, dtype=np.uint8)
-    for _, found in _keys(both):
-        marks = np.sort(_marks(found, bits))
-        first = np.concatenate([[True], marks[1:] != marks[:-1]])
-        once = marks[first]
-        held[once] = np.minimum(held[once] + 1, 2)
-        held[marks[~first]] = 2
-    twice = [_repeated(both, places) for places in _shared_marks(both, held, bits)]
-    chosen = np.sort(np.concatenate(twice))
-    return chosen[chosen < calm], chosen[chosen >= calm] - calm
-
-
-def _shared_marks(
-    both: tuple[Meetings, Meetings], held: NDArray[np.uint8], bits: int
-) -> Iterator[Ints]:
-    """Places of meetings whose pair shares its mark with another meeting, in parts by the mark.
-
-    Places alone are kept, in as few bytes as they need: their keys are made anew, part by part.
-    """
-    total = len(both[0]) + len(both[1])
-    kind = np.uint32 if total < 2**32 else np.int64
-    parts: list[list[NDArray[Any]]] = [[] for _ in range(max(-(-total // KEYS_AT_ONCE), 1))]
-    for start, found in _keys(both):
-        marks = _marks(found, bits)
-        mine = np.flatnonzero(held[marks] > 1)
-        part = marks[mine] % np.uint32(len(parts))
-        places = (mine + start).astype(kind)
-        for number, one in enumerate(parts):
-            one.append(places[part == number] if len(parts) > 1 else places)
-    for one in parts:
-        yield np.concatenate([np.zeros(0, np.int64), *one])
-        one.clear()
-
-
-def _repeated(both: tuple[Meetings, Meetings], places: Ints) -> Ints:
-    """Of ascending places of meetings those of pairs that are there twice or more."""
-    calm = len(both[0])
-    begin = int(np.searchsorted(places, calm))
-    keys = [both[0].keys(places[:begin]), both[1].keys(places[begin:] - calm)]
-    return places[repeated(np.concatenate(keys))]
-
-
-def _keys(both: tuple[Meetings, Meetings]) -> Iterator[tuple[int, Ints]]:
-    """Keys of all meetings, a block at a time, and the place of the first of these."""
-    offset = 0
-    for meetings in both:
-        for part in meetings.blocks():
-            yield part.start + offset, meetings.keys(part)
-        offset += len(meetings)
-
-
-def _marks(keys: Ints, bits: int) -> NDArray[np.uint32]:
-    """So many bits of each key's hash."""
-    return ((keys * ODD).view(np.uint64) >> np.uint64(64 - bits)).astype(np.uint32)
-
-
-def _verified(loud: Acts, nominated: Ints, window_us: int) -> Meetings:
-    """Compare the nominated pairs' acts on burst objects, act by act."""
-    acts = loud[np.lexsort((loud.time_us, loud.object, loud.user))]
-    objects, thing = np.unique(acts.object, return_inverse=True)
-    # One number for user and object, in order: acts of a user on an object, by bisection.
-    line = acts.user.astype(np.int64) * len(objects) + thing
-    few, many = split_keys(nominated)
-    begins = np.searchsorted(acts.user, np.arange(many.max(initial=0) + 2))
-    held = np.diff(begins)
-    # The acts of the one who has fewer are looked for among the other's.
-    few, many = np.where(held[few] <= held[many], [few, many], [many, few])
-    number = held[few]
-    again = repeated(line)
-    once: list[Meetings] = []
-    several: list[Meetings] = []
-    for block in blocks_of(number, LOOKED_UP_AT_ONCE):
-        begin = begins[few[block]]
-        one = ranges(begin, begin + number[block])
-        wanted = np.repeat(many[block], number[block]) * len(objects) + thing[one]
-        begin = np.searchsorted(line, wanted)
-        found = np.searchsorted(line, wanted, side="right") - begin
-        one, other = np.repeat(one, found), ranges(begin, begin + found)
-        near = np.abs(acts.time_us[other] - acts.time_us[one]) <= window_us
-        one, other = one[near], other[near]
-        later = acts.time_us[other] >= acts.time_us[one]
-        met = Meetings(acts, np.where(later, one, other), np.where(later, other, one))
-        for part, kept in zip(single_meetings(met, again), (once, several), strict=True):
-            kept.append(part)
-    return joined(acts, [*once, nearest_meetings(joined(acts, several))])

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from graphguard.rings.coaction import ObjectPairs, pair_on_objects
-from graphguard.rings.meetings import TOUCHED, Acts
+from graphguard.rings.meetings import TOUCHED, Acts, meet
 from graphguard.tables.engine import Bucketed, Engine, Frame
 
 TOUCH, SAMPLED, LOUD, VISITS, VISIT_PAIRS = range(5)
@@ -125,12 +125,12 @@ def _found_on_objects(rows: pa.Table, windows_us: list[int], max_burst: int) -> 
     hashes = rows["user_hash"].to_numpy()[first].view(np.uint64)
     acts = Acts(local.astype(np.int64), rows["object"].to_numpy(), rows["time_us"].to_numpy())
     found = pair_on_objects(acts, windows_us, hashes, max_burst)
-    return pa.concat_tables([*_pair_rows(found, users), *_total_rows(found, users)])
+    return pa.concat_tables([*_pair_rows(found, users, windows_us[-1]), *_total_rows(found, users)])
 
 
-def _pair_rows(found: ObjectPairs, users: NDArray[np.int64]) -> list[pa.Table]:
+def _pair_rows(found: ObjectPairs, users: NDArray[np.int64], widest_us: int) -> list[pa.Table]:
     parts = []
-    for kind, met in ((TOUCH, found.meetings), (SAMPLED, found.sampled)):
+    for kind, met in ((TOUCH, found.meetings), (SAMPLED, meet(found.sample, widest_us))):
         frame = met.touches()
         a, b, item, gap, lead, first = (frame.get_column(name).to_numpy() for name in TOUCHED)
         parts.append(_rows(kind, users[a], users[b], item, gap, lead, first))

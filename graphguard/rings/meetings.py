@@ -14,15 +14,17 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from graphguard.graph.order import ODD, order_by, order_of, repeated
 from graphguard.graph.ranges import ranges
+from graphguard.rings.act_order import in_order, order_of_acts
 
 Ints = NDArray[np.int64]
 Places = NDArray[np.int32] | NDArray[np.int64]
-PAIRS_AT_ONCE = 2_000_000
+PAIRS_AT_ONCE = 1 << 18
+"""What is made of so many meetings lies in a processor's cache."""
 ACTS_AT_ONCE = 4_000_000
+SEVERAL_AT_ONCE = 4_000_000
 TOUCHED = ("user_a", "user_b", "object", "gap_us", "lead_us", "first_us")
-ODD = np.int64(0x1E3779B97F4A7C15)
-"""Spreads the users' number over all bits (a product with an odd number is one to one)."""
 FAR = 2**62
 """One number for object and time must stay below this."""
 
@@ -49,8 +51,8 @@ class Acts:
 
     def ordered(self) -> "Acts":
         """The same acts by object, time and user; these themselves where they lie so."""
-        order = _order(self)
-        return self if order is None else self[order]
+        columns = self.object, self.time_us, self.user
+        return self if in_order(*columns) else self[order_of_acts(*columns)]
 
     @cached_property
     def object_starts(self) -> Ints:
@@ -71,28 +73,30 @@ class Acts:
 
     @cached_property
     def _touches(self) -> tuple["Acts", "Acts"]:
-        key = self.user.astype(np.int64) << 32 | self.object.astype(np.int64)
-        order = np.argsort(key)
-        key = key[order]
-        new = np.ones(len(key), dtype=np.bool_)
-        np.not_equal(key[1:], key[:-1], out=new[1:])
-        time_us = self.time_us[order]
+        order = self._by_user()
+        user, thing = self.user[order], self.object[order]
+        new = np.ones(len(order), dtype=np.bool_)
+        new[1:] = (user[1:] != user[:-1]) | (thing[1:] != thing[:-1])
         once = new.copy()
         once[:-1] &= new[1:]
         returns = self[order[~once]]
-        del order, once
-        starts = np.flatnonzero(new)
-        first = np.minimum.reduceat(time_us, starts) if len(key) else time_us
-        key = key[new]
-        user, thing = key >> 32, key & (2**32 - 1)
-        touches = Acts(user.astype(self.user.dtype), thing.astype(self.object.dtype), first)
+        time_us, starts = self.time_us[order], np.flatnonzero(new)
+        first = np.minimum.reduceat(time_us, starts) if len(starts) else time_us
+        touches = Acts(user[starts], thing[starts], first)
         return touches, returns
 
-    def user_on_object(self) -> Ints:
-        """User and object of acts in order, in one number that says nothing else."""
-        starts = self.object_starts
-        place = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-        return place << 32 | self.user.astype(np.int64)
+    def _by_user(self) -> Ints:
+        """Places by user and object."""
+        if (self.object[1:] >= self.object[:-1]).all():
+            return order_of(self.user)
+        return order_by(self.user, self.object)
+
+    def repeats(self) -> tuple[Ints, Ints]:
+        """Of acts in order: places of a user's acts on an object, the one and the next."""
+        order = order_of(self.user)
+        user, thing = self.user[order], self.object[order]
+        same = np.flatnonzero((user[1:] == user[:-1]) & (thing[1:] == thing[:-1]))
+        return order[same], order[same + 1]
 
 
 def place_type(acts: Acts) -> type[np.signedinteger[Any]]:
@@ -146,21 +150,26 @@ class Meetings:
         gap: Ints = (times[self.other[part]] - times[self.one[part]]).astype(np.int64)
         return gap
 
-    def touches(self, part: Any = slice(None)) -> pl.DataFrame:
-        """As a table: `user_a` < `user_b`, `object`, `gap_us`, `lead_us`, `first_us`.
+    def first_us(self, part: Any = slice(None)) -> Ints:
+        """Time of the earlier act."""
+        first: Ints = self.acts.time_us[self.one[part]].astype(np.int64)
+        return first
 
-        `lead_us` is b's time less a's; `first_us` the time of the earlier act.
-        """
-        one, other = self.one[part], self.other[part]
-        user = self.acts.user
-        gap, swapped = self.gap_us(part), user[one] > user[other]
+    def lead_us(self, part: Any = slice(None)) -> Ints:
+        """Time of the act of the user of the larger index less that of the other's."""
+        user, gap = self.acts.user, self.gap_us(part)
+        return np.where(user[self.one[part]] > user[self.other[part]], -gap, gap)
+
+    def touches(self, part: Any = slice(None)) -> pl.DataFrame:
+        """As a table: `user_a` < `user_b`, `object`, `gap_us`, `lead_us`, `first_us`."""
+        one, other = (self.acts.user[place[part]] for place in (self.one, self.other))
         columns = {
-            "user_a": np.where(swapped, user[other], user[one]),
-            "user_b": np.where(swapped, user[one], user[other]),
-            "object": self.acts.object[one],
-            "gap_us": gap,
-            "lead_us": np.where(swapped, -gap, gap),
-            "first_us": self.acts.time_us[one],
+            "user_a": np.minimum(one, other),
+            "user_b": np.maximum(one, other),
+            "object": self.acts.object[self.one[part]],
+            "gap_us": self.gap_us(part),
+            "lead_us": self.lead_us(part),
+            "first_us": self.first_us(part),
         }
         return pl.DataFrame({name: columns[name].astype(np.int64) for name in TOUCHED})
 
@@ -171,7 +180,7 @@ class Partners:
 
     Attributes:
         number: Acts that follow it on its object within the window.
-        again: Whether its user has another act on the object.
+        again: Whether its user has another act on the object, where both are near to others.
     """
 
     number: Places
@@ -195,16 +204,23 @@ class Partners:
         again = np.zeros(len(acts), dtype=np.bool_)
         for stretch in stretches(acts, window_us):
             here = acts[stretch]
-            number[stretch] = partner_ends(here, window_us) - np.arange(1, len(here) + 1)
-            again[stretch] = repeated(here.user_on_object())
+            mine = partner_ends(here, window_us) - np.arange(1, len(here) + 1)
+            number[stretch] = mine
+            # Who is near to nobody meets nobody.
+            near = mine > 0
+            near[1:] |= mine[:-1] > 0
+            place = np.flatnonzero(near)
+            for each in here[place].repeats():
+                again[stretch.start + place[each]] = True
         return cls(number, again)
 
     def pairs(self, kept: NDArray[np.bool_]) -> int:
         """Pairs of an act and a partner that both are kept."""
         if kept.all():
             return int(self.number.sum())
-        before = np.concatenate([[0], np.cumsum(kept)])
-        place = np.flatnonzero(kept)
+        before = np.zeros(len(kept) + 1, dtype=np.int64)
+        np.cumsum(kept, out=before[1:])
+        place = np.flatnonzero(kept & (self.number > 0))
         return int((before[place + self.number[place] + 1] - before[place] - 1).sum())
 
 
@@ -225,19 +241,39 @@ def meet(acts: Acts, window_us: int, partners: Partners | None = None) -> Meetin
     room = int(partners.number.sum())
     every = Meetings(acts, np.empty(room, dtype=kind), np.empty(room, dtype=kind))
     filled = 0
+    for part in meetings_in_parts(acts, window_us, partners):
+        filled = every.put(filled, part)
+    return every[:filled]
+
+
+def meetings_in_parts(acts: Acts, window_us: int, partners: Partners) -> Iterator[Meetings]:
+    """All meetings within a window, some at a time; arguments as of `meet`.
+
+    Cost: as of `meet`; memory a block, and the acts of who meets on an object again and again.
+    """
+    kind = place_type(acts)
     for stretch in stretches(acts, window_us):
         number = partners.number[stretch]
-        places = np.arange(stretch.start, stretch.stop, dtype=kind)
-        several: list[Meetings] = []
+        place = np.flatnonzero(number)
+        number = number[place]
+        place = (place + stretch.start).astype(kind)
+        several, held, most = [Meetings(acts, place[:0], place[:0])], 0, SEVERAL_AT_ONCE
         for block in blocks_of(number, PAIRS_AT_ONCE):
-            one, after = places[block], places[block] + kind(1)
+            one, after = place[block], place[block] + kind(1)
             partner = ranges(after, after + number[block])
             met = Meetings(acts, np.repeat(one, number[block]), partner)
             once, more = single_meetings(met, partners.again)
-            filled = every.put(filled, once)
+            yield once
             several.append(more)
-        filled = every.put(filled, nearest_meetings(joined(acts, several)))
-    return every[:filled]
+            held += len(more)
+            if held > most:
+                # The last object may go on.
+                whole = joined(acts, several)
+                end = int(np.searchsorted(acts.object[whole.one], acts.object[one[-1]]))
+                yield nearest_meetings(whole[:end])
+                several, held = [whole[end:]], len(whole) - end
+                most = max(2 * held, SEVERAL_AT_ONCE)
+        yield nearest_meetings(joined(acts, several))
 
 
 def joined(acts: Acts, parts: Sequence[Meetings]) -> Meetings:
@@ -283,16 +319,40 @@ def single_meetings(every: Meetings, again: NDArray[np.bool_]) -> tuple[Meetings
 
 def nearest_meetings(every: Meetings) -> Meetings:
     """Of two users' meetings on an object the one that counts."""
-    # Most are the only one after all. Two that get one mark by accident are told apart below.
-    marks = every.keys() * ODD + every.acts.object[every.one]
-    several = repeated(marks)
-    places = np.flatnonzero(several)
-    rows = every.touches(places).with_columns(pl.Series("place", places))
-    nearest = rows.sort("user_a", "user_b", "object", "gap_us", "first_us", "lead_us").unique(
-        ["user_a", "user_b", "object"], keep="first", maintain_order=True
-    )
-    counted = np.concatenate([np.flatnonzero(~several), nearest.get_column("place").to_numpy()])
-    return every[counted]
+    if not len(every):
+        return every
+    rows, group = _several(every.keys(), every.acts.object[every.one])
+    kept = np.ones(len(every), dtype=np.bool_)
+    kept[rows] = False
+    for value in (every.gap_us, every.first_us, every.lead_us):
+        new = np.diff(group, prepend=-1) > 0
+        starts = np.flatnonzero(new)
+        if len(starts):
+            mine = value(rows)
+            least = np.minimum.reduceat(mine, starts)
+            nearest = mine == np.repeat(least, np.diff(starts, append=len(rows)))
+            rows, group = rows[nearest], group[nearest]
+    kept[rows[np.diff(group, prepend=-1) > 0]] = True
+    return every[kept]
+
+
+def _several(keys: Ints, thing: NDArray[Any]) -> tuple[Ints, Ints]:
+    """Places of keys and things that are there twice or more, and the number of each."""
+    marks = keys * ODD + thing
+    rows = np.flatnonzero(repeated(marks))
+    marks = marks[rows]
+    order = np.argsort(marks)
+    rows, marks = rows[order], marks[order]
+    keys, thing = keys[rows], thing[rows]
+    other = (keys[1:] != keys[:-1]) | (thing[1:] != thing[:-1])
+    if (other & (marks[1:] == marks[:-1])).any():
+        # Two got one mark by accident.
+        order = np.lexsort((thing, keys))
+        rows, keys, thing = rows[order], keys[order], thing[order]
+        other = (keys[1:] != keys[:-1]) | (thing[1:] != thing[:-1])
+    group = np.zeros(len(rows), dtype=np.int64)
+    np.cumsum(other, out=group[1:])
+    return rows, group
 
 
 def stretches(acts: Acts, window_us: int) -> Iterator[slice]:
@@ -322,56 +382,7 @@ def partner_ends(acts: Acts, window_us: int) -> Ints:
     starts = acts.object_starts
     # Objects lie farther apart on this line of time than any window reaches.
     line = np.repeat(np.arange(len(starts) - 1) * span - low, np.diff(starts)) + acts.time_us
-    ends: Ints = np.searchsorted(line, line + window_us, side="right")
+    ends = np.arange(1, len(line) + 1)
+    near = np.flatnonzero(line[1:] - line[:-1] <= window_us)
+    ends[near] = np.searchsorted(line, line[near] + window_us, side="right")
     return ends
-
-
-def repeated(keys: Ints) -> NDArray[np.bool_]:
-    """Which keys occur twice or more.
-
-    >>> repeated(np.array([5, 3, 5])).tolist()
-    [True, False, True]
-    """
-    order = np.argsort(keys)
-    ordered = keys[order]
-    same = ordered[1:] == ordered[:-1]
-    found = np.zeros(len(keys), dtype=np.bool_)
-    found[order[1:][same]] = True
-    found[order[:-1][same]] = True
-    return found
-
-
-def _order(acts: Acts) -> Ints | None:
-    """Places by object, time and user: sorted by one coarse number, then where that is equal.
-
-    None where they lie so.
-    """
-    if not len(acts):
-        return None
-    low, high = int(acts.time_us.min()), int(acts.time_us.max())
-    bits = 62 - int(acts.object.max()).bit_length()
-    coarse = max((high - low).bit_length() - bits, 0)
-    line = acts.object.astype(np.int64) << bits
-    line += (acts.time_us - low) >> coarse
-    if _in_order(acts, line):
-        return None
-    order = np.argsort(line)
-    line = line[order]
-    same = line[1:] == line[:-1]
-    if same.any():
-        tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
-        found = order[tied]
-        exact = np.lexsort((acts.user[found], acts.time_us[found], line[tied]))
-        order[tied] = found[exact]
-    return order
-
-
-def _in_order(acts: Acts, line: Ints) -> bool:
-    """Whether acts lie by their coarse number, and where that is equal by time and user."""
-    before = np.flatnonzero(line[1:] <= line[:-1])
-    after = before + 1
-    if (line[after] < line[before]).any():
-        return False
-    early, late = acts.time_us[before], acts.time_us[after]
-    by_user = (early == late) & (acts.user[before] <= acts.user[after])
-    return bool(((early < late) | by_user).all())

@@ -11,11 +11,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from graphguard.graph.ranges import ranges
-from graphguard.rings.coaction import LOOKED_UP_AT_ONCE
 from graphguard.rings.meetings import Acts, blocks_of
 from graphguard.rings.significance import Floats, SecondTest
 from graphguard.rings.timing_null import TimingNull
 from graphguard.rings.unlike_coins import log10_coins_tail
+from graphguard.rings.verified import LOOKED_UP_AT_ONCE
 
 CERTAIN = 1 - 1e-15
 """No rate is taken to be more certain, or its logarithm would be none."""

@@ -4,6 +4,7 @@ Rates are pooled over the objects of a trace by the classes of both touches (`ri
 pairs against them).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphguard.rings.coaction import CalmMeetings, Coactions, ObjectPairs
-from graphguard.rings.meetings import Acts
+from graphguard.rings.meetings import ACTS_AT_ONCE, Acts, stretches
 from graphguard.rings.timing_rate import (
     AGE_EDGES_S,
     NUM_AGES,
@@ -24,6 +25,7 @@ from graphguard.rings.timing_rate import (
 )
 
 Floats = NDArray[np.float64]
+NEVER_US = 2**62
 RETURNS = 4
 """Acts of a user on an object and in a class that count: who comes back all day meets everybody
 once, and would say of single acts that they hardly ever meet."""
@@ -118,6 +120,10 @@ def _keys(acts: Acts) -> NDArray[np.int64]:
     return acts.user.astype(np.int64) << 32 | acts.object.astype(np.int64)
 
 
+def _objects(keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    return keys & (2**32 - 1)
+
+
 def _touch_classes(
     born_us: NDArray[np.int64],
     crowd: NDArray[np.int8],
@@ -131,16 +137,6 @@ def _touch_classes(
     age_s = np.maximum((time_us[aged] - born_us[objects[aged]]) / 1e6, 0.0)
     classes[aged] = np.searchsorted(AGE_EDGES_S, age_s, side="right") - 1
     return classes
-
-
-def _unknown_births(first: Acts, born_us: NDArray[np.int64]) -> NDArray[np.int8]:
-    """`TimingNull.crowd`: objects that nothing told of before their first touch, by their users."""
-    touched = np.full(len(born_us), 2**62, dtype=np.int64)
-    np.minimum.at(touched, first.object, first.time_us)
-    users = np.bincount(first.object, minlength=len(born_us))
-    size = np.minimum(np.log2(np.maximum(users, 1)).astype(np.int8), NUM_SIZES - 1)
-    crowd: NDArray[np.int8] = np.where(touched <= born_us, size, -1).astype(np.int8)
-    return crowd
 
 
 def timing_null(
@@ -157,40 +153,69 @@ def timing_null(
         born_us: First sight of each object, shape [num_objects].
         windows_us: The windows.
 
-    Cost: O(events + meetings); memory eight bytes an object and window, seven a meeting on objects
-        of known birth.
+    Cost: O(events log events + meetings); memory some thirty bytes an object and eight for each
+        window, seven a meeting on objects of known birth, and what some millions of events need.
     """
-    first = acts.first_touches
-    crowd = _unknown_births(first, born_us)
     num = NUM_AGES + NUM_SIZES
+    crowd = np.where(born_us >= NEVER_US, 0, -1).astype(np.int8)
     null = TimingNull(np.zeros((len(windows_us), num, num)), born_us, crowd)
     calm = np.ones(len(born_us), dtype=np.bool_)
     calm[found.burst_objects] = False
-    aged, lone = _held(null.touches(acts), crowd, calm)
+    aged, lone = _held(acts, null, calm)
     met = _met(found, null, aged.row, windows_us)
     for number, window in enumerate(windows_us):
         null.rate[number] = pooled_rate(aged, lone, met.within(number), prior_rate(window))
     return null
 
 
-def _held(
-    touches: ClassTouches, crowd: NDArray[np.int8], calm: NDArray[np.bool_]
-) -> tuple[Aged, Lone]:
-    objects = touches.key & (2**32 - 1)
-    acts = np.minimum(touches.acts, RETURNS)
-    mine = np.flatnonzero((calm & (crowd < 0))[objects])
-    held = np.zeros(len(calm), dtype=np.bool_)
-    held[objects[mine]] = True
+def _held(acts: Acts, null: TimingNull, calm: NDArray[np.bool_]) -> tuple[Aged, Lone]:
+    """Acts by object and class; tells `null.crowd` too, object by object."""
+    born_us, crowd = null.born_us, null.crowd
     row = np.full(len(calm), -1, dtype=np.int32)
-    row[held] = np.arange(int(held.sum()), dtype=np.int32)
-    size = int(held.sum()) * NUM_AGES
-    place = row[objects[mine]].astype(np.int64) * NUM_AGES + touches.classes[mine]
-    counts, own = (each.reshape(-1, NUM_AGES) for each in _acts_at(place, acts[mine], size))
-    alone = [each.astype(np.float64) for each in _acts_at(objects, acts, len(crowd))]
-    for each in alone:
-        each[(crowd < 0) | ~calm] = 0.0
+    counts, own = ([np.zeros((0, NUM_AGES), dtype=np.int64)] for _ in range(2))
+    lone, lone_own = np.zeros(len(calm)), np.zeros(len(calm))
+    rows = 0
+    for part, inside in _parts(acts, len(calm)):
+        crowd[inside] = _unknown_births(part.first_touches, born_us, inside)
+        touches = null.touches(part)
+        thing, number = _objects(touches.key) - inside.start, np.minimum(touches.acts, RETURNS)
+        unborn = calm[inside] & (crowd[inside] >= 0)
+        each = _acts_at(thing, number, len(unborn))
+        lone[inside], lone_own[inside] = np.where(unborn, each, 0)
+        mine = np.flatnonzero((calm[inside] & ~unborn)[thing])
+        held = np.zeros(len(unborn), dtype=np.bool_)
+        held[thing[mine]] = True
+        new = int(held.sum())
+        row[inside][held] = np.arange(rows, rows + new)
+        place = (row[inside][thing[mine]] - rows).astype(np.int64) * NUM_AGES
+        each = _acts_at(place + touches.classes[mine], number[mine], new * NUM_AGES)
+        counts.append(each[0].reshape(-1, NUM_AGES))
+        own.append(each[1].reshape(-1, NUM_AGES))
+        rows += new
     classes = NUM_AGES + np.maximum(crowd, 0).astype(np.int64)
-    return Aged(row, counts, own), Lone(alone[0], alone[1], classes)
+    return Aged(row, np.concatenate(counts), np.concatenate(own)), Lone(lone, lone_own, classes)
+
+
+def _parts(acts: Acts, num_objects: int) -> Iterator[tuple[Acts, slice]]:
+    """The acts, of whole objects if there are many, and the objects they lie on."""
+    if len(acts) <= ACTS_AT_ONCE:
+        yield acts, slice(0, num_objects)
+        return
+    acts = acts.ordered()
+    for stretch in stretches(acts, 0):
+        part = acts[stretch]
+        yield part, slice(int(part.object[0]), int(part.object[-1]) + 1)
+
+
+def _unknown_births(first: Acts, born_us: NDArray[np.int64], inside: slice) -> NDArray[np.int8]:
+    """`TimingNull.crowd`: objects that nothing told of before their first touch, by their users."""
+    born_us, thing = born_us[inside], first.object - inside.start
+    touched = np.full(len(born_us), NEVER_US, dtype=np.int64)
+    np.minimum.at(touched, thing, first.time_us)
+    users = np.bincount(thing, minlength=len(born_us))
+    size = np.minimum(np.log2(np.maximum(users, 1)).astype(np.int8), NUM_SIZES - 1)
+    crowd: NDArray[np.int8] = np.where(touched <= born_us, size, -1).astype(np.int8)
+    return crowd
 
 
 def _acts_at(
@@ -225,7 +250,8 @@ def _met(
         aged = np.flatnonzero(row[thing] >= 0)
         if len(aged) < len(thing):
             other = row[thing] < 0
-            np.add.at(lone, (window[other], thing[other]), 1)
+            for number in range(len(windows_us)):
+                np.add.at(lone[number], thing[other & (window == number)], 1)
         if len(aged):
             ends = (one[aged], meetings.other[part][aged])
             both = [null.classes(thing[aged], acts.time_us[place]) for place in ends]

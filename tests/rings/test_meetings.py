@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from graphguard.graph.keyed import key_hash
-from graphguard.rings import coaction, meetings
+from graphguard.rings import act_order, meetings, twice, verified
 from graphguard.rings.coaction import find_coactions
 from graphguard.rings.meetings import Acts, Meetings, meet
 
@@ -48,8 +48,12 @@ def test_work_in_small_parts_gives_the_same(monkeypatch):
     for module, name in (
         (meetings, "PAIRS_AT_ONCE"),
         (meetings, "ACTS_AT_ONCE"),
-        (coaction, "KEYS_AT_ONCE"),
-        (coaction, "LOOKED_UP_AT_ONCE"),
+        (meetings, "SEVERAL_AT_ONCE"),
+        (act_order, "ORDERED_AT_ONCE"),
+        (twice, "HELD_AT_MOST"),
+        (twice, "SORTED_AT_ONCE"),
+        (twice, "MARKED_AT_ONCE"),
+        (verified, "LOOKED_UP_AT_ONCE"),
     ):
         monkeypatch.setattr(module, name, 11)
     # Two objects at most fit one number.
