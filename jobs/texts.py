@@ -1,5 +1,7 @@
 """Texts of a log as objects: what a trace with `near: text` acts on, and who says alike."""
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
@@ -14,11 +16,14 @@ from graphguard.near.texts import PlainTexts, TextRules, near_texts, text_groups
 from graphguard.rings.alike import Sayings, alike_sets
 from graphguard.rings.evidence import ALIKE
 from graphguard.rings.fusion import channel_bits
-from graphguard.rings.recurrence import links_within
+from graphguard.rings.recurrence import Sets, links_within
 from graphguard.schema import EVENT_TEXT
 from graphguard.tables.events import scan_events
 
 Ints = NDArray[np.int64]
+LIKENESS = (1.0, 0.8)
+"""Shares of a trace's similarity at which sets that say the same are looked for: a paraphrase in
+which every third word is another is not near, yet nearer than what others write about one thing."""
 SITE = r"^(?i:[a-z][a-z0-9+.-]*://(?:www\.)?)([^/?#]+)"
 
 
@@ -55,20 +60,38 @@ def alike_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[pl.DataF
         for trace in settings.traces
         if text.near == "text" and trace.near is None and trace.log == text.log
     ]
-    rate = float(np.log10(settings.false_discovery_rate / max(len(both), 1)))
+    tests = max(len(both), 1) * len(LIKENESS)
+    rate = float(np.log10(settings.false_discovery_rate / tests))
     frames = []
     for text, trace in both:
         said = _sayings(job, graph, text, trace)
         if said is None:
             continue
-        found = alike_sets(said, text_rules(job, text), settings.max_burst, rate)
+        rules = text_rules(job, text)
+        # Groups are of near texts; what is less alike than these is told by a sample.
+        found = [
+            alike_sets(
+                replace(said, group=said.group if share == 1 else None),
+                replace(rules, similarity=share * rules.similarity),
+                settings.max_burst,
+                rate,
+            )
+            for share in LIKENESS
+        ]
+        near, rough = found
         job.reporter.note(
-            f"texts about {trace.log}.{trace.object}: two are alike with chance {found.rate:.2g}; "
-            f"{len(found.sets.users)} sets say the same; left out: {found.crowds} crowds, "
-            f"{found.passed_on} posts that are passed on"
+            f"texts about {trace.log}.{trace.object}: two are near with chance {near.rate:.2g}, "
+            f"roughly alike with {rough.rate:.2g}; {len(near.sets.users)} and "
+            f"{len(rough.sets.users)} sets say the same; left out: {near.crowds} crowds, "
+            f"{near.passed_on} and {rough.passed_on} posts that are passed on"
+        )
+        sets = Sets(
+            [users for one in found for users in one.sets.users],
+            np.concatenate([one.sets.objects for one in found]),
+            np.concatenate([one.sets.log10_q for one in found]),
         )
         frames.append(
-            links_within(found.sets, num_pairs).with_columns(
+            links_within(sets, num_pairs).with_columns(
                 pl.lit(f"{ALIKE}{trace.log}.{trace.object}").alias("channel"),
                 pl.lit(job.config.graph.window.us, dtype=pl.Int64).alias("window_us"),
                 pl.lit(0, dtype=pl.Int64).alias("a_first"),

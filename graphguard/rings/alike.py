@@ -20,6 +20,8 @@ from scipy.special import gammaln
 from graphguard.graph.components import linked_components
 from graphguard.graph.keyed import seeded
 from graphguard.graph.ranges import distinct_pairs
+from graphguard.near.overlap import as_rows, jaccard
+from graphguard.near.shingles import shingles
 from graphguard.near.texts import PlainTexts, TextRules, near_texts
 from graphguard.rings.recurrence import LEAST_USERS, Sets
 from graphguard.rings.significance import LN10, log10_q
@@ -34,6 +36,8 @@ share button, a form), and nothing can be told from them."""
 PASSED_ON = 0.9
 """A set of which so many users wrote the very same is no campaign that can be told from a post that
 is passed on: by a share button, or by hand."""
+SAMPLE = 2_000
+"""Distinct texts by which it is told how usual a text is."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class Sayings:
         text: Place of the text in `texts.plain`.
         post: Number of the text as it was written, with all it links to.
         texts: The distinct texts.
-        group: Near-duplicate group of each distinct text.
+        group: Near-duplicate group of each distinct text; None where how usual a text is shall be
+            told by a sample of the others.
     """
 
     user: Ints
@@ -54,7 +59,7 @@ class Sayings:
     text: Ints
     post: Ints
     texts: PlainTexts
-    group: NDArray[np.uint64]
+    group: NDArray[np.uint64] | None
 
     def __len__(self) -> int:
         return len(self.user)
@@ -110,14 +115,17 @@ def alike_sets(said: Sayings, rules: TextRules, most: int, log10_rate: float) ->
     if rate > USUAL:
         return Alike(_none(), rate, crowds)
     found = _components(inside, pairs)
-    common = _said_elsewhere(found, inside, said)
+    tests = max(tests, len(found))
+    among = [int(users[inside.thing[part[0]]]) for part in found]
     log10_p = np.array(
-        [
-            _log10_p(inside.user[part], int(users[inside.thing[part[0]]]), max(rate, usual))
-            for part, usual in zip(found, common, strict=True)
-        ]
+        [_log10_p(inside.user[part], n, rate) for part, n in zip(found, among, strict=True)]
     )
-    q = log10_q(log10_p, max(tests, len(found)))
+    # How usual the words are is only asked of sets that would be told.
+    hopeful = np.flatnonzero(log10_q(log10_p, tests) <= log10_rate)
+    common = _said_elsewhere([found[place] for place in hopeful], inside, said, rules)
+    for place, usual in zip(hopeful.tolist(), common, strict=True):
+        log10_p[place] = _log10_p(inside.user[found[place]], among[place], max(rate, usual))
+    q = log10_q(log10_p, tests)
     likely = np.flatnonzero(q <= log10_rate)
     varied = np.array([_varies(inside, found[place]) for place in likely], dtype=np.bool_)
     chosen = likely[varied]
@@ -210,8 +218,12 @@ def _components(said: Sayings, pairs: Ints) -> list[Ints]:
     ]
 
 
-def _said_elsewhere(found: list[Ints], inside: Sayings, said: Sayings) -> list[float]:
+def _said_elsewhere(
+    found: list[Ints], inside: Sayings, said: Sayings, rules: TextRules
+) -> list[float]:
     """Share of all sayings that are like a set's and about other things: its words' popularity."""
+    if said.group is None:
+        return _like_samples(found, inside, said, rules)
     _, group = np.unique(said.group, return_inverse=True)
     total = np.bincount(group[said.text], minlength=int(group.max(initial=0)) + 1)
     shares = []
@@ -220,6 +232,27 @@ def _said_elsewhere(found: list[Ints], inside: Sayings, said: Sayings) -> list[f
         low, high = np.searchsorted(inside.thing, inside.thing[part[0]] + np.array([0, 1]))
         here = np.isin(group[inside.text[low:high]], mine).sum()
         shares.append(float(total[mine].sum() - here) / len(said))
+    return shares
+
+
+def _like_samples(
+    found: list[Ints], inside: Sayings, said: Sayings, rules: TextRules
+) -> list[float]:
+    """As `_said_elsewhere`, for that text of a set which most of a sample of texts are near to."""
+    # Ranks follow hashes of the texts, so the first of them are a sample, and the same every night.
+    sample = np.flatnonzero(said.texts.rank < SAMPLE)
+    mine = [np.unique(inside.text[part]) for part in found]
+    asked = np.unique(np.concatenate([sample, *mine]))
+    held = as_rows(shingles(said.texts.plain.gather(asked), rules.width))
+    others = np.searchsorted(asked, sample)
+    shares = []
+    for part, texts in zip(found, mine, strict=True):
+        about = said.thing == inside.thing[part[0]]
+        elsewhere = np.bincount(said.text[~about], minlength=len(said.texts.rank))[sample]
+        ends = np.searchsorted(asked, texts)
+        pairs = np.stack([np.repeat(ends, len(others)), np.tile(others, len(ends))])
+        near = (jaccard(held, pairs) >= rules.similarity).reshape(len(ends), len(others))
+        shares.append(float((near @ elsewhere).max() / max(elsewhere.sum(), 1)))
     return shares
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import combinations
 from math import comb
 
@@ -50,7 +51,14 @@ def found(rows, most=200):
     return alike_sets(sayings(rows), RULES, most, -2.0)
 
 
-def test_a_campaign_about_one_site_is_found_and_nobody_beside_it():
+def roughly(rows):
+    """The same for texts less alike, whose groups nobody has made."""
+    said = replace(sayings(rows), group=None)
+    return alike_sets(said, replace(RULES, similarity=0.35), 200, -2.0)
+
+
+@pytest.mark.parametrize("found", [found, roughly])
+def test_a_campaign_about_one_site_is_found_and_nobody_beside_it(found):
     rng = np.random.default_rng(0)
     ring = list(range(5_000, 5_007))
     rows = platform(rng) + list(zip(ring, [500] * 7, paraphrases(rng, 7), strict=True))
@@ -63,11 +71,23 @@ def test_a_campaign_about_one_site_is_found_and_nobody_beside_it():
     assert alike.rate < 0.01
 
 
-def test_nothing_is_found_where_everybody_writes_in_words_of_his_own():
+def test_a_looser_campaign_is_found_whole_by_a_looser_likeness():
+    rng = np.random.default_rng(0)
+    ring = list(range(5_000, 5_008))
+    texts = paraphrases(rng, 8, words=16, changed=2)
+    rows = platform(rng) + list(zip(ring, [500] * 8, texts, strict=True))
+
+    assert found(rows).sets.users == []
+    assert [one.tolist() for one in roughly(rows).sets.users] == [ring]
+
+
+@pytest.mark.parametrize("found", [found, roughly])
+def test_nothing_is_found_where_everybody_writes_in_words_of_his_own(found):
     assert [len(found(platform(np.random.default_rng(s))).sets.users) for s in range(5)] == [0] * 5
 
 
-def test_a_quote_that_is_said_everywhere_is_no_campaign_where_it_is_said():
+@pytest.mark.parametrize("found", [found, roughly])
+def test_a_quote_that_is_said_everywhere_is_no_campaign_where_it_is_said(found):
     rng = np.random.default_rng(1)
     quote = "tell me that it is monday without telling me that it is monday"
     here = [(5_000 + number, 500, quote + "!" * number) for number in range(4)]
