@@ -74,7 +74,7 @@ def test_a_campaign_about_one_site_is_found_and_nobody_beside_it(found):
 def test_a_looser_campaign_is_found_whole_by_a_looser_likeness():
     rng = np.random.default_rng(0)
     ring = list(range(5_000, 5_008))
-    texts = paraphrases(rng, 8, words=16, changed=2)
+    texts = paraphrases(rng, 8, words=16, changed=3)
     rows = platform(rng) + list(zip(ring, [500] * 8, texts, strict=True))
 
     assert found(rows).sets.users == []
