@@ -63,15 +63,16 @@ def repeated(keys: Ints) -> NDArray[np.bool_]:
     if len(keys) < 2:
         return found
     # Most keys are told apart by some bits of a hash.
-    bits = (len(keys) - 1).bit_length()
-    marks = (keys * ODD).view(np.uint64) >> np.uint64(1 + bits) << np.uint64(bits)
+    bits = np.uint64((len(keys) - 1).bit_length())
+    marks = (keys * ODD).view(np.uint64)
+    marks >>= bits
+    marks <<= bits
     marks |= np.arange(len(keys), dtype=np.uint64)
     marks = ascending(marks)
-    same = marks[1:] >> np.uint64(bits) == marks[:-1] >> np.uint64(bits)
+    same = np.flatnonzero(marks[1:] >> bits == marks[:-1] >> bits)
     alike = np.zeros(len(keys), dtype=np.bool_)
-    alike[1:] = same
-    alike[:-1] |= same
-    places = (marks[alike] & np.uint64((1 << bits) - 1)).astype(np.int64)
+    alike[same + 1] = alike[same] = True
+    places = (marks[alike] & ((np.uint64(1) << bits) - np.uint64(1))).astype(np.int64)
     some = keys[places]
     order = np.argsort(some)
     ordered, places = some[order], places[order]

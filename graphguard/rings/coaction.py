@@ -105,22 +105,27 @@ def find_coactions(
         The pairs, with the totals that a null model needs (made from all acts, also of pairs that
         share one object).
 
-    Cost: O(N log N + pairs within the widest window); memory some 16 bytes for each meeting, and
-        the result.
+    Cost: O(N log N + pairs within the widest window); memory eight bytes for each meeting outside
+        of bursts, what `met_twice` needs, and the result.
     """
     each = pair_on_objects(acts, windows_us, user_hash, max_burst)
-    widest = windows_us[-1]
-    partners = Partners.of(each.sample, widest)
-    sampled = partial(meetings_in_parts, each.sample, widest, partners)
+    touches = _touches(each, windows_us[-1])
+    totals = each.meetings, each.visits, each.visit_pairs, each.burst_objects
+    # The acts in bursts are needed no more, and what follows needs room.
+    del each
+    return Coactions(pair_weights(touches, windows_us), touches, *totals)
+
+
+def _touches(each: ObjectPairs, window_us: int) -> pl.DataFrame:
+    """`Coactions.touches`."""
+    partners = Partners.of(each.sample, window_us)
+    sampled = partial(meetings_in_parts, each.sample, window_us, partners)
     calm, nominated = met_twice(each.meetings, sampled, int(partners.number.sum()))
     touches = each.meetings.touches(calm)
-    if len(each.burst_objects):
-        more = verified(each.loud, split_keys(nominated), widest)
-        touches = pl.concat([touches, more.touches()])
-    pairs = pair_weights(touches, windows_us)
-    return Coactions(
-        pairs, touches, each.meetings, each.visits, each.visit_pairs, each.burst_objects
-    )
+    if not len(each.burst_objects):
+        return touches
+    more = verified(each.loud, split_keys(nominated), window_us)
+    return pl.concat([touches, more.touches()])
 
 
 def pair_on_objects(

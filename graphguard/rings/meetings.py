@@ -262,6 +262,9 @@ def meetings_in_parts(acts: Acts, window_us: int, partners: Partners) -> Iterato
             one, after = place[block], place[block] + kind(1)
             partner = ranges(after, after + number[block])
             met = Meetings(acts, np.repeat(one, number[block]), partner)
+            if not partners.again[one[0] : partner[-1] + 1].any():
+                yield met
+                continue
             once, more = single_meetings(met, partners.again)
             yield once
             several.append(more)

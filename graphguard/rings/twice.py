@@ -20,12 +20,14 @@ Places = NDArray[Any]
 Words = NDArray[np.uint64]
 HELD_AT_MOST = 1 << 27
 """Meetings that are held, with twelve bytes each."""
-SORTED_AT_ONCE = 1 << 22
+SORTED_AT_ONCE = 1 << 18
+"""What is sorted at once lies in a processor's cache."""
 MOST_PARTS = 8
 """Meetings are in 2**8 parts at most."""
 MOST_BITS = 32
 """Marks are at most 2**32, of two bits each."""
 MARKED_AT_ONCE = 1 << 21
+BLOCK = 1 << 23
 SHIFT, WITHIN = np.uint32(6), np.uint32(63)
 """A word of memory has 64 bits."""
 
@@ -49,7 +51,7 @@ def met_twice(
     total = len(meetings) + number
     marks = _marks(meetings, others, total) if total > HELD_AT_MOST else None
     parts = min((total // SORTED_AT_ONCE).bit_length(), MOST_PARTS)
-    mine, theirs = _Parts(parts), _Parts(parts)
+    mine, theirs = _Parts(parts, len(meetings)), _Parts(parts)
     for start, keys in _keys(meetings):
         mine.add(keys, marks, start)
     for one in others():
@@ -83,6 +85,10 @@ class _Marks:
         self._once[word] = before | seen
         self._twice[word] |= before & seen
 
+    def close(self) -> None:
+        """Forget what was seen once: no more is added."""
+        self._once = self._once[:0]
+
     def of(self, keys: Ints) -> NDArray[np.uint32]:
         """So many bits of each key's hash."""
         return _hashed(keys, self._bits).astype(np.uint32)
@@ -108,6 +114,7 @@ def _marks(meetings: Meetings, others: Callable[[], Iterable[Meetings]], total: 
             seen, number = [], 0
     if seen:
         made.add(np.concatenate(seen))
+    made.close()
     return made
 
 
@@ -119,11 +126,33 @@ def _words(marks: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], Words]:
     return word[starts], np.bitwise_or.reduceat(bits, starts) if len(starts) else bits
 
 
+class _Blocks:
+    """Many small arrays in large blocks, which go back whole when they are no longer needed."""
+
+    def __init__(self, kind: type[np.integer[Any]]) -> None:
+        self._kind = kind
+        self._block: NDArray[Any] = np.zeros(0, dtype=kind)
+        self._filled = 0
+
+    def copied(self, values: NDArray[Any]) -> NDArray[Any]:
+        """The values, in a block."""
+        end = self._filled + len(values)
+        if end > len(self._block):
+            self._block = np.empty(max(BLOCK, len(values)), dtype=self._kind)
+            self._filled, end = 0, len(values)
+        held = self._block[self._filled : end]
+        held[:] = values
+        self._filled = end
+        return held
+
+
 class _Parts:
     """Keys by the first bits of their hash, and places if these are asked for."""
 
-    def __init__(self, bits: int) -> None:
+    def __init__(self, bits: int, size: int = 0) -> None:
         self._bits = bits
+        kind = np.uint32 if size < 2**32 else np.int64
+        self._key_blocks, self._place_blocks = _Blocks(np.int64), _Blocks(kind)
         self._keys: list[Ints] = []
         self._places: list[Places] = []
         self._ends: list[Ints] = []
@@ -134,12 +163,11 @@ class _Parts:
         keys = keys if chosen is None else keys[chosen]
         part = _hashed(keys, self._bits).astype(np.uint8)
         order = np.argsort(part, kind="stable")
-        self._keys.append(keys[order])
+        self._keys.append(self._key_blocks.copied(keys[order]))
         self._ends.append(np.cumsum(np.bincount(part, minlength=2**self._bits)))
         if start is not None:
             places = start + (order if chosen is None else chosen[order])
-            kind = np.uint32 if start + len(keys) < 2**31 else np.int64
-            self._places.append(places.astype(kind))
+            self._places.append(self._place_blocks.copied(places))
 
     def each(self) -> Iterator[tuple[Ints, Places]]:
         """Keys and places of each part."""

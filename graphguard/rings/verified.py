@@ -71,40 +71,44 @@ class _Runs:
     thing: Ints
     things: int
     begins: Ints
-    span: Ints
+    span: NDArray[np.int32]
     spans: Ints
     most: int
     again: NDArray[np.bool_]
 
     @classmethod
     def of(cls, acts: Acts, window_us: int, num_users: int) -> "_Runs":
-        thing = np.zeros(len(acts), dtype=np.int64)
+        thing = np.zeros(len(acts), dtype=np.int32)
         np.cumsum(acts.object[1:] != acts.object[:-1], out=thing[1:])
-        things = int(thing.max(initial=0)) + 1
         order = order_of(acts.user)
-        acts = acts[order]
-        line = acts.user.astype(np.int64) * things + thing[order]
-        new = np.diff(line, prepend=-1) > 0
-        starts = np.append(np.flatnonzero(new), len(line))
-        line = line[starts[:-1]]
-        users = np.bincount(acts.user[starts[:-1]], minlength=num_users)
+        acts, thing = acts[order], thing[order]
+        del order
+        new = np.ones(len(acts), dtype=np.bool_)
+        new[1:] = (acts.user[1:] != acts.user[:-1]) | (thing[1:] != thing[:-1])
+        starts = np.append(np.flatnonzero(new), len(acts))
+        user, thing = acts.user[starts[:-1]], thing[starts[:-1]].astype(np.int64)
+        things = int(thing.max(initial=0)) + 1
         low = int(acts.time_us.min()) if len(acts) else 0
         wide = max(window_us, int(acts.time_us.max(initial=low) - low) // MOST_SPANS, 1)
         # One before all, and one after: who looks for neighbours stays within the run.
-        span = (acts.time_us - low) // wide + 1
+        span = ((acts.time_us - low) // wide + 1).astype(np.int32)
         most = int(span.max(initial=0)) + 2
-        run = np.cumsum(new) - 1
+        run = np.cumsum(new, dtype=np.int64)
+        run -= 1
+        again = (np.diff(starts) > 1)[run]
+        run *= most
+        run += span
         return cls(
             acts,
             starts,
-            line,
-            line % things,
+            user.astype(np.int64) * things + thing,
+            thing,
             things,
-            np.concatenate([[0], np.cumsum(users)]),
+            np.concatenate([[0], np.cumsum(np.bincount(user, minlength=num_users))]),
             span,
-            run * most + span,
+            run,
             most,
-            (np.diff(starts) > 1)[run],
+            again,
         )
 
     def near(self, pairs: Ints, window_us: int) -> Iterator[tuple[Ints, Ints]]:
