@@ -11,9 +11,9 @@ acted for a ring (or spammed) in the window, once or twice; by kind of abuse; an
 users who were taken out of training (`benchmarks/world_models.py`).
 
 Rings: precision is the share of reported members that are in a true ring; recall, by kind, the
-share found of the members that acted for their ring in the window, once or more, and twice or more
-(nobody can be linked by one act). Beside it: co-action weight >= 2 within a minute. Pairs and
-rings by kind, beside what others do: `world_rings.py`.
+share found of the members that acted for their ring in the window, once or more, and twice or
+more. Beside it: co-action weight >= 2 within a minute. Pairs and rings by kind, beside what others
+do: `world_rings.py`. `--parts rings` leaves the models' figures out.
 
 Seeds 101 to 110 are for reading the bars and are not used to develop; seed 7 is the demo's.
 """
@@ -78,6 +78,7 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=70)
     parser.add_argument("--models", default="trees,sage")
     parser.add_argument("--themes", nargs="*", help="beside the default ones, not the demo's")
+    parser.add_argument("--parts", default="models,rings", help="what is judged: models, rings")
     options = parser.parse_args()
     found, tally = Found(), new_tally()
     figures: dict[str, Any] = {}
@@ -88,16 +89,17 @@ def main() -> int:
         write_world(WorldSpec(options.users, options.days, seed), folder / "world")
         config = write_config(folder, options.models.split(","), options.themes)
         run = run_night(Night(config, last="find_rings"))
-        judge_models(config, run, folder / "world" / "truth", found)
-        judge_rings(config, run, folder / "world" / "truth", found)
-        judge_pairs(config, run, folder / "world" / "truth", tally)
-        users = len(found.ranked.label[-1])
-        say(f"seed {seed}: {users:,} users, {found.members[-1].height} members")
+        if "models" in options.parts:
+            judge_models(config, run, folder / "world" / "truth", found)
+        if "rings" in options.parts:
+            judge_rings(config, run, folder / "world" / "truth", found)
+            judge_pairs(config, run, folder / "world" / "truth", tally)
         shutil.rmtree(folder)
         # A long run that is stopped has told what it knew.
         say(f"seeds up to {seed}, pooled:")
-        models = models_table(found.ranked, PEER)
-        figures = {**models, **rings_table(found), "pairs": pairs_table(tally)}
+        figures = models_table(found.ranked, PEER) if "models" in options.parts else {}
+        if "rings" in options.parts:
+            figures |= {**rings_table(found), "pairs": pairs_table(tally)}
     print_result({"seeds": options.seeds, **figures})
     return 0
 
