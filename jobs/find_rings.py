@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from graphguard.config.values import day_us
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.ranges import distinct_pairs, ranges
+from graphguard.jobs.audiences import audience_links
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.likeness import like_users
 from graphguard.jobs.recurring import recurring_pairs
@@ -41,7 +42,8 @@ def run(job: Job, out: Path) -> Facts:
     job.reporter.step(1, 3, "neighbourhoods")
     again = recurring_pairs(job, graph, num_pairs)
     alike, cores = alike_links(job, graph, num_pairs), slow_cores(job, pairs, num_pairs)
-    pairs = pl.concat([pairs, again, *alike, *cores], how="diagonal_relaxed")
+    audiences = audience_links(job, graph, num_pairs)
+    pairs = pl.concat([pairs, again, *alike, *cores, *audiences], how="diagonal_relaxed")
     groups = _groups(job, pairs, near, graph.num_nodes[target])
     inputs = _inputs(job, graph, (pairs, near), groups, num_pairs)
     evidence = ring_evidence(inputs)

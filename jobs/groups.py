@@ -8,6 +8,7 @@ import polars as pl
 from graphguard.features.groups import SCHEMA, TOLD
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.acts import active_users
+from graphguard.jobs.audiences import audience_links
 from graphguard.jobs.context import Job, Silent
 from graphguard.jobs.recurring import recurring_pairs
 from graphguard.jobs.slow import slow_cores
@@ -24,7 +25,7 @@ KEPT = [*PAIR, "channel", "weight", "a_first", "log10_p", "log10_q"]
 
 
 def links_at(job: Job, graph: HeteroGraph, anchor: date) -> pl.DataFrame:
-    """All links of the window before an anchor: of pairs, recurring sets, like texts, slow cores.
+    """All links of the window before an anchor: of pairs, recurring sets, like texts, slow rings.
 
     Returns:
         The columns KEPT, users as storage indices; one row a pair and channel.
@@ -42,6 +43,7 @@ def links_at(job: Job, graph: HeteroGraph, anchor: date) -> pl.DataFrame:
         recurring_pairs(there, graph, num_pairs),
         *alike_links(there, graph, num_pairs),
         *slow_cores(there, pairs, num_pairs),
+        *audience_links(there, graph, num_pairs),
     ]
     every = pl.concat([part.select(KEPT) for part in parts if part.height])
     storage = graph.storage(target)

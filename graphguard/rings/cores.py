@@ -23,13 +23,16 @@ TIES = 3
 """Links that a member of a core has to others of it: four users at least."""
 
 
-def core_links(links: pl.DataFrame, num_users: int, log10_rate: float) -> pl.DataFrame:
+def core_links(
+    links: pl.DataFrame, num_users: int, log10_rate: float, level: tuple[float, int] = (WEAK, 0)
+) -> pl.DataFrame:
     """The links inside cores of sets that chance would not connect.
 
     Args:
         links: `user_a`, `user_b`, `log10_p` of one channel, each pair once.
         num_users: Active users.
         log10_rate: log10 of the expected number of false sets of a size.
+        level: log10 p from which on a link counts, and how many of these are known to be no chance.
 
     Returns:
         The rows of `links` of these pairs, in their order, with `log10_q`: the expected number of
@@ -37,15 +40,17 @@ def core_links(links: pl.DataFrame, num_users: int, log10_rate: float) -> pl.Dat
 
     Cost: O(links) a round, few rounds.
     """
-    weak = links.filter(pl.col("log10_p") <= WEAK)
-    first, second = (weak.get_column(name).to_numpy() for name in ("user_a", "user_b"))
+    weak, known = level
+    counted = links.filter(pl.col("log10_p") <= weak)
+    first, second = (counted.get_column(name).to_numpy() for name in ("user_a", "user_b"))
     users, place = np.unique(np.concatenate([first, second]), return_inverse=True)
     one, other = place[: len(first)], place[len(first) :]
     part = linked_components(len(users), one, other)
-    chance = log10_sets(np.bincount(part), len(first) / all_pairs(num_users), num_users)
+    share = max(len(first) - known, 1) / all_pairs(num_users)
+    chance = log10_sets(np.bincount(part), share, num_users)
     inside = in_core(one, other, len(users), TIES) & (chance[part[one]] <= log10_rate)
     value = pl.Series("log10_q", np.minimum(chance[part[one]], 0.0))
-    return weak.drop("log10_q", strict=False).with_columns(value).filter(pl.Series(inside))
+    return counted.drop("log10_q", strict=False).with_columns(value).filter(pl.Series(inside))
 
 
 def log10_sets(sizes: Ints, share: float, num_users: int) -> NDArray[np.float64]:

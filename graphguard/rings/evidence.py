@@ -12,18 +12,20 @@ from graphguard.graph.keyed import key_hash
 from graphguard.rings.significance import log10_binomial_tail, log10_poisson_tail
 from graphguard.rings.unlike_coins import log10_coins_tail
 
-SHARED, AGAIN, ONCE, CORE, ALIKE = "shared.", "again.", "once.", "core.", "alike."
+SHARED, AGAIN, ONCE, CORE = "shared.", "again.", "once.", "core."
+AUDIENCE, ALIKE = "audience.", "alike."
 """How channels begin that are no trace of acts in time."""
 LIKENESS = ("embedding", "behaviour")
 """Channels of users who are like each other, whatever they acted on together."""
-SETS = r"^(again|once|core|alike)\."
+SETS = r"^(again|once|core|audience|alike)\."
 """Channels whose p is that of a set of users."""
-SAME_ACTS = r"^(again|once|core)\."
+SAME_ACTS = r"^(again|once|core|audience)\."
 """Of these, those that test the acts of a trace in another way."""
 NEAR = "near."
 """How the type of an object begins that is a group of nearly equal texts or pictures."""
 PAIRS_AT_ONCE = 100_000
-LINK = ["ring_id", "channel", "user_a", "user_b"]
+LINK = ["ring_id", "channel", "user_a", "user_b", "window_us"]
+"""A pair has one link by its acts in time, and others as part of sets, in windows of their own."""
 Floats = NDArray[np.float64]
 
 
@@ -65,7 +67,7 @@ def recounted(links: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
     """What the acts of two members say of their link.
 
     Args:
-        links: `ring_id`, `channel`, `user_a`, `user_b`, `window_us`, `most_users`; each once.
+        links: `ring_id`, `channel`, `user_a`, `user_b`, `window_us`, `most_users`.
         acts: `ring_id`, `channel`, `object`, `users` (of the object), `user`, `time_us`.
 
     Returns:
@@ -141,7 +143,7 @@ def _recounted(links: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
         )
         .sort(*LINK, "object", "gap", "first", "lead")
         .group_by(*LINK, "object", maintain_order=True)
-        .agg(pl.col("lead", "gap", "window_us", "most_users", "users").first())
+        .agg(pl.col("lead", "gap", "most_users", "users").first())
     )
     met = timed & (pl.col("gap") <= pl.col("window_us"))
     few = ~timed & (pl.col("users") <= pl.col("most_users"))

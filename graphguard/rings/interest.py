@@ -59,29 +59,53 @@ def find_interests(acts: Acts, author: Ints, num_users: int) -> Interests:
 
     Cost: O(distinct (user, object)) for Louvain on users and authors.
     """
-    # Most windows are fast: who asks for no interests need not wait for these.
-    from scipy.sparse import csr_matrix
-    from sknetwork.clustering import Louvain
-
     first = acts.first_touches
-    own = author.max(initial=-1) + 1 + _by_first_touch(first, len(author))
-    _, source = np.unique(np.where(author >= 0, author, own), return_inverse=True)
-    touches = _counts(first.user, source[first.object], (num_users, int(source.max()) + 1))
-    clusters = Louvain(random_state=0).fit(csr_matrix(touches), force_bipartite=True)
-    labels = (clusters.labels_row_, clusters.labels_col_)
-    block = _told_by_others(first, source, *(one.astype(np.int64) for one in labels))
+    source, touches = author_touches(first, author, num_users)
+    block = communities(first, source, touches)
     sizes = np.bincount(first.object, minlength=len(author)).astype(np.float64)
-    by_block = _counts(first.user, block[first.object], (num_users, int(block.max()) + 1))
-    more = touches.copy()
-    more.data[more.data < 2] = 0.0
-    more.eliminate_zeros()
+    by_block = counts_of(first.user, block[first.object], (num_users, int(block.max()) + 1))
     return Interests(
         by_block,
-        more,
+        likings(touches),
         _weights(block, sizes),
         _weights(source, sizes),
         float((sizes * (sizes - 1)).sum()),
     )
+
+
+def author_touches(first: Acts, author: Ints, num_users: int) -> tuple[Ints, "csr_array"]:
+    """Author of each object, those nobody knows numbered too, and what each user did by author."""
+    own = author.max(initial=-1) + 1 + by_first_touch(first, len(author))
+    _, source = np.unique(np.where(author >= 0, author, own), return_inverse=True)
+    shape = (num_users, int(source.max(initial=0)) + 1)
+    return source, counts_of(first.user, source[first.object], shape)
+
+
+def likings(touches: "csr_array") -> "csr_array":
+    """What each user did by author, of two objects or more."""
+    more = touches.copy()
+    more.data[more.data < 2] = 0.0
+    more.eliminate_zeros()
+    return more
+
+
+def communities(first: Acts, source: Ints, touches: "csr_array", resolution: float = 1.0) -> Ints:
+    """Community of each object.
+
+    Args:
+        first: First touches.
+        source: Author of each object.
+        touches: Of each user by author.
+        resolution: Of Louvain's modularity: the higher, the smaller communities are.
+    """
+    # Most windows are fast: who asks for no interests need not wait for these.
+    from scipy.sparse import csr_matrix
+    from sknetwork.clustering import Louvain
+
+    clusters = Louvain(resolution=resolution, random_state=0)
+    clusters.fit(csr_matrix(touches), force_bipartite=True)
+    labels = (clusters.labels_row_, clusters.labels_col_)
+    return _told_by_others(first, source, *(one.astype(np.int64) for one in labels))
 
 
 def interest_test(
@@ -152,7 +176,7 @@ def _told_by_others(first: Acts, source: Ints, of_user: Ints, of_source: Ints) -
     return block
 
 
-def _by_first_touch(first: Acts, num_objects: int) -> Ints:
+def by_first_touch(first: Acts, num_objects: int) -> Ints:
     """Place of each object in order of its first touch: its number depends on storage."""
     order = np.lexsort((first.user, first.time_us))
     objects, at = np.unique(first.object[order], return_index=True)
@@ -161,7 +185,8 @@ def _by_first_touch(first: Acts, num_objects: int) -> Ints:
     return place
 
 
-def _counts(row: Ints, column: Ints, shape: tuple[int, int]) -> "csr_array":
+def counts_of(row: Ints, column: Ints, shape: tuple[int, int]) -> "csr_array":
+    """How often each row and column come together."""
     from scipy.sparse import csr_array
 
     table = csr_array((np.ones(len(row)), (row, column)), shape=shape)

@@ -11,11 +11,11 @@ import polars as pl
 from graphguard.config.sections import Config
 from graphguard.graph.hetero import EdgeType, HeteroGraph
 from graphguard.graph.without import Ends, without_edges
-from graphguard.rings.evidence import AGAIN, ALIKE, CORE, ONCE, SHARED
+from graphguard.rings.evidence import AGAIN, ALIKE, AUDIENCE, CORE, ONCE, SHARED
 
 REMOVED = {"entity": pl.Int64, "type": pl.String, "object": pl.Int64}
 """Columns of what is taken out: storage indices of user and object, and the object's type."""
-SETS = (AGAIN, ONCE, ALIKE, CORE)
+SETS = (AGAIN, ONCE, ALIKE, CORE, AUDIENCE)
 """What stands before a trace's name in the channels of links that sets of users make."""
 
 

@@ -1,5 +1,6 @@
 """A ring that acts over a day through the jobs, on a small platform of posts and likes."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -10,6 +11,7 @@ import yaml
 from graphguard.config.load import load_config
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.acts import authors, known_acts
+from graphguard.jobs.audiences import audience_links
 from graphguard.jobs.context import Job, Silent
 from graphguard.jobs.find_rings import _pairs
 from graphguard.jobs.nightly import Night, run_night
@@ -95,3 +97,26 @@ def test_a_ring_that_acts_over_a_day_is_a_core_and_nobody_else_is(job):
     assert found.height >= 1.5 * pairs.filter(pl.col("log10_q") <= -2).height
     assert set(found.get_column("channel")) == {"core.likes.post"}
     assert (found.get_column("log10_q") <= -2).all()
+
+
+def test_what_its_objects_share_tells_the_ring_too_and_nobody_else(job):
+    graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
+    (found,) = audience_links(job, graph, 1_200 * 1_199 / 2)
+
+    keys = graph.keys("user")[:]
+    users = {keys[one] for name in ("user_a", "user_b") for one in found.get_column(name)}
+    assert users == set(RING)
+    assert found.height == 12 * 11 / 2
+    assert set(found.get_column("channel")) == {"audience.likes.post"}
+    assert (found.get_column("log10_q") <= -2).all()
+    assert (found.get_column("bits") > 0).all()
+    assert set(found.get_column("window_us")) == {10 * 86_400_000_000}
+
+
+def test_without_a_slow_window_audiences_tell_nothing(job):
+    graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
+    rings = job.config.rings
+    fast = rings.model_copy(update={"windows": rings.windows[:2]})
+    hasty = job.config.model_copy(update={"rings": fast})
+
+    assert audience_links(replace(job, config=hasty), graph, 1e6) == []

@@ -172,10 +172,20 @@ def test_an_event_is_named_by_log_user_object_and_time_and_by_nothing_else():
     assert event_ids(two).n_unique() == 2
 
 
+def test_a_pair_linked_by_itself_and_as_part_of_a_set_is_counted_in_each_window():
+    held = acts(("a", "x", 0), ("b", "x", 30), ("a", "y", 0), ("b", "y", 3600))
+    links = pl.concat([link(window_us=100 * MINUTE), link(), link(window_us=100 * MINUTE)])
+
+    told = recounted(links, held)
+
+    assert counts(told) == [(2, 2, 1_815_000_000, 2), (1, 1, 30_000_000, 2)] + counts(told[:1])
+
+
 def test_sets_and_cores_rest_on_the_acts_of_their_trace():
-    kinds = ["again.posts.link", "once.posts.link", "core.posts.link", TRACE, SHARED]
+    sets = [f"{kind}.posts.link" for kind in ("again", "once", "core", "audience")]
+    kinds = [*sets, TRACE, SHARED]
     named = pl.DataFrame({"channel": kinds})
 
     told = named.select(acts_channel(pl.col("channel"))).to_series().to_list()
 
-    assert told == [TRACE, TRACE, TRACE, TRACE, SHARED]
+    assert told == [TRACE] * 5 + [SHARED]

@@ -171,7 +171,7 @@ def test_one_sharer_is_a_user_not_users():
     assert shared_reasons(facts)["text"].to_list() == ["shares ip i with 1 user, 1 flagged"]
 
 
-@pytest.mark.parametrize("tested", ["again", "once", "core"])
+@pytest.mark.parametrize("tested", ["again", "once", "core", "audience"])
 def test_acts_tested_in_other_ways_are_told_as_the_acts_they_are(tested):
     rows = [("a", "b", f"{tested}.likes.content_id", 0, 3, -6.0)]
     facts = coaction_facts(evidence(rows), {"likes.content_id": ("liked", "posts")})

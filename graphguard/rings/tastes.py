@@ -1,0 +1,231 @@
+"""How many users two objects share because their audiences like the same, and are there at a time.
+
+The null keeps what each user did among the objects of a community and among those of an author, and
+on which days; which objects these were is chance. It is asked at two scales of communities, for a
+small one may hide in a large one. And of what community an object is, is told in two ways: by its
+author's other objects, and by what else its audience does; the likelier of all answers counts. A
+ring cannot explain itself by either: an object has no say in its own community.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, diags_array
+
+from graphguard.graph.ranges import ranges
+from graphguard.rings.interest import (
+    author_touches,
+    by_first_touch,
+    communities,
+    counts_of,
+    likings,
+)
+from graphguard.rings.meetings import Acts
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+LEAST_USERS = 3
+"""Two users on two objects are a pair of users, and are tested as one."""
+SCALES = (1.0, 4.0)
+"""Resolutions of communities."""
+DAY_US = 86_400_000_000
+PAIRS_AT_ONCE = 50_000
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Communities of one size.
+
+    Attributes:
+        likes: Share of a community's touches that each user has, shape [num_users, communities].
+        habits: Share of a user's touches that each community has, of the same shape.
+        reach: Its sum over each object's audience, shape [num_things, communities].
+        mixture: Users of the audience by the communities of what they do, of the same shape.
+        block: Community of each object, by its author's other objects, shape [num_things].
+    """
+
+    likes: csr_array
+    habits: csr_array
+    reach: csr_array
+    mixture: csr_array
+    block: Ints
+
+
+@dataclass(frozen=True)
+class Tastes:
+    """Audiences of the objects of known authors that three users or more touched, and no crowd.
+
+    Attributes:
+        things: Object of each audience, shape [num_things].
+        users: Who touched it, once each, shape [num_things, num_users].
+        size: How many these are.
+        scales: What they like, by communities: large ones, then small ones.
+        likings: What each user did by author, of two objects or more.
+        source: Author of each object, shape [num_things].
+        author_weight: Its users over the touches of its author, shape [num_things].
+        there: What its audience did on each day, shape [num_things, num_days].
+        falls: Share of its touches on each day, of the same shape.
+        of_day: Share of all touches on each day.
+        active: Users who touched anything.
+    """
+
+    things: Ints
+    users: csr_array
+    size: Ints
+    scales: list[Scale]
+    likings: csr_array
+    source: Ints
+    author_weight: Floats
+    there: NDArray[np.float32]
+    falls: csr_array
+    of_day: Floats
+    active: int
+
+    def __len__(self) -> int:
+        return len(self.things)
+
+    def expected(self, one: Ints, other: Ints, common: Ints) -> Floats:
+        """Users that pairs of audiences share by chance, shape [num_pairs].
+
+        Whose users are given is a choice; the likelier of both answers counts.
+
+        Args:
+            one: Place of one audience each.
+            other: Place of the other.
+            common: Users they share.
+        """
+        found = np.zeros(len(one))
+        for start in range(0, len(one), PAIRS_AT_ONCE):
+            part = slice(start, start + PAIRS_AT_ONCE)
+            ways = [
+                self._liked(*ends) * self._present(*ends, common[part])
+                for ends in ((one[part], other[part]), (other[part], one[part]))
+            ]
+            found[part] = np.maximum(*ways)
+        return found
+
+    def at_least(self, one: Ints, other: Ints) -> Floats:
+        """What `expected` is not below: the liking of the authors' communities."""
+        return np.maximum(self._by_author(one, other), self._by_author(other, one))
+
+    def of_users(self, user: Ints, touched: Floats) -> Floats:
+        """On how many of some objects users come by the communities they like, shape [users].
+
+        Args:
+            user: Users.
+            touched: Objects that each user touched of them, shape [num_users]; of those users only
+                who are thought to have come by what they like.
+        """
+        ways = [scale.likes[user] @ (touched @ scale.habits) for scale in self.scales]
+        expected: Floats = np.maximum.reduce(ways)
+        return expected
+
+    def of_things(self, members: Ints) -> Floats:
+        """How many of some users come to each object by what they like, shape [num_things]."""
+        ways = [
+            scale.mixture @ np.asarray(scale.likes[members].sum(axis=0)).reshape(-1)
+            for scale in self.scales
+        ]
+        large = self.scales[0]
+        held = np.asarray(large.likes[members].sum(axis=0)).reshape(-1)
+        ways.append(held[large.block] * self.size)
+        fans = np.asarray(self.likings[members].sum(axis=0)).reshape(-1)
+        expected: Floats = np.maximum.reduce(ways) + fans[self.source] * self.author_weight
+        return expected
+
+    def _liked(self, given: Ints, asked: Ints) -> Floats:
+        """Users of the given audience that come to the asked object by what they like."""
+        ways = [self._by_author(given, asked)]
+        ways += [_product(scale.reach[given], scale.mixture[asked]) for scale in self.scales]
+        # Nobody liked more than two objects of the authors of most pairs.
+        fans = _at(self.users[given] @ self.likings, np.arange(len(given)), self.source[asked])
+        liked: Floats = np.maximum.reduce(ways) + fans * self.author_weight[asked]
+        return liked
+
+    def _by_author(self, given: Ints, asked: Ints) -> Floats:
+        large = self.scales[0]
+        return _at(large.reach, given, large.block[asked]) * self.size[asked]
+
+    def _present(self, given: Ints, asked: Ints, common: Ints) -> Floats:
+        """How much more the given audience is there on the days of the asked object than all are.
+
+        What its common users did on the asked object itself does not count: else it would explain
+        itself.
+        """
+        first, last = self.falls.indptr[asked], self.falls.indptr[asked + 1]
+        pair = np.repeat(np.arange(len(asked)), last - first)
+        place = ranges(first, last)
+        day, share = self.falls.indices[place], self.falls.data[place]
+        mine = self.there[given]
+        there = mine[pair, day].astype(np.float64)
+        own = np.minimum(there, common[pair] * share)
+        number = len(asked)
+        others = mine.sum(axis=1) - np.bincount(pair, own, minlength=number)
+        met = np.bincount(pair, (there - own) * share / self.of_day[day], minlength=number)
+        present: Floats = np.maximum(met / np.maximum(others, 1.0), 1.0)
+        return present
+
+
+def find_tastes(acts: Acts, author: Ints, num_users: int, most: int) -> Tastes:
+    """Audiences, and what is known of them.
+
+    Args:
+        acts: Events of the trace; objects are 0 .. len(author) - 1.
+        author: Dense index of each object's author, -1 where nobody knows: two such objects may be
+            of one, so they are left out.
+        num_users: Number of users.
+        most: Users above which an object is a crowd, and left out.
+
+    Cost: O(distinct (user, object)) for Louvain on users and authors, at each scale.
+    """
+    first = acts.first_touches
+    size = np.bincount(first.object, minlength=len(author))
+    things = np.flatnonzero((size >= LEAST_USERS) & (size <= most) & (author >= 0))
+    # Numbers of objects depend on storage.
+    things = things[np.argsort(by_first_touch(first, len(author))[things])]
+    source, touches = author_touches(first, author, num_users)
+    users = counts_of(first.object, first.user, (len(author), num_users))[things]
+    scales = []
+    for resolution in SCALES if len(first) else ():
+        block = communities(first, source, touches, resolution)
+        by_block = counts_of(first.user, block[first.object], (num_users, int(block.max()) + 1))
+        scales.append(_scale(users, by_block, block[things]))
+    day = (first.time_us - first.time_us.min(initial=2**62)) // DAY_US
+    days = int(day.max(initial=0)) + 1
+    falls = counts_of(first.object, day, (len(author), days))[things]
+    there = users @ counts_of(first.user, day, (num_users, days))
+    return Tastes(
+        things,
+        users,
+        size[things],
+        scales,
+        likings(touches),
+        source[things],
+        size[things] / np.maximum(np.bincount(source, size), 1)[source[things]],
+        there.toarray().astype(np.float32),
+        csr_array(diags_array(1.0 / size[things]) @ falls),
+        np.bincount(day, minlength=days) / max(len(first), 1),
+        len(np.unique(first.user)),
+    )
+
+
+def _scale(users: csr_array, by_block: csr_array, block: Ints) -> Scale:
+    """Communities of one size; `block` is of the objects with an audience."""
+    touches = np.maximum(np.asarray(by_block.sum(axis=0)).reshape(-1), 1.0)
+    done = np.maximum(np.asarray(by_block.sum(axis=1)).reshape(-1), 1.0)
+    likes = csr_array(by_block @ diags_array(1.0 / touches))
+    habits = csr_array(diags_array(1.0 / done) @ by_block)
+    return Scale(likes, habits, csr_array(users @ likes), csr_array(users @ habits), block)
+
+
+def _at(table: csr_array, row: Ints, column: Ints) -> Floats:
+    """Entries of a sparse table."""
+    values: Floats = np.asarray(table[row, column]).reshape(-1)
+    return values
+
+
+def _product(one: csr_array, other: csr_array) -> Floats:
+    """Sum of products, row by row."""
+    total: Floats = np.asarray(one.multiply(other).sum(axis=1)).reshape(-1)
+    return total

@@ -1,0 +1,52 @@
+"""Rings of a run that act slowly: sets of users who are the audience of several objects."""
+
+import numpy as np
+import polars as pl
+
+from graphguard.graph.hetero import HeteroGraph
+from graphguard.jobs.acts import authors, known_acts
+from graphguard.jobs.context import Job
+from graphguard.rings.audiences import companies, company_links, shared_audiences, told_pairs
+from graphguard.rings.evidence import AUDIENCE
+from graphguard.rings.fusion import channel_bits
+from graphguard.rings.interest import SLOW_US
+from graphguard.rings.tastes import find_tastes
+
+
+def audience_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[pl.DataFrame]:
+    """Pairs inside these sets in the window before the cutoff, trace by trace, with `bits`.
+
+    Traces without known authors tell nothing, and neither do nights without a slow window.
+
+    Args:
+        job: The run.
+        graph: Its graph.
+        num_pairs: All pairs of users: the sets' p are put on their scale.
+    """
+    settings = job.config.rings
+    rate = float(np.log10(settings.false_discovery_rate / max(len(settings.traces), 1)))
+    frames = []
+    slow = settings.windows[-1].us >= SLOW_US
+    for trace in settings.traces if slow else ():
+        # Nearly equal texts have no author, and take long to be found.
+        if trace.near is not None:
+            continue
+        made = known_acts(job, graph, trace, job.as_of)
+        author = None if made is None else authors(job, graph, trace, (made[2], job.as_of))
+        if made is None or author is None:
+            continue
+        num_users = graph.num_nodes[job.config.training.target]
+        tastes = find_tastes(made[0], author, num_users, settings.max_burst)
+        told = told_pairs(shared_audiences(tastes), len(tastes), rate)
+        links = company_links(tastes, companies(tastes, told, rate), num_pairs)
+        frames.append(
+            links.with_columns(
+                pl.lit(f"{AUDIENCE}{trace.log}.{trace.object}").alias("channel"),
+                pl.lit(job.config.graph.window.us, dtype=pl.Int64).alias("window_us"),
+                pl.lit(0, dtype=pl.Int64).alias("a_first"),
+                pl.lit(0.0).alias("expected"),
+                pl.lit(1, dtype=pl.Int64).alias("tests"),
+                channel_bits(pl.col("log10_p")).alias("bits"),
+            )
+        )
+    return frames

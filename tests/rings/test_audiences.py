@@ -1,0 +1,175 @@
+"""Objects whose audiences share more users than tastes explain."""
+
+import numpy as np
+import polars as pl
+
+from graphguard.rings.audiences import (
+    companies,
+    company_links,
+    shared_audiences,
+    told_pairs,
+)
+from graphguard.rings.meetings import Acts
+from graphguard.rings.significance import all_pairs
+from graphguard.rings.tastes import find_tastes
+
+DAY = 86_400_000_000
+HOUR = 3_600_000_000
+COMMUNITIES, USERS, AUTHORS, POSTS = 12, 80, 20, 4
+NUM_USERS = COMMUNITIES * USERS
+RING = range(5, NUM_USERS, 80)
+RATE = -2.0
+
+
+def platform(rng, *, ring=(), calls=0, fans=0, chance=0.7):
+    """Users like posts of their community, fans all of one author's; a ring what it is called to.
+
+    Acts, and authors of the objects.
+    """
+    author = np.repeat(np.arange(COMMUNITIES * AUTHORS), POSTS)
+    author = author // AUTHORS * USERS + author % AUTHORS
+    born = rng.integers(0, 10 * DAY, len(author))
+    touched = set()
+    for user in range(NUM_USERS):
+        mine = np.flatnonzero(author // USERS == user // USERS)
+        liked = rng.choice(mine, rng.poisson(6) + 1, replace=False)
+        touched |= {(int(thing), user) for thing in liked}
+    touched |= {
+        (int(thing), 7 * fan) for fan in range(fans) for thing in np.flatnonzero(author < 2)
+    }
+    for thing in rng.choice(len(author), calls, replace=False):
+        touched |= {(int(thing), user) for user in ring if rng.random() < chance}
+    thing, user = np.array(sorted(touched)).T
+    time = born[thing] + rng.integers(0, 20 * HOUR, len(thing))
+    return Acts(user, thing, time), author
+
+
+def links_of(acts, author, most=200):
+    tastes = find_tastes(acts, author, NUM_USERS, most)
+    told = told_pairs(shared_audiences(tastes), len(tastes), RATE)
+    return company_links(tastes, companies(tastes, told, RATE), all_pairs(NUM_USERS))
+
+
+def ends(links):
+    return set(links.select("user_a", "user_b").iter_rows())
+
+
+def test_a_ring_that_acts_over_a_day_is_told_and_nobody_else_is():
+    links = links_of(*platform(np.random.default_rng(1), ring=RING, calls=8))
+
+    users = {user for pair in ends(links) for user in pair}
+    assert users == set(RING)
+    assert links.height >= 0.9 * all_pairs(len(RING))
+    assert (links.get_column("log10_q") <= RATE).all()
+
+
+def test_a_pair_counts_the_objects_it_shares_and_its_p_is_on_the_scale_of_all_pairs():
+    acts, author = platform(np.random.default_rng(1), ring=RING, calls=8)
+    links = links_of(acts, author)
+
+    touched = {user: set(acts.object[acts.user == user].tolist()) for user in RING}
+    shared = [len(touched[a] & touched[b]) for a, b in links.select("user_a", "user_b").iter_rows()]
+    weight = links.get_column("weight").to_numpy()
+    assert (weight >= 1).all()
+    assert (weight <= shared).all()
+    scale = links.get_column("log10_q") - links.get_column("log10_p")
+    assert np.allclose(scale.to_numpy(), np.log10(all_pairs(NUM_USERS)))
+
+
+def test_two_calls_of_a_larger_ring_are_told():
+    ring = range(3, NUM_USERS, 32)
+    links = links_of(*platform(np.random.default_rng(3), ring=ring, calls=2, chance=0.8))
+
+    assert links.height >= 100
+    assert {user for pair in ends(links) for user in pair} <= set(ring)
+
+
+def test_communities_and_fans_of_an_author_explain_themselves():
+    for seed in range(4):
+        links = links_of(*platform(np.random.default_rng(seed), fans=40))
+
+        assert not links.height
+
+
+def test_fans_of_an_author_are_not_drawn_into_a_ring_beside_them():
+    links = links_of(*platform(np.random.default_rng(3), ring=RING, calls=8, fans=40))
+
+    users = {user for pair in ends(links) for user in pair}
+    assert users <= set(RING)
+    assert len(users) >= 10
+
+
+def test_who_comes_for_a_day_and_likes_what_is_fresh_is_in_no_ring():
+    # Each user is there on one day of ten and likes six of the twenty posts his community has then.
+    rng = np.random.default_rng(5)
+    per_day = 20
+    number = COMMUNITIES * 10 * per_day
+    author = np.arange(number) // (10 * per_day) * USERS + np.arange(number) % 41
+    touched = []
+    for user in range(NUM_USERS):
+        day = user % 10
+        start = (user // USERS * 10 + day) * per_day
+        liked = start + rng.choice(per_day, 6, replace=False)
+        touched += [(thing, user, day * DAY + rng.integers(0, DAY)) for thing in liked.tolist()]
+    thing, user, time = np.array(touched).T
+
+    assert not links_of(Acts(user, thing, time), author).height
+
+
+def test_what_chance_deals_is_at_most_as_unlikely_as_it_says():
+    small = {alpha: 0 for alpha in (10**-3.5, 1e-4, 1e-5)}
+    tests = 0.0
+    for seed in range(4):
+        acts, author = platform(np.random.default_rng(10 + seed), fans=30)
+        tastes = find_tastes(acts, author, NUM_USERS, 200)
+        p = shared_audiences(tastes).get_column("log10_p").to_numpy()
+        tests += all_pairs(len(tastes))
+        for alpha in small:
+            small[alpha] += int((p <= np.log10(alpha)).sum())
+
+    assert tests > 100_000
+    assert all(count <= alpha * tests for alpha, count in small.items())
+
+
+def test_numbers_of_objects_do_not_matter():
+    acts, author = platform(np.random.default_rng(1), ring=RING, calls=8)
+    number = np.random.default_rng(9).permutation(len(author))
+    other = np.empty_like(author)
+    other[number] = author
+    order = np.random.default_rng(8).permutation(len(acts))
+    moved = Acts(acts.user[order], number[acts.object[order]], acts.time_us[order])
+
+    plain, renumbered = links_of(acts, author), links_of(moved, other)
+
+    assert renumbered.drop("log10_p", "log10_q").equals(plain.drop("log10_p", "log10_q"))
+    for name in ("log10_p", "log10_q"):
+        assert np.allclose(renumbered.get_column(name), plain.get_column(name))
+
+
+def test_objects_of_unknown_authors_and_crowds_are_left_out():
+    acts, author = platform(np.random.default_rng(1), ring=RING, calls=8)
+
+    assert not links_of(acts, np.full_like(author, -1)).height
+    assert not links_of(acts, author, most=5).height
+
+
+def test_no_acts_tell_nothing():
+    none = np.zeros(0, dtype=np.int64)
+
+    links = links_of(Acts(none, none, none), none)
+
+    assert links.columns == ["user_a", "user_b", "weight", "log10_p", "log10_q"]
+    assert not links.height
+
+
+def test_a_weak_core_is_told_though_none_of_its_pairs_is():
+    # 60 objects, all pairs of the first six of which have p = 1e-5.
+    a, b = np.triu_indices(6, 1)
+    columns = {"object_a": a, "object_b": b, "common": 4, "expected": 0.1, "log10_p": -5.0}
+    shared = pl.DataFrame(columns, schema_overrides={"common": pl.Int64})
+
+    told = told_pairs(shared, 2_000, RATE)
+
+    assert told.height == 15
+    assert (told.get_column("log10_q") > -5.0 + np.log10(all_pairs(2_000)) - 10).all()
+    assert not told_pairs(shared.filter(pl.col("object_b") < 3), 2_000, RATE).height
