@@ -58,6 +58,15 @@ def first(column, value):
     )
 
 
+def plain(column, value):
+    """Set the value of the first link in time: of sets less is tested anew."""
+    timed = pl.col("chances").is_not_null()
+    row = timed & (timed.cum_sum() == 1)
+    return lambda table: table.with_columns(
+        pl.when(row).then(value).otherwise(column).alias(column)
+    )
+
+
 def chances(new):
     """Change the chances of links in time; the others have none."""
     timed = pl.col("chances").is_not_null()
@@ -72,8 +81,8 @@ def chances(new):
         ("ring_evidence", chances(pl.col("chances") / 2), "by_chance is"),
         ("ring_evidence", chances(pl.col("chances").list.slice(1)), "together is"),
         ("ring_evidence", chances(None), "log10_p is"),
-        ("ring_evidence", first("weight", pl.col("weight") + 1), "weight is"),
-        ("ring_evidence", first("log10_q", pl.col("log10_q") - 1), "log10_q is"),
+        ("ring_evidence", plain("weight", pl.col("weight") + 1), "weight is"),
+        ("ring_evidence", plain("log10_q", pl.col("log10_q") - 1), "log10_q is"),
         ("ring_evidence", first("bits", pl.col("bits") + 1), "bits is"),
         ("ring_members", first("degree", pl.col("degree") + 1), "degree is"),
         ("rings", first("evidence_bits", pl.col("evidence_bits") * 2), "evidence_bits is"),
