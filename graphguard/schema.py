@@ -53,6 +53,12 @@ EVENTS = TableSchema(
     open=True,
 )
 
+ACTED = TableSchema(
+    name="acted",
+    columns={"bits": INT},  # 64 entities each, by storage index, the lowest in the lowest bit
+    key=(),
+)
+
 REJECTS = TableSchema(
     name="rejects",
     columns={

@@ -18,7 +18,7 @@ from graphguard.config.values import DAY_US, day_us, us_day
 from graphguard.errors import ArtefactInvalid, GraphInvalid
 from graphguard.graph.advance import advance_graph
 from graphguard.graph.arrays import EdgeArrays, NodeArrays, dense_of
-from graphguard.graph.build import write_graph
+from graphguard.graph.build import load_sorting, write_graph
 from graphguard.graph.hetero import EdgeType, HeteroGraph
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.earlier_graph import Earlier, find_earlier, graph_rules
@@ -40,11 +40,14 @@ FORMAT = 2
 def run(job: Job, out: Path) -> Facts:
     """Store the missing days of every edge type, then the run's graph."""
     started = time.monotonic()
-    with job.claim("edges"):
+    with job.claim("edges"), threads() as pool:
         partitions, missing = _wanted(job)
+        earlier = find_earlier(job, partitions)
+        # All edges are sorted with a library that is imported meanwhile.
+        pool.start(lambda _: load_sorting(), range(0 if earlier else 1))
         _store_missing(job, missing)
     daily_seconds = round(time.monotonic() - started, 3)
-    counts = _carried_on(job, find_earlier(job, partitions), out / "graph")
+    counts = _carried_on(job, earlier, out / "graph")
     if counts is None:
         counts = _from_all_days(job, partitions, out / "graph")
     return {

@@ -13,15 +13,18 @@ from graphguard.config.anchors import calendar_anchors, check_history
 from graphguard.config.values import day_us, us_day
 from graphguard.errors import InputMissing, NothingToDo, TooManyRejects
 from graphguard.jobs.context import Facts, Job
+from graphguard.jobs.earlier_entities import entities_tonight
 from graphguard.schema import DELIVERIES, ENTITIES, INTAKE, LABELS, REJECTS
+from graphguard.tables.acted import mark_acted
 from graphguard.tables.commit import CommitBatch, is_committed, read_manifest
 from graphguard.tables.days import compare_newest_day
 from graphguard.tables.deliveries import take_deliveries
 from graphguard.tables.engine import PolarsEngine
-from graphguard.tables.files import read_parquet, write_parquet
+from graphguard.tables.files import write_parquet
 from graphguard.tables.ids import IdStores
+from graphguard.tables.known import Known
 from graphguard.tables.late import LATE
-from graphguard.tables.people import Known, read_entities, read_labels
+from graphguard.tables.people import read_labels
 from graphguard.tables.remote_units import read_units
 from graphguard.tables.sources import DigestCache, SourceUnit, find_units
 from graphguard.tables.threads import Started, Threads, threads
@@ -45,8 +48,15 @@ CLUSTER_GROUP_BYTES = 512 << 20
 
 def run(job: Job, out: Path) -> Facts:
     """Store the missing days of every log, and the entities and labels as of the cutoff."""
-    delivered = take_deliveries(job.config, wanted_units(job), job.workspace.root / "cache")
     ids = IdStores(job.workspace.ids)
+    with threads() as pool:
+        # Ids are read while files are looked at, and days compared while users are read.
+        pool.start(ids.__getitem__, _entity_types(job))
+        return _ingested(job, out, ids, pool)
+
+
+def _ingested(job: Job, out: Path, ids: IdStores, pool: Threads) -> Facts:
+    delivered = take_deliveries(job.config, wanted_units(job), job.workspace.root / "cache")
     partitions = _store_units(job, delivered.units, ids)
     folders = [
         job.workspace.partition(table, name, mark)
@@ -55,11 +65,13 @@ def run(job: Job, out: Path) -> Facts:
     ]
     _check_first_day(job, folders)
     counts, rejects = unit_intake(folders, job.as_of)
-    labels, entities = _known(job, out, partitions, ids)
+    compare = partial(compare_newest_day, job.config, job.workspace, as_of=job.as_of)
+    compared = pool.start(compare, [partitions])
+    labels, entities, carried = _known(job, out, partitions, ids)
+    [newest] = compared.results()
     known = [labels, *entities]
     counts = pl.concat([counts, *(one.counts for one in known)]).sort("source", "file")
     rejects = pl.concat([rejects, *(one.rejects for one in known)]).sort("file", "row")
-    newest = compare_newest_day(job.config, job.workspace, partitions, job.as_of)
     warnings = [
         *delivered.warnings,
         *newest.warnings,
@@ -74,11 +86,18 @@ def run(job: Job, out: Path) -> Facts:
     _check_rejects(job, counts, rejects)
     return {
         "partitions": partitions,
+        "entities": carried,
         "rows": int(counts.get_column("accepted").sum()),
         "late": sum(read_manifest(folder).get("late", 0) for folder in folders),
         "gates": [*delivered.gates, *newest.gates, *_volume_gates(job, partitions)],
         "warnings": warnings,
     }
+
+
+def _entity_types(job: Job) -> list[str]:
+    """Types that the logs' columns name, in the order in which keys are looked up."""
+    named = {kind for log in job.config.logs for kind in job.config.entity_columns(log).values()}
+    return sorted(named)
 
 
 def wanted_units(job: Job) -> dict[str, list[SourceUnit]]:
@@ -200,7 +219,8 @@ def _store_missing(
     """
     marks: dict[SourceUnit, str] = {}
     with CommitBatch(ids.save) as batch, threads() as pool:
-        written: Started[None] = pool.start(partial(_write, batch), [])
+        write = partial(_write, batch, _actors(job))
+        written: Started[None] = pool.start(write, [])
         for rows in _read_groups(job, list(missing), pool):
             encode_units(job.config, rows, ids)
             written.results()
@@ -208,7 +228,7 @@ def _store_missing(
                 whole, cut = missing[one.unit]
                 marks[one.unit] = whole if one.whole else cut
             folders = [_folder(job, one.unit, marks[one.unit]) for one in rows]
-            written = pool.start(partial(_write, batch), zip(folders, rows, strict=True))
+            written = pool.start(write, zip(folders, rows, strict=True))
             what = f"{rows[-1].unit.source} {rows[-1].unit.name}"
             job.reporter.step(len(marks), len(missing), what)
         written.results()
@@ -246,45 +266,59 @@ def _groups(units: Sequence[SourceUnit], size: int) -> Iterator[list[SourceUnit]
         yield group
 
 
-def _write(batch: CommitBatch, item: tuple[Path, UnitRows]) -> None:
+Actors = dict[str, tuple[str, list[str]]]
+"""Of logs that name the labelled entity type: the type, and the columns that name it."""
+
+
+def _actors(job: Job) -> Actors:
+    entity_type = job.config.labels.entity
+    found = {}
+    for log in job.config.logs:
+        kinds = job.config.entity_columns(log)
+        columns = [name for name, kind in kinds.items() if kind == entity_type]
+        if columns:
+            found[log] = (entity_type, columns)
+    return found
+
+
+def _write(batch: CommitBatch, actors: Actors, item: tuple[Path, UnitRows]) -> None:
     folder, rows = item
     facts: Facts = {}
     with batch.committing(folder, facts) as scratch:
-        facts.update(write_unit(scratch, rows))
+        facts.update(write_unit(scratch, rows, actors.get(rows.unit.source)))
 
 
 def _known(
     job: Job, out: Path, partitions: dict[str, dict[str, str]], ids: IdStores
-) -> tuple[Known, list[Known]]:
+) -> tuple[Known, list[Known], Facts]:
     """Labels, and entities by type; who acted in the span is read while the latter are made."""
     entity_type = job.config.labels.entity
     # Entities bring ids of users whom no log knows; these come to lie behind.
     seen = np.zeros(ids[entity_type].end, dtype=np.bool_)
 
     def mark(item: tuple[Path, list[str]]) -> None:
-        path, columns = item
-        for values in read_parquet(path, columns).iter_columns():
-            seen[values.drop_nulls().to_numpy()] = True
+        mark_acted(seen, item[0], entity_type, item[1])
 
-    files = []
-    for log in job.config.logs:
-        kinds = job.config.entity_columns(log)
-        columns = [name for name, kind in kinds.items() if kind == entity_type]
-        for name, fingerprint in partitions[f"events/{log}"].items() if columns else ():
-            folder = job.workspace.partition(f"events/{log}", name, fingerprint)
-            files.append((folder / "events.parquet", columns))
+    def write(item: tuple[str, Known]) -> None:
+        name, known = item
+        write_parquet(out / "entities" / f"{name}.parquet", known.table, ENTITIES)
+
+    units = [
+        (job.workspace.partition(f"events/{log}", *unit), columns)
+        for log, (_, columns) in _actors(job).items()
+        for unit in partitions[f"events/{log}"].items()
+    ]
+    facts: Facts = {}
+    entities: dict[str, Known] = {}
     with threads() as pool:
-        marked = pool.start(mark, files)
-        entities = list(_entities(job, out, ids))
+        marked = pool.start(mark, units)
+        for name in sorted(job.config.entities):
+            entities[name], facts[name] = entities_tonight(job, name, ids[name])
+        written = pool.start(write, entities.items())
         marked.results()
-    return read_labels(job.config, job.as_of, ids[entity_type], seen), entities
-
-
-def _entities(job: Job, out: Path, ids: IdStores) -> Iterator[Known]:
-    for entity_type in sorted(job.config.entities):
-        entities = read_entities(job.config, entity_type, job.as_of, ids[entity_type])
-        write_parquet(out / "entities" / f"{entity_type}.parquet", entities.table, ENTITIES)
-        yield entities
+        labels = read_labels(job.config, job.as_of, ids[entity_type], seen)
+        written.results()
+    return labels, list(entities.values()), facts
 
 
 def _check_rejects(job: Job, counts: pl.DataFrame, rejects: pl.DataFrame) -> None:

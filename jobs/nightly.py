@@ -84,7 +84,8 @@ def run_night(night: Night) -> Run:
         contextlib.closing(open_engine(night.config)) as engine,
     ):
         refuse_half_erased(workspace.root)
-        job = replace(open_job(night, workspace), engine=engine)
+        with loading(stages[:1]):
+            job = replace(open_job(night, workspace), engine=engine)
         run_stages(job, stages, dry_run=night.dry_run)
         if stages[-1].name == STAGE_NAMES[-1] and not night.dry_run:
             return commit_run(job)

@@ -1,6 +1,7 @@
 """A stored table without the doomed: their rows go, and other rows no longer name them."""
 
 import json
+from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -11,6 +12,8 @@ from graphguard.erase.doomed import Doomed
 from graphguard.erase.swap import Rewrite, Write
 from graphguard.schema import EVENTS, REJECTS, TABLES
 from graphguard.table_schema import TableSchema
+from graphguard.tables.acted import FOLDER as ACTED
+from graphguard.tables.acted import write_acted
 from graphguard.tables.commit import read_manifest
 from graphguard.tables.files import read_parquet, write_parquet
 from graphguard.tables.late import LATE
@@ -94,6 +97,7 @@ def unit_change(
         change.writes["rejects.parquet"] = table_write(after, "rejects")
     if kept is not events:
         change.writes["events.parquet"] = table_write(kept, EVENTS.name)
+        change.writes |= _acted_writes(folder, place, columns, kept)
         times = kept.get_column("time_us")
         last = int(times[-1]) if kept.height else 0
         rejected = after.get_column("time_us").max()
@@ -107,6 +111,18 @@ def unit_change(
         change.facts["late"] = late[0].height
         change.rows += sum(late[1].values())
     return (change if change.writes else None), kept
+
+
+def _acted_writes(
+    folder: Path, place: PurePath, columns: EntityColumns, kept: pl.DataFrame
+) -> dict[str, Write]:
+    """Who acts in the events that stay."""
+    writes: dict[str, Write] = {}
+    for path in sorted((folder / ACTED).glob("*.parquet")):
+        mine = [name for name, kind in columns.indices(place).items() if kind == path.stem]
+        named = [name for name in mine if name in kept.columns]
+        writes[f"{ACTED}/{path.name}"] = partial(write_acted, events=kept, columns=named)
+    return writes
 
 
 def _late_change(

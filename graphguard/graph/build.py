@@ -1,5 +1,6 @@
 """Write a graph: daily edges to CSR and CSC in mapped files, hubs capped day by day."""
 
+import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,6 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
 
 from graphguard.graph.array_files import begin_array
 from graphguard.graph.arrays import EdgeArrays, NodeArrays, check_ends, in_order
@@ -18,6 +18,8 @@ from graphguard.graph.hetero import EdgeType
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import write_json
 from graphguard.tables.threads import Started, threads
+
+FEW = 1 << 20
 
 
 def write_graph(
@@ -126,18 +128,31 @@ def _write_side(side: _Side) -> None:
         failpoint(f"write:graph.{name}.{column}")
 
 
-def by_row(rows: NDArray[Any], num_rows: int) -> tuple[NDArray[Any], NDArray[np.int64]]:
+def load_sorting() -> None:
+    """Import what `by_row` sorts many edges with: a fifth of a second, which few may do without."""
+    importlib.import_module("scipy.sparse")
+
+
+def by_row(
+    rows: NDArray[Any], num_rows: int, *, few: bool = False
+) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Order edges row by row, as they are inside each: SciPy's counting sort, O(E).
 
     Args:
         rows: Row of each edge, shape [edges].
         num_rows: Number of rows.
+        few: Whether a million edges or fewer are sorted in O(E log E), without SciPy.
 
     Returns:
         Places of the edges in this order, shape [edges], and where each row begins in it, shape
         [num_rows + 1].
     """
     number = len(rows)
+    if few and number <= FEW:
+        ends = np.cumsum(np.bincount(rows, minlength=num_rows), dtype=np.int64)
+        return np.argsort(rows, kind="stable"), np.r_[0, ends]
+    from scipy.sparse import coo_array
+
     # Each edge is a column of its own, so that none is summed up with another.
     shape = (num_rows, max(number, 1))
     place = np.arange(number, dtype=np.int32 if number < 2**31 else np.int64)

@@ -71,7 +71,7 @@ def write_spliced(place: Path, name: str, splice: Splice) -> None:
     each of the longest run of such as left one after the other.
     """
     left = _places_of_left(place, splice)
-    order, came_ptr = by_row(splice.came_rows, splice.num_rows)
+    order, came_ptr = by_row(splice.came_rows, splice.num_rows, few=True)
     kept_ptr = _kept_ptr(place, splice, left)
     indptr = kept_ptr + came_ptr
     np.save(place / f"{name}_indptr.npy", indptr)

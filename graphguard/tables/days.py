@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 
 from graphguard.config.sections import Config
 from graphguard.config.values import DAY_US, day_us
@@ -68,9 +69,13 @@ def compare_newest_day(
         # The volume of a dated log is judged by its units.
         if settings.timeless or (settings.dated and not watched):
             continue
-        events = _recent(units, as_of)
-        days = None if events is None else _by_day(config, log, events, as_of)
-        if events is None or days is None:
+        files = _recent(units, as_of)
+        if not files:
+            continue
+        inside = pl.col("time_us").is_between(*_span(as_of), closed="left")
+        events = pl.scan_parquet(files, hive_partitioning=False).filter(inside)
+        days = _by_day(config, log, events, (as_of, _whole(files, words)))
+        if days is None:
             continue
         if not settings.dated:
             found.gates += _volume(days, config.limits.min_day_ratio)
@@ -83,21 +88,46 @@ def compare_newest_day(
     return found
 
 
-def _recent(units: Sequence[Path], as_of: date) -> pl.LazyFrame | None:
-    since, until = day_us(as_of) - (DAYS_BEFORE + 1) * DAY_US, day_us(as_of)
+def _span(as_of: date) -> tuple[int, int]:
+    return day_us(as_of) - (DAYS_BEFORE + 1) * DAY_US, day_us(as_of)
+
+
+def _recent(units: Sequence[Path], as_of: date) -> list[Path]:
+    since, until = _span(as_of)
     files = []
     for folder in units:
         facts = read_manifest(folder)
         if facts["rows"] and facts["first_us"] < until and facts["last_us"] >= since:
             files.append(folder / "events.parquet")
-    if not files:
-        return None
-    inside = pl.col("time_us").is_between(since, until, closed="left")
-    return pl.scan_parquet(files, hive_partitioning=False).filter(inside)
+    return files
 
 
-def _by_day(config: Config, log: str, events: pl.LazyFrame, as_of: date) -> _Days | None:
-    """Sums of each day; None where too few days came before to know what is usual."""
+def _whole(files: Sequence[Path], columns: Sequence[str]) -> set[str]:
+    """Columns of which every file's footer says that nothing is null: nobody need read them."""
+    left = set(columns)
+    for path in files if left else ():
+        footer = pq.read_metadata(path)
+        for number in range(footer.num_columns):
+            name = footer.schema.column(number).path
+            parts = (footer.row_group(at).column(number) for at in range(footer.num_row_groups))
+            told = (part.statistics for part in parts) if name in left else ()
+            if any(one is None or not one.has_null_count or one.null_count for one in told):
+                left.discard(name)
+    return left
+
+
+def _by_day(
+    config: Config, log: str, events: pl.LazyFrame, known: tuple[date, set[str]]
+) -> _Days | None:
+    """Sums of each day; None where too few days came before to know what is usual.
+
+    Args:
+        config: Names the columns.
+        log: The log.
+        events: Its recent events.
+        known: The cutoff, and columns without nulls.
+    """
+    as_of, whole = known
     settings = config.logs[log]
     words = [*settings.categorical, *([EVENT_TEXT] if settings.text else [])]
     table = (
@@ -107,7 +137,7 @@ def _by_day(config: Config, log: str, events: pl.LazyFrame, as_of: date) -> _Day
             (pl.col("time_us").min() == pl.col("time_us").max()).alias("one_time"),
             *(pl.col(name).median().alias(f"median {name}") for name in settings.numeric),
             *(
-                pl.col(name).null_count().alias(f"nulls {name}")
+                (pl.lit(0) if name in whole else pl.col(name).null_count()).alias(f"nulls {name}")
                 for name in (*settings.numeric, *words)
             ),
         )

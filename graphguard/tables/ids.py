@@ -6,6 +6,7 @@ beyond storage: results never depend on them.
 
 import os
 import threading
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +15,12 @@ import polars as pl
 
 from graphguard.schema import IDS
 from graphguard.tables.failpoint import failpoint
-from graphguard.tables.files import read_parquet, sync_folder, write_parquet
+from graphguard.tables.files import file_digest, read_parquet, sync_folder, write_parquet
 from graphguard.tables.lease import fenced
+
+SEGMENTS = "[0-9]*.parquet"
+MARK_BITS = 22
+"""Of a hash, in a table of what is looked for: four million bytes stay in the caches."""
 
 
 class IdStore:
@@ -27,7 +32,7 @@ class IdStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        segments = sorted(folder.glob("[0-9]*.parquet")) if folder.is_dir() else []
+        segments = sorted(folder.glob(SEGMENTS)) if folder.is_dir() else []
         parts = [read_parquet(path) for path in segments]
         self._frame = (
             pl.concat(parts)
@@ -53,6 +58,14 @@ class IdStore:
     def frame(self) -> pl.DataFrame:
         """Columns `key` and `index`, one row per entity, in order of arrival."""
         return self._frame
+
+    def segments(self) -> list[tuple[str, str]]:
+        """Name and SHA-256 of each saved segment: what storage indices of today mean.
+
+        An erasure rewrites segments; a later night appends to them.
+        """
+        saved = sorted(self.folder.glob(SEGMENTS))
+        return [(path.name, file_digest(path)) for path in saved]
 
     def keys_of(self, indices: pl.Series) -> pl.Series:
         """Key of each storage index, null where none is held; rows must be in order of index."""
@@ -96,11 +109,26 @@ class IdStore:
                 self._frame = pl.concat([self._frame, new])
         return index
 
+    def find(self, keys: pl.Series) -> pl.Series:
+        """Storage index of each key, null for one that is not known, and for null.
+
+        Cost: a hash of all ids; what is joined are those that may be among `keys`.
+        """
+        there = keys.is_not_null()
+        if not there.all():
+            nothing = pl.repeat(None, len(keys), dtype=pl.Int64, eager=True).alias("index")
+            return nothing.scatter(there.arg_true(), self.find(keys.filter(there)))
+        asked = pl.DataFrame({"key": keys, "mark": keys.hash()})
+        index = _looked_up(asked, self._near(asked), "mark")
+        if len(index) == len(keys):
+            known = index.is_not_null()
+            if self.keys_of(index.filter(known)).eq_missing(keys.filter(known)).all():
+                return index
+        return _looked_up(asked, self._frame, "key")
+
     def _matched(self, asked: pl.DataFrame, by: str) -> tuple[pl.Series, pl.DataFrame]:
         """Index of each asked row, joined by `mark` or `key`; and the rows to add for that."""
-        held = self._frame
-        if by == "mark":
-            held = held.with_columns(self._hashes())
+        held = self._near(asked) if by == "mark" else self._frame
         index = _looked_up(asked, held, by)
         if len(index) != asked.height:
             return index, asked.clear().with_columns(index=pl.lit(0, dtype=pl.Int64))
@@ -114,6 +142,19 @@ class IdStore:
             return given, new
         return index.scatter(unknown.arg_true(), given), new
 
+    def _near(self, asked: pl.DataFrame) -> pl.DataFrame:
+        """Rows that may be asked for, with their marks: a bit stands for marks that begin alike.
+
+        A join first makes a table of all that is held, which takes longer than to look at it.
+        """
+        held = self._frame.with_columns(self._hashes())
+        if asked.height * 2 > held.height:
+            return held
+        wanted = np.zeros(1 << MARK_BITS, dtype=np.bool_)
+        shift = np.uint64(64 - MARK_BITS)
+        wanted[asked.get_column("mark").to_numpy() >> shift] = True
+        return held.filter(pl.Series(wanted[held.get_column("mark").to_numpy() >> shift]))
+
     def _hashes(self) -> pl.Series:
         """Hash of each key, made when it is first asked for; whoever only reads needs none."""
         if self._marks is None:
@@ -124,21 +165,20 @@ class IdStore:
         """Whether each index is that of its key."""
         if len(index) != len(keys):
             return False
-        every = pl.concat([self._frame.select("key", "index"), new.select("key", "index")])
-        gaps = every.height != self._next + new.height
-        place = every.get_column("index").search_sorted(index) if gaps else index
-        return bool((every.get_column("key").gather(place) == keys).all())
+        fresh = (index >= self._next).to_numpy()
+        names = new.get_column("key")
+        if fresh.all():
+            return bool(names.gather(index - self._next).eq_missing(keys).all())
+        if not fresh.any():
+            return bool(self.keys_of(index).eq_missing(keys).all())
+        old = pl.Series(~fresh)
+        return self._stand_for(index.filter(old), new, keys.filter(old)) and self._stand_for(
+            index.filter(~old), new, keys.filter(~old)
+        )
 
     def encode(self, frame: pl.DataFrame, column: str) -> pl.DataFrame:
         """Replace the strings in `column` by storage indices; unknown keys become null."""
-        used = frame.select(pl.col(column).unique().alias("key")).drop_nulls()
-        known = used.join(self._frame, on="key", how="inner")
-        coded = frame.join(known, left_on=column, right_on="key", how="left", maintain_order="left")
-        position = frame.columns.index(column)
-        values = coded.get_column("index").rename(column)
-        return frame.with_columns(values).select(
-            [*frame.columns[:position], column, *frame.columns[position + 1 :]]
-        )
+        return frame.with_columns(self.find(frame.get_column(column)).alias(column))
 
     def decode(self, frame: pl.DataFrame, column: str, into: str) -> pl.DataFrame:
         """Add the keys of the storage indices in `column` as the string column `into`."""
@@ -180,15 +220,18 @@ def _looked_up(asked: pl.DataFrame, held: pl.DataFrame, by: str) -> pl.Series:
 
 
 class IdStores(dict[str, IdStore]):
-    """Id dictionaries by entity type, each loaded when it is first asked for."""
+    """Id dictionaries by entity type, each loaded once, when a thread first asks for it."""
 
     def __init__(self, load: Callable[[str], IdStore]) -> None:
         super().__init__()
         self._load = load
+        self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def __missing__(self, entity_type: str) -> IdStore:
-        """Load and keep."""
-        self[entity_type] = self._load(entity_type)
+        """Load and keep; another thread that asks meanwhile waits."""
+        with self._turns[entity_type]:
+            if entity_type not in self:
+                self[entity_type] = self._load(entity_type)
         return self[entity_type]
 
     def save(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 
@@ -111,7 +112,11 @@ def check_columns(path: Path, contract: RowContract) -> None:
 
 
 def read_rows(
-    files: Sequence[Path], contract: RowContract, root: Path, day_end_us: int | None = None
+    files: Sequence[Path],
+    contract: RowContract,
+    root: Path,
+    day_end_us: int | None = None,
+    since_us: int | None = None,
 ) -> Intake:
     """Read all rows of `files` and sort out the bad ones.
 
@@ -120,14 +125,20 @@ def read_rows(
         contract: What the rows must hold.
         root: Folder that file names in tables are relative to.
         day_end_us: End of the day the files are about, if they are about one.
+        since_us: Rows before it, and those without a time, were judged by an earlier night: they
+            are counted as read and looked at no further. None where none was.
     """
     accepted, rejects, counts = [], [], []
     words: dict[str, pl.Series] = {}
     for path in files:
         check_columns(path, contract)
-        name = _relative(path, root)
+        name = file_name(path, root)
         table = read_foreign_parquet(path, contract.columns, contract.as_dictionaries)
-        frame, own = _typed(table, contract)
+        read = table.num_rows
+        places = None if since_us is None else _since(table, contract.time, since_us)
+        frame, own = _typed(table if places is None else table.take(places.to_arrow()), contract)
+        if places is not None:
+            frame = frame.with_columns(places.cast(pl.Int64).alias(ROW))
         now = pl.col(TIME).is_null() | (pl.col(TIME) < contract.cutoff_us)
         seen = frame.filter(now)
         good, bad = _split(seen, _faults(contract, day_end_us, own), own, name)
@@ -137,7 +148,7 @@ def read_rows(
             {
                 "source": contract.source,
                 "file": name,
-                "read": frame.height,
+                "read": read,
                 "accepted": good.height,
                 "rejected": bad.height,
                 "not_yet": frame.height - seen.height,
@@ -157,6 +168,14 @@ def read_rows(
         }
     together = Intake(pl.concat(accepted), pl.concat(rejects), counts, words)
     return _without_repeats(together, contract)
+
+
+def _since(table: pa.Table, time: str | None, since_us: int) -> pl.Series:
+    """Places of the rows at or after `since_us`."""
+    if time is None:
+        return pl.Series([], dtype=pl.UInt32)
+    frame = pl.DataFrame(pl.from_arrow(table.select([time])))
+    return frame.select((_micros(frame, time) >= since_us).alias(ROW)).to_series().arg_true()
 
 
 def _untyped(contract: RowContract) -> set[str]:
@@ -299,8 +318,10 @@ def _split(
 def _identical(frame: pl.DataFrame) -> int:
     """Rows equal to an earlier one: looked for only where times are equal, which few are."""
     time = frame.get_column(TIME)
-    if time.is_sorted() and not (time == time.shift(1)).any():
-        return 0
+    if not time.null_count():
+        ordered = time.to_numpy() if time.is_sorted() else np.sort(time.to_numpy())
+        if not (ordered[1:] == ordered[:-1]).any():
+            return 0
     same = frame.filter(time.is_duplicated()).drop(ROW)
     return same.height - same.n_unique() if same.height else 0
 
@@ -350,7 +371,8 @@ def _without_repeats(intake: Intake, contract: RowContract) -> Intake:
     return Intake(good, pl.concat([intake.rejects, rejects]), intake.counts, intake.words)
 
 
-def _relative(path: Path, root: Path) -> str:
+def file_name(path: Path, root: Path) -> str:
+    """What tables call a file: its path below `root`, or all of it."""
     try:
         return path.relative_to(root).as_posix()
     except ValueError:

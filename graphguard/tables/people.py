@@ -1,6 +1,7 @@
 """Entity tables and labels as of the cutoff, encoded, with every row accounted for."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -9,23 +10,16 @@ from numpy.typing import NDArray
 
 from graphguard.config.sections import Config
 from graphguard.config.values import day_us
-from graphguard.schema import ENTITIES, INTAKE
+from graphguard.schema import INTAKE
+from graphguard.tables.files import fingerprint
 from graphguard.tables.ids import IdStore
 from graphguard.tables.intake import ROW, TIME, RowContract, fixed_point, read_rows
+from graphguard.tables.known import Known, KnownBefore, added
 from graphguard.tables.sources import find_units
 from graphguard.tables.tombstones import without_erased
 
-
-@dataclass(frozen=True)
-class Known:
-    """A table made from foreign rows, and what became of those."""
-
-    table: pl.DataFrame
-    counts: pl.DataFrame
-    """INTAKE."""
-    rejects: pl.DataFrame
-    """REJECTS."""
-    warnings: list[str] = field(default_factory=list)
+FORMAT = 1
+"""Raised when entity tables of an older program may no longer be carried on."""
 
 
 def entity_contract(config: Config, entity_type: str) -> RowContract:
@@ -56,38 +50,96 @@ def label_contract(config: Config) -> RowContract:
     )
 
 
-def read_entities(config: Config, entity_type: str, as_of: date, ids: IdStore) -> Known:
-    """All versions of the entities' rows that were true before the cutoff (ENTITIES)."""
+def entity_rules(config: Config, entity_type: str, files: Sequence[tuple[str, str]]) -> str:
+    """Fingerprint of all but the cutoff that decides what an entity table holds.
+
+    Args:
+        config: Names the columns.
+        entity_type: The type.
+        files: Name and SHA-256 of each of its files, in order.
+    """
+    facts = {
+        "format": FORMAT,
+        "files": list(files),
+        "settings": config.entities[entity_type].model_dump(exclude={"path", "manifest"}),
+        "earliest": config.limits.earliest,
+    }
+    return fingerprint(facts)
+
+
+def read_entities(
+    config: Config, entity_type: str, as_of: date, ids: IdStore, before: KnownBefore | None = None
+) -> Known:
+    """All versions of the entities' rows that were true before the cutoff (ENTITIES).
+
+    Args:
+        config: Names the files and their columns.
+        entity_type: The type.
+        as_of: The cutoff.
+        ids: Ids of the type; keys that no log knows are added and saved.
+        before: What an earlier cutoff made of the same files, where that is known; then only rows
+            between the two are looked at.
+
+    Raises:
+        ArtefactInvalid: `before` does not fit the files.
+    """
     settings = config.entities[entity_type]
     contract = replace(entity_contract(config, entity_type), cutoff_us=day_us(as_of))
     files = find_units(entity_type, settings.path, config.root)[0].files
-    intake = read_rows(files, contract, config.root)
+    since_us = None if before is None else before.until_us
+    intake = read_rows(files, contract, config.root, since_us=since_us)
     intake = without_erased(intake, {settings.key: entity_type}, {entity_type: ids})
     rows = intake.accepted
     codes = ids.codes(rows.get_column(settings.key))
     ids.save()
     born = pl.col(settings.born) if settings.born else pl.lit(None, dtype=pl.Int64)
+    late_birth = born >= day_us(as_of)
     table = rows.select(
         codes.alias("entity"),
         pl.col(settings.key).alias("__key"),
         pl.col(TIME).alias("time_us"),
         # A birth at or after the cutoff is not known yet.
-        pl.when(born < day_us(as_of)).then(born).alias("born_us"),
+        pl.when(~late_birth).then(born).alias("born_us"),
         *(fixed_point(name) for name in settings.numeric),
         *settings.categorical,
     )
-    # Of several rows with one time the last in the files wins.
-    table = table.unique(["entity", "time_us"], keep="last", maintain_order=True)
-    named = table.sort("__key", "time_us").drop("__key")
-    ENTITIES.validate(named.to_arrow())
-    early = (rows.get_column(TIME) < day_us(config.limits.earliest)).sum()
-    warnings = []
-    if settings.time and early > rows.height / 2:
-        warnings.append(
-            f"entities.{entity_type}: {early} of {rows.height} rows have a '{settings.time}' "
+    known = Known(
+        _in_order(table).drop("__key"),
+        _counts(intake.counts),
+        intake.rejects,
+        early=int((rows.get_column(TIME) < day_us(config.limits.earliest)).sum()),
+        unborn=int(rows.select(late_birth.sum()).item()),
+    )
+    if before is not None:
+        known = added(before, known)
+    accepted = int(known.counts.get_column("accepted").sum())
+    if settings.time and known.early > accepted / 2:
+        warning = (
+            f"entities.{entity_type}: {known.early} of {accepted} rows have a '{settings.time}' "
             f"before {config.limits.earliest}; has its unit changed?"
         )
-    return Known(named, _counts(intake.counts), intake.rejects, warnings)
+        known = replace(known, warnings=[warning])
+    return known
+
+
+def _in_order(table: pl.DataFrame) -> pl.DataFrame:
+    """Versions by time, those of one time by key; of several of one key the last in the files."""
+    table = table.sort("time_us", maintain_order=True)
+    same = _as_the_next(table.get_column("time_us"))
+    if not same.any():
+        return table
+    tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
+    place = np.arange(table.height)
+    keys = table[tied].select("time_us", "__key", pl.Series("at", tied))
+    place[tied] = keys.sort("time_us", "__key", "at").get_column("at").to_numpy()
+    table = table[place]
+    repeated = same & _as_the_next(table.get_column("entity"))
+    return table.filter(pl.Series(~np.r_[repeated, False])) if repeated.any() else table
+
+
+def _as_the_next(values: pl.Series) -> NDArray[np.bool_]:
+    each = values.to_numpy()
+    return np.asarray(each[1:] == each[:-1])
 
 
 def read_labels(config: Config, as_of: date, ids: IdStore, seen: NDArray[np.bool_]) -> Known:
@@ -123,7 +175,8 @@ def read_labels(config: Config, as_of: date, ids: IdStore, seen: NDArray[np.bool
         trains.alias("trains"),
     )
     table = table.unique(["entity", "known_at_us", "source"], keep="last", maintain_order=True)
-    named = ids.decode(table, "entity", "__key").sort("__key", "known_at_us", "source")
+    keys = ids.keys_of(table.get_column("entity")).alias("__key")
+    named = table.with_columns(keys).sort("__key", "known_at_us", "source")
     return _with_strangers(
         Known(named.drop("__key"), _counts(intake.counts), intake.rejects),
         rows.filter(pl.Series(~logged)),

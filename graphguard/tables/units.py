@@ -12,6 +12,7 @@ import polars as pl
 from graphguard.config.sections import Config
 from graphguard.config.values import DAY_US, Duration, day_us
 from graphguard.schema import EVENT_TEXT, EVENTS, INTAKE, REJECTS
+from graphguard.tables.acted import acted_file, write_acted
 from graphguard.tables.commit import read_manifest
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
 from graphguard.tables.ids import IdStores
@@ -145,8 +146,15 @@ def encode_units(config: Config, rows: Sequence[UnitRows], ids: IdStores) -> Non
         one.intake.words = {}
 
 
-def write_unit(folder: Path, rows: UnitRows) -> dict[str, Any]:
+def write_unit(
+    folder: Path, rows: UnitRows, actors: tuple[str, Sequence[str]] | None = None
+) -> dict[str, Any]:
     """Write events.parquet of an encoded unit; late.parquet and rejects.parquet if need be.
+
+    Args:
+        folder: Where to.
+        rows: The unit.
+        actors: Entity type of which is kept who acted, and the columns that name it.
 
     Returns:
         Facts for the manifest: rows, late (rows set aside), first_us, last_us; latest_us, of
@@ -156,6 +164,8 @@ def write_unit(folder: Path, rows: UnitRows) -> dict[str, Any]:
     intake, late = set_aside_late(rows.intake, rows.unit, contract.time, rows.lookback)
     events = _event_table(intake.accepted, rows)
     write_parquet(folder / "events.parquet", events, EVENTS)
+    if actors is not None:
+        write_acted(acted_file(folder, actors[0]), events, actors[1])
     if late.height:
         write_parquet(folder / "late.parquet", _event_table(late, rows), EVENTS)
     if intake.rejects.height:

@@ -4,7 +4,7 @@ import pytest
 
 from graphguard.errors import GraphInvalid, UnknownEntity
 from graphguard.graph.arrays import EdgeArrays, NodeArrays
-from graphguard.graph.build import write_graph
+from graphguard.graph.build import by_row, write_graph
 from graphguard.graph.hetero import HeteroGraph
 
 USES = ("user", "uses", "device")
@@ -118,3 +118,13 @@ def test_other_libraries_get_the_same_edges(tmp_path):
     assert data[USES].time.tolist() == [5, 9]
     assert [part.tolist() for part in dgl_graph.edges(etype=USES)] == [[0, 2], [0, 1]]
     assert dgl_graph.edges[USES].data["count"].tolist() == [2, 1]
+
+
+def test_few_edges_are_ordered_as_many_are():
+    rows = np.random.default_rng(3).integers(0, 40, 500).astype(np.int32)
+    order, indptr = by_row(rows, 50)
+
+    few, ptr = by_row(rows, 50, few=True)
+
+    assert few.tolist() == order.tolist()
+    assert ptr.tolist() == indptr.tolist()

@@ -1,0 +1,97 @@
+"""Which earlier run's entity tables tonight's can be made from; else they are read whole."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from graphguard.config.values import day_us
+from graphguard.errors import ArtefactInvalid
+from graphguard.jobs.context import Facts, Job
+from graphguard.tables.commit import verify
+from graphguard.tables.files import read_parquet
+from graphguard.tables.ids import IdStore
+from graphguard.tables.intake import file_name
+from graphguard.tables.known import Known, KnownBefore
+from graphguard.tables.people import entity_rules, read_entities
+from graphguard.tables.sources import DigestCache, find_units
+from graphguard.tables.workspace import Run
+
+
+def entities_tonight(job: Job, entity_type: str, ids: IdStore) -> tuple[Known, Facts]:
+    """The entity table as of the cutoff; and what a later night must know to carry it on."""
+    digests = DigestCache(job.workspace.root / "cache" / "digests.json")
+    settings = job.config.entities[entity_type]
+    files = [
+        (file_name(path, job.config.root), digests.digest(path))
+        for path in find_units(entity_type, settings.path, job.config.root)[0].files
+    ]
+    rules = entity_rules(job.config, entity_type, files)
+    run = _find_run(job, entity_type, rules, ids)
+    known = None
+    if run is not None:
+        what = f"the table of '{entity_type}' of run {run.run_id}"
+        try:
+            before = _known_before(run, entity_type, [name for name, _ in files])
+            known = read_entities(job.config, entity_type, job.as_of, ids, before)
+            more = known.table.height - before.known.table.height
+            job.reporter.note(f"{what}, and {more:,} new rows")
+        except ArtefactInvalid as error:
+            job.reporter.note(f"{what} is not carried on: {error}")
+    if known is None:
+        known = read_entities(job.config, entity_type, job.as_of, ids)
+    # A birth that was left out may be told later, of a row that is there already.
+    whole = {"rules": rules, "ids": ids.segments(), "early": known.early}
+    return known, {} if known.unborn else whole
+
+
+def _find_run(job: Job, entity_type: str, rules: str, ids: IdStore) -> Run | None:
+    """The newest run of this day or before that read the same files by the same rules.
+
+    None from which somebody was erased, and none whose storage indices mean something else, as a
+    run's that was brought from another workspace.
+    """
+    segments = ids.segments()
+    for run in job.workspace.runs_with("ingest", job.as_of):
+        try:
+            manifest = run.manifest("ingest")
+        except ArtefactInvalid as error:
+            job.reporter.note(f"the tables of run {run.run_id} are passed over: {error}")
+            continue
+        facts = manifest.get("entities", {}).get(entity_type, {})
+        if facts.get("rules") != rules or manifest.get("erasures"):
+            continue
+        if _begins_with(segments, facts["ids"]):
+            return run
+    return None
+
+
+def _begins_with(segments: Sequence[tuple[str, str]], earlier: Sequence[Sequence[str]]) -> bool:
+    return [list(one) for one in segments[: len(earlier)]] == [list(one) for one in earlier]
+
+
+def _known_before(run: Run, entity_type: str, names: Sequence[str]) -> KnownBefore:
+    """What a run's ingest knew of the type.
+
+    Raises:
+        ArtefactInvalid: It is not what its manifest says, or no longer says which rows are whose.
+    """
+    folder = run.stage("ingest")
+    # What is carried on night after night must be what was written.
+    verify(folder)
+    manifest: dict[str, Any] = run.manifest("ingest")
+    counts, rejects = (
+        read_parquet(folder / f"{name}.parquet").filter(pl.col("file").is_in(list(names)))
+        for name in ("intake", "rejects")
+    )
+    if counts.rows() and set(counts.get_column("source")) != {entity_type}:
+        raise ArtefactInvalid(folder / "intake.parquet", "counts a file for two sources")
+    known = Known(
+        read_parquet(folder / "entities" / f"{entity_type}.parquet"),
+        counts,
+        rejects,
+        early=manifest["entities"][entity_type]["early"],
+    )
+    until = date.fromisoformat(manifest["as_of"])
+    return KnownBefore(known, day_us(until), folder)
