@@ -18,6 +18,8 @@ from graphguard.config.sections import Config
 from graphguard.erase.columns import KEY_COLUMNS, EntityColumns
 from graphguard.erase.doomed import Doomed, Mentions, doom
 from graphguard.errors import ArtefactInvalid, TracesFound
+from graphguard.tables.acted import FOLDER as ACTED
+from graphguard.tables.acted import unpacked
 from graphguard.tables.files import read_json, read_parquet
 from graphguard.tables.workspace import Workspace
 
@@ -124,6 +126,9 @@ class _Scanner:
             keys = {"key": place.parts[-2]}
         if frame.columns and set(frame.columns) == {"entity_type", "mark"}:
             return []
+        if place.parent.name == ACTED:
+            acted = np.flatnonzero(unpacked(frame))
+            return ["a storage index"] if self._doomed.mask(place.stem, acted).any() else []
         found = []
         for name, kind in frame.schema.items():
             column = frame.select(name)

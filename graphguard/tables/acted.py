@@ -46,12 +46,17 @@ def mark_acted(
     """
     path = acted_file(unit, entity_type)
     if path.is_file():
-        words = read_parquet(path).get_column("bits").to_numpy()
-        bits = np.unpackbits(words.view(np.uint8), bitorder="little").view(np.bool_)
+        bits = unpacked(read_parquet(path))
         seen[: len(bits)] |= bits[: len(seen)]
         return
     for values in read_parquet(unit / "events.parquet", list(columns)).iter_columns():
         seen[values.drop_nulls().to_numpy()] = True
+
+
+def unpacked(acted: pl.DataFrame) -> NDArray[np.bool_]:
+    """Whether the entity of each storage index acted, from ACTED."""
+    words = acted.get_column("bits").to_numpy()
+    return np.unpackbits(words.view(np.uint8), bitorder="little").view(np.bool_)
 
 
 def acted_file(unit: Path, entity_type: str) -> Path:
