@@ -20,6 +20,7 @@ from graphguard.tables.files import write_json
 from graphguard.tables.threads import Started, threads
 
 FEW = 1 << 20
+"""Edges that NumPy sorts in less time than SciPy takes to import."""
 
 
 def write_graph(
