@@ -8,7 +8,7 @@ from graphguard.jobs.acts import authors, known_acts
 from graphguard.jobs.context import Job
 from graphguard.rings.audiences import companies, company_links, shared_audiences, told_pairs
 from graphguard.rings.evidence import AUDIENCE
-from graphguard.rings.fusion import channel_bits
+from graphguard.rings.fusion import set_evidence
 from graphguard.rings.interest import SLOW_US
 from graphguard.rings.tastes import find_tastes
 
@@ -39,14 +39,6 @@ def audience_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[pl.Da
         tastes = find_tastes(made[0], author, num_users, settings.max_burst)
         told = told_pairs(shared_audiences(tastes), len(tastes), rate)
         links = company_links(tastes, companies(tastes, told, rate), num_pairs)
-        frames.append(
-            links.with_columns(
-                pl.lit(f"{AUDIENCE}{trace.log}.{trace.object}").alias("channel"),
-                pl.lit(job.config.graph.window.us, dtype=pl.Int64).alias("window_us"),
-                pl.lit(0, dtype=pl.Int64).alias("a_first"),
-                pl.lit(0.0).alias("expected"),
-                pl.lit(1, dtype=pl.Int64).alias("tests"),
-                channel_bits(pl.col("log10_p")).alias("bits"),
-            )
-        )
+        channel = f"{AUDIENCE}{trace.log}.{trace.object}"
+        frames.append(set_evidence(links, channel, job.config.graph.window.us))
     return frames

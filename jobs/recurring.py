@@ -8,7 +8,7 @@ from graphguard.jobs.acts import trace_acts
 from graphguard.jobs.context import Job
 from graphguard.rings.coaction import calm_meetings
 from graphguard.rings.evidence import AGAIN, ONCE
-from graphguard.rings.fusion import channel_bits
+from graphguard.rings.fusion import set_evidence
 from graphguard.rings.gatherings import gathered_links, gatherings
 from graphguard.rings.recurrence import find_bursts, links_within, recurring_sets
 from graphguard.rings.timing_null import timing_null
@@ -40,14 +40,5 @@ def recurring_pairs(job: Job, graph: HeteroGraph, num_pairs: float) -> pl.DataFr
         again = links_within(recurring_sets(acts, bursts, null, 0, rate), num_pairs)
         once = gathered_links(gatherings(acts, bursts, null, 0, short, rate), num_pairs)
         for prefix, links in ((AGAIN, again), (ONCE, once)):
-            frames.append(
-                links.with_columns(
-                    pl.lit(f"{prefix}{trace.log}.{trace.object}").alias("channel"),
-                    pl.lit(short, dtype=pl.Int64).alias("window_us"),
-                    pl.lit(0, dtype=pl.Int64).alias("a_first"),
-                    pl.lit(0.0).alias("expected"),
-                    pl.lit(1, dtype=pl.Int64).alias("tests"),
-                    channel_bits(pl.col("log10_p")).alias("bits"),
-                )
-            )
+            frames.append(set_evidence(links, f"{prefix}{trace.log}.{trace.object}", short))
     return pl.concat(frames) if frames else pl.DataFrame()

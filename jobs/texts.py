@@ -15,7 +15,7 @@ from graphguard.near.groups import centres
 from graphguard.near.texts import PlainTexts, TextRules, near_texts, text_groups
 from graphguard.rings.alike import Sayings, alike_sets
 from graphguard.rings.evidence import ALIKE
-from graphguard.rings.fusion import channel_bits
+from graphguard.rings.fusion import set_evidence
 from graphguard.rings.recurrence import Sets, links_within
 from graphguard.schema import EVENT_TEXT
 from graphguard.tables.events import scan_events
@@ -90,16 +90,8 @@ def alike_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[pl.DataF
             np.concatenate([one.sets.objects for one in found]),
             np.concatenate([one.sets.log10_q for one in found]),
         )
-        frames.append(
-            links_within(sets, num_pairs).with_columns(
-                pl.lit(f"{ALIKE}{trace.log}.{trace.object}").alias("channel"),
-                pl.lit(job.config.graph.window.us, dtype=pl.Int64).alias("window_us"),
-                pl.lit(0, dtype=pl.Int64).alias("a_first"),
-                pl.lit(0.0).alias("expected"),
-                pl.lit(1, dtype=pl.Int64).alias("tests"),
-                channel_bits(pl.col("log10_p")).alias("bits"),
-            )
-        )
+        links, channel = links_within(sets, num_pairs), f"{ALIKE}{trace.log}.{trace.object}"
+        frames.append(set_evidence(links, channel, job.config.graph.window.us))
     return frames
 
 

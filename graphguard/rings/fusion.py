@@ -37,6 +37,24 @@ def pair_table(channels: dict[str, pl.DataFrame], num_pairs: float) -> pl.DataFr
     return every.join(tested, on=pair, how="left").sort(*pair, "channel")
 
 
+def set_evidence(links: pl.DataFrame, channel: str, window_us: int) -> pl.DataFrame:
+    """Links of pairs inside sets as evidence of a channel: the test was of the set.
+
+    Args:
+        links: As of `links_within`.
+        channel: Its name.
+        window_us: Within which the sets met.
+    """
+    return links.with_columns(
+        pl.lit(channel).alias("channel"),
+        pl.lit(window_us, dtype=pl.Int64).alias("window_us"),
+        pl.lit(0, dtype=pl.Int64).alias("a_first"),
+        pl.lit(0.0).alias("expected"),
+        pl.lit(1, dtype=pl.Int64).alias("tests"),
+        channel_bits(pl.col("log10_p")).alias("bits"),
+    )
+
+
 def channel_bits(log10_p: pl.Expr) -> pl.Expr:
     """Evidence of one channel in bits."""
     return (-log10_p * BITS).clip(0.0, MOST_BITS)
