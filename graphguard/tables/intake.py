@@ -15,6 +15,7 @@ import pyarrow as pa
 from graphguard.config.values import DAY_US
 from graphguard.errors import ColumnMissing, ColumnTypeWrong
 from graphguard.schema import EVENT_TEXT, FIXED_POINT, REJECTS
+from graphguard.tables.column_kinds import is_category, is_key, is_number, is_string, is_time, plain
 from graphguard.tables.files import foreign_schema, read_foreign_parquet
 
 SKEW_US = 5 * 60 * 1_000_000
@@ -98,15 +99,15 @@ def check_columns(path: Path, contract: RowContract) -> None:
         if name not in schema.names:
             raise ColumnMissing(place, name, schema.names)
     for names, wanted, test in (
-        ((*contract.keys, *contract.optional_keys), "string or integer", _is_key),
-        ((contract.time,) if contract.time else (), "timestamp, date or integer", _is_time),
-        (contract.times, "timestamp, date or integer", _is_time),
-        (contract.numeric, "number", _is_number),
-        (contract.categorical, "string, integer or boolean", _is_category),
-        ((contract.text,) if contract.text else (), "string", _is_string),
+        ((*contract.keys, *contract.optional_keys), "string or integer", is_key),
+        ((contract.time,) if contract.time else (), "timestamp, date or integer", is_time),
+        (contract.times, "timestamp, date or integer", is_time),
+        (contract.numeric, "number", is_number),
+        (contract.categorical, "string, integer or boolean", is_category),
+        ((contract.text,) if contract.text else (), "string", is_string),
     ):
         for name in names:
-            found = _plain(schema.field(name).type)
+            found = plain(schema.field(name).type)
             if not test(found):
                 raise ColumnTypeWrong(place, name, str(found), wanted)
 
@@ -232,7 +233,7 @@ def _codes(table: pa.Table, name: str) -> tuple[pl.Series, pl.Series]:
     values = table.column(name)
     if not pa.types.is_dictionary(values.type):
         values = values.cast(pa.string()).dictionary_encode()
-    elif not _is_string(values.type.value_type):
+    elif not is_string(values.type.value_type):
         values = values.cast(values.type.value_type).cast(pa.string()).dictionary_encode()
     whole = values.unify_dictionaries().combine_chunks()
     whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
@@ -377,34 +378,3 @@ def file_name(path: Path, root: Path) -> str:
         return path.relative_to(root).as_posix()
     except ValueError:
         return path.as_posix()
-
-
-def _plain(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _is_string(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-    )
-
-
-def _is_key(kind: pa.DataType) -> bool:
-    return _is_string(kind) or bool(pa.types.is_integer(kind))
-
-
-def _is_time(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_timestamp(kind) or pa.types.is_date32(kind) or pa.types.is_int64(kind))
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_decimal(kind)
-    )
-
-
-def _is_category(kind: pa.DataType) -> bool:
-    return _is_key(kind) or bool(pa.types.is_boolean(kind))
