@@ -47,6 +47,11 @@ class TableSchema:
         """The contract of a table that an older program wrote: without columns that came later."""
         return replace(self, columns={n: kind for n, kind in self.columns.items() if n in columns})
 
+    def without(self, *columns: str) -> "TableSchema":
+        """The contract of a table of which some columns stay behind."""
+        kept = {name: kind for name, kind in self.columns.items() if name not in columns}
+        return replace(self, columns=kept)
+
     def completed(self, table: pl.DataFrame) -> pl.DataFrame:
         """The table with nulls in the columns that it lacks: an older program wrote it."""
         return pl.concat([table, self.empty()], how="diagonal_relaxed").select(list(self.columns))

@@ -126,7 +126,11 @@ def first_sight(
 
 
 def authors(
-    job: Job, graph: HeteroGraph, trace: TraceConfig, search: tuple[NDArray[np.int64], date]
+    job: Job,
+    graph: HeteroGraph,
+    trace: TraceConfig,
+    search: tuple[NDArray[np.int64], date],
+    since_us: int | None = None,
 ) -> NDArray[np.int64] | None:
     """Who made each object: who acted on it first, in another log and before anybody of the trace.
 
@@ -135,12 +139,16 @@ def authors(
         graph: Its graph.
         trace: The trace.
         search: Storage index of each object, and the end of the window.
+        since_us: From when on acts may have made an object; the window's beginning if None.
 
     Returns:
-        Dense index of the user, -1 where the window does not hold the first act; None where no
-        other log has acts of users on such objects, or no window is slow.
+        Dense index of the user, -1 where these days do not hold the first act, and a number of its
+        own from the number of users on where the graph lacks the user; None where no other log has
+        acts of users on such objects, or no window is slow.
     """
     objects, anchor = search
+    begin, end = window_span(job, anchor)
+    looked = (begin if since_us is None else since_us, end)
     kind = job.config.entity_columns(trace.log).get(trace.object)
     slow = job.config.rings.windows[-1].us >= SLOW_US
     frames = []
@@ -148,12 +156,12 @@ def authors(
         ends = (edge.name[0], edge.name[2])
         if edge.log == trace.log or ends != (job.config.training.target, kind):
             continue
-        events = open_events(job.engine, job.run, edge.log, *window_span(job, anchor))
+        events = open_events(job.engine, job.run, edge.log, *looked)
         if events is not None:
             renamed = {"object": edge.target, "author": edge.source}
             columns = (nw.col(name).alias(alias) for alias, name in renamed.items())
             frames.append(events.select(*columns, "time_us"))
-    acts = open_events(job.engine, job.run, trace.log, *window_span(job, anchor))
+    acts = open_events(job.engine, job.run, trace.log, begin, end)
     if not frames or acts is None:
         return None
     told = acts.select(nw.col(trace.object).alias("object"), "time_us")
@@ -166,5 +174,7 @@ def authors(
     wanted = pl.DataFrame({"object": objects})
     joined = wanted.join(known, on="object", how="left", maintain_order="left")
     found = joined.get_column("author").fill_null(-1).to_numpy()
-    dense = graph.dense(job.config.training.target, np.maximum(found, 0))
+    target = job.config.training.target
+    dense = graph.dense(target, np.maximum(found, 0))
+    dense = np.where(dense >= 0, dense, graph.num_nodes[target] + found)
     return np.where(found >= 0, dense, -1).astype(np.int64)

@@ -32,12 +32,14 @@ def audience_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[pl.Da
         if trace.near is not None:
             continue
         made = known_acts(job, graph, trace, job.as_of)
-        author = None if made is None else authors(job, graph, trace, (made[2], job.as_of))
+        # What was made before the window has its author too: all stored days tell.
+        search = None if made is None else (made[2], job.as_of)
+        author = None if search is None else authors(job, graph, trace, search, since_us=0)
         if made is None or author is None:
             continue
         num_users = graph.num_nodes[job.config.training.target]
         tastes = find_tastes(made[0], author, num_users, settings.max_burst)
-        told = told_pairs(shared_audiences(tastes), len(tastes), rate)
+        told = told_pairs(tastes, shared_audiences(tastes), rate)
         links = company_links(tastes, companies(tastes, told, rate), num_pairs)
         channel = f"{AUDIENCE}{trace.log}.{trace.object}"
         frames.append(set_evidence(links, channel, job.config.graph.window.us))

@@ -7,6 +7,7 @@ import polars as pl
 
 from graphguard.jobs.context import Facts, Job
 from graphguard.sinks import open_sink
+from graphguard.sinks.base import INTERNAL
 from graphguard.tables.files import read_parquet, write_json
 from graphguard.tables.lease import fenced
 from graphguard.tables.workspace import Run
@@ -40,5 +41,5 @@ def exported_tables(run: Run) -> dict[str, pl.DataFrame]:
         "decisions": read_parquet(run.file("decide", "decisions.parquet")),
         "scores": read_parquet(run.file("score", "scores.parquet")),
         "rings": read_parquet(run.file("find_rings", "rings.parquet")),
-        "ring_members": read_parquet(run.file("find_rings", "ring_members.parquet")),
+        "ring_members": read_parquet(run.file("find_rings", "ring_members.parquet")).drop(INTERNAL),
     }

@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, triu
 
+from graphguard.rings.audience_sets import AudienceSet, audience_sets
 from graphguard.rings.cores import WEAK, core_links
 from graphguard.rings.grouping import GroupRules, Links, find_groups
 from graphguard.rings.meetings import blocks_of
@@ -24,6 +25,8 @@ from graphguard.rings.tastes import LEAST_USERS, Tastes
 Ints = NDArray[np.int64]
 LEVELS = (WEAK, -4.5, -5.5, -6.5)
 """log10 p from which on a pair of objects counts for a core: many weak ones, or few strong ones."""
+WAYS = 3
+"""In which a pair of objects is told: by itself, in a set, in a core."""
 STRANGERS = 0.05
 """Share of a set that may be in it by chance."""
 SHARED_AT_ONCE = 5_000_000
@@ -60,24 +63,42 @@ def shared_audiences(tastes: Tastes) -> pl.DataFrame:
     return pl.concat([empty, *every]).sort(ENDS)
 
 
-def told_pairs(shared: pl.DataFrame, num_things: int, log10_rate: float) -> pl.DataFrame:
-    """Pairs of objects that are discoveries, or lie in cores of weaker ones.
+def told_pairs(tastes: Tastes, shared: pl.DataFrame, log10_rate: float) -> pl.DataFrame:
+    """Pairs of objects that are discoveries, or lie in sets or cores of weaker ones.
 
     Discoveries are made among all pairs of objects; the ways to be told are allowed for.
 
     Args:
+        tastes: All audiences.
         shared: Of `shared_audiences`.
-        num_things: Objects that could have been paired.
         log10_rate: log10 of the false-discovery rate.
 
     Returns:
         The rows that are told, with `log10_q`.
     """
+    num_things = len(tastes)
     alone = log10_q(shared.get_column("log10_p").to_numpy(), all_pairs(num_things))
-    every = shared.with_columns(pl.Series("log10_q", alone + np.log10(2)))
+    every = shared.with_columns(pl.Series("log10_q", alone + np.log10(WAYS)))
     if not every.height:
         return every
     told = every.filter(pl.col("log10_q") <= log10_rate)
+    sets = audience_sets(tastes, shared, log10_rate - np.log10(WAYS))
+    told = pl.concat([told, *(_inside(every, one) for one in sets)])
+    told = told.sort(*ENDS, "log10_q").unique(ENDS, keep="first")
+    return with_cores(told, shared, num_things, log10_rate)
+
+
+def with_cores(
+    told: pl.DataFrame, shared: pl.DataFrame, num_things: int, log10_rate: float
+) -> pl.DataFrame:
+    """Pairs that are told already, and those in cores of weak ones.
+
+    Args:
+        told: Rows of `shared`, with `log10_q`.
+        shared: Of `shared_audiences`.
+        num_things: Objects that could have been paired.
+        log10_rate: log10 of the false-discovery rate.
+    """
     links = shared.rename(dict(zip(ENDS, PAIR, strict=True)))
     while True:
         found = [told, *_cores(links, told, num_things, log10_rate)]
@@ -88,10 +109,17 @@ def told_pairs(shared: pl.DataFrame, num_things: int, log10_rate: float) -> pl.D
         told = more
 
 
+def _inside(every: pl.DataFrame, one: AudienceSet) -> pl.DataFrame:
+    """The pairs inside a set."""
+    things = pl.Series(one.things).implode()
+    mine = every.filter(pl.col("object_a").is_in(things), pl.col("object_b").is_in(things))
+    return mine.with_columns(pl.lit(min(one.log10_q + np.log10(WAYS), 0.0)).alias("log10_q"))
+
+
 def _cores(
     links: pl.DataFrame, told: pl.DataFrame, num_things: int, log10_rate: float
 ) -> Iterator[pl.DataFrame]:
-    ways = np.log10(2 * len(LEVELS))
+    ways = np.log10(WAYS * len(LEVELS))
     for level in LEVELS:
         known = told.filter(pl.col("log10_p") <= level).height
         core = core_links(links, num_things, log10_rate - ways, (level, known))
@@ -136,7 +164,7 @@ def company_links(tastes: Tastes, found: list[Company], num_pairs: float) -> pl.
     rows = [pl.DataFrame(schema=names)]
     for one in found:
         for thing in one.things.tolist():
-            here = np.intersect1d(_audience(tastes, thing), one.users, assume_unique=True)
+            here = np.intersect1d(tastes.audience(thing), one.users, assume_unique=True)
             a, b = np.triu_indices(len(here), 1)
             columns = {"user_a": here[a], "user_b": here[b]}
             rows.append(
@@ -204,9 +232,3 @@ def _members(tastes: Tastes, things: Ints) -> Ints:
     members: Ints = user[q <= np.log10(STRANGERS)]
     return members
 
-
-def _audience(tastes: Tastes, thing: int) -> Ints:
-    """Users of one object, sorted."""
-    users = tastes.users
-    mine = users.indices[users.indptr[thing] : users.indptr[thing + 1]]
-    return np.sort(mine).astype(np.int64)

@@ -64,7 +64,8 @@ class Tastes:
         likings: What each user did by author, of two objects or more.
         source: Author of each object, shape [num_things].
         author_weight: Its users over the touches of its author, shape [num_things].
-        there: What its audience did on each day, shape [num_things, num_days].
+        visits: What each user did on each day, shape [num_users, num_days].
+        there: Its sum over each object's audience, shape [num_things, num_days].
         falls: Share of its touches on each day, of the same shape.
         of_day: Share of all touches on each day.
         active: Users who touched anything.
@@ -77,6 +78,7 @@ class Tastes:
     likings: csr_array
     source: Ints
     author_weight: Floats
+    visits: csr_array
     there: NDArray[np.float32]
     falls: csr_array
     of_day: Floats
@@ -121,17 +123,47 @@ class Tastes:
         expected: Floats = np.maximum.reduce(ways)
         return expected
 
-    def of_things(self, members: Ints) -> Floats:
+    def audience(self, thing: int) -> Ints:
+        """Users of one object, sorted."""
+        mine = slice(self.users.indptr[thing], self.users.indptr[thing + 1])
+        return np.sort(self.users.indices[mine]).astype(np.int64)
+
+    def of_things(self, members: Ints, things: Ints | None = None) -> Floats:
         """How many of some users come to each object by what they like, shape [num_things]."""
+        asked = np.arange(len(self)) if things is None else things
         ways = [
-            scale.mixture @ np.asarray(scale.likes[members].sum(axis=0)).reshape(-1)
+            scale.mixture[asked] @ np.asarray(scale.likes[members].sum(axis=0)).reshape(-1)
             for scale in self.scales
         ]
         large = self.scales[0]
         held = np.asarray(large.likes[members].sum(axis=0)).reshape(-1)
-        ways.append(held[large.block] * self.size)
+        ways.append(held[large.block[asked]] * self.size[asked])
         fans = np.asarray(self.likings[members].sum(axis=0)).reshape(-1)
-        expected: Floats = np.maximum.reduce(ways) + fans[self.source] * self.author_weight
+        liked = fans[self.source[asked]] * self.author_weight[asked]
+        expected: Floats = np.maximum.reduce(ways) + liked
+        return expected
+
+    def of_set(self, members: Ints, things: Ints, came: Ints, given: Ints) -> Floats:
+        """How many users of some objects come to others by what they like and when they are there.
+
+        Args:
+            members: Users of the given objects, shape [num_members].
+            things: Objects asked about, shape [asked].
+            came: How many of the members each of these has, shape [asked].
+            given: Objects that made them members: on their days they were there for these.
+
+        Returns:
+            Shape [asked].
+        """
+        visits = np.asarray(self.visits[members].sum(axis=0)).reshape(-1)
+        visits = visits - self.falls[given].T @ self.size[given].astype(np.float64)
+        falls = self.falls[things]
+        often = 1.0 / np.maximum(self.of_day, 1e-300)
+        own = falls.copy()
+        own.data = own.data**2
+        met = falls @ (visits * often) - came * (own @ often)
+        present = np.maximum(met / np.maximum(visits.sum() - came, 1.0), 1.0)
+        expected: Floats = self.of_things(members, things) * present
         return expected
 
     def _liked(self, given: Ints, asked: Ints) -> Floats:
@@ -151,17 +183,18 @@ class Tastes:
         """How much more the given audience is there on the days of the asked object than all are.
 
         What its common users did on the asked object itself does not count: else it would explain
-        itself.
+        itself. Nor does what made them the given audience: on its day they were there for that.
         """
         first, last = self.falls.indptr[asked], self.falls.indptr[asked + 1]
         pair = np.repeat(np.arange(len(asked)), last - first)
         place = ranges(first, last)
         day, share = self.falls.indices[place], self.falls.data[place]
         mine = self.there[given]
-        there = mine[pair, day].astype(np.float64)
+        size = self.size[given]
+        there = mine[pair, day] - _at(self.falls, given[pair], day) * size[pair]
         own = np.minimum(there, common[pair] * share)
         number = len(asked)
-        others = mine.sum(axis=1) - np.bincount(pair, own, minlength=number)
+        others = mine.sum(axis=1) - size - np.bincount(pair, own, minlength=number)
         met = np.bincount(pair, (there - own) * share / self.of_day[day], minlength=number)
         present: Floats = np.maximum(met / np.maximum(others, 1.0), 1.0)
         return present
@@ -194,7 +227,7 @@ def find_tastes(acts: Acts, author: Ints, num_users: int, most: int) -> Tastes:
     day = (first.time_us - first.time_us.min(initial=2**62)) // DAY_US
     days = int(day.max(initial=0)) + 1
     falls = counts_of(first.object, day, (len(author), days))[things]
-    there = users @ counts_of(first.user, day, (num_users, days))
+    visits = counts_of(first.user, day, (num_users, days))
     return Tastes(
         things,
         users,
@@ -203,7 +236,8 @@ def find_tastes(acts: Acts, author: Ints, num_users: int, most: int) -> Tastes:
         likings(touches),
         source[things],
         size[things] / np.maximum(np.bincount(source, size), 1)[source[things]],
-        there.toarray().astype(np.float32),
+        visits,
+        (users @ visits).toarray().astype(np.float32),
         csr_array(diags_array(1.0 / size[things]) @ falls),
         np.bincount(day, minlength=days) / max(len(first), 1),
         len(np.unique(first.user)),

@@ -11,10 +11,12 @@ from graphguard.schema import DECISIONS, RING_MEMBERS, RINGS, SCORES
 from graphguard.sinks.difference import SinkDifference
 from graphguard.table_schema import TableSchema
 
+INTERNAL = "entity"
+"""Storage index of an entity: it means nothing outside its workspace and stays there."""
 SINK_TABLES: dict[str, TableSchema] = {
     # Decisions last: who reads one finds the score and the ring it names.
     table.name: table
-    for table in (SCORES, RINGS, RING_MEMBERS, DECISIONS)
+    for table in (SCORES, RINGS, RING_MEMBERS.without(INTERNAL), DECISIONS)
 }
 
 

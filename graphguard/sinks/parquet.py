@@ -222,7 +222,8 @@ class ParquetSink:
             stored: The tables.
             as_of: Their day.
             run_id: Their run.
-            older: Whether an older program may have exported them, without columns of today.
+            older: Whether an older program may have exported them: without columns of today, and
+                with some that no longer leave the workspace, which are left out.
         """
         aside = self.root / "_staging"
         shutil.rmtree(aside, ignore_errors=True)
@@ -231,7 +232,9 @@ class ParquetSink:
         for name, frame in stored.items():
             path = aside / name / "rows"
             schema = _stored_schema(name)
-            schema = schema.held_by(frame.columns) if older else schema
+            if older:
+                schema = schema.held_by(frame.columns)
+                frame = frame.select(list(schema.columns))
             rows = write_parquet(path, frame, schema)
             tables[name] = {"rows": rows, "sha256": file_digest(path)}
         content = fingerprint({name: facts["sha256"] for name, facts in tables.items()})

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+import polars as pl
 import pytest
 
 import graphguard
@@ -59,6 +60,8 @@ def older(nights):
     for name, columns in LATER_COLUMNS.items():
         for path in (nights.config.root / "sink" / "_history").rglob(f"{name}/*.parquet"):
             table = read_parquet(path).drop(columns, strict=False)
+            if name == "ring_members":
+                table = table.with_columns(pl.lit(0, dtype=pl.Int64).alias("entity"))
             path.unlink()
             table.write_parquet(path)
     return nights
@@ -91,6 +94,9 @@ def test_users_are_erased_from_nights_of_an_older_program(older):
     sizes = left["ring_members"].group_by("ring_id").len().sort("ring_id").get_column("len")
     assert left["rings"].sort("ring_id").get_column("size").to_list() == sizes.to_list()
     assert not (run.stage("find_rings") / "ring_acts.parquet").exists()
+    exported = [*(older.config.root / "sink" / "_history").rglob("ring_members/*.parquet")]
+    assert exported
+    assert all("entity" not in read_parquet(path).columns for path in exported)
 
 
 def test_a_night_carries_on_the_rings_of_a_night_of_an_older_program(older, two_nights):

@@ -84,6 +84,20 @@ def test_the_author_is_who_acted_first_in_another_log(job):
     assert [keys[one] for one in found] == expected.get_column("user").to_list()
 
 
+def test_days_before_the_window_tell_authors_too_if_asked(job):
+    graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
+    trace = job.config.rings.traces[0]
+    later = job.as_of + timedelta(days=4)
+    _, _, objects = known_acts(job, graph, trace, later)
+
+    within = authors(job, graph, trace, (objects, later))
+    ever = authors(job, graph, trace, (objects, later), since_us=0)
+
+    assert 0 < (within < 0).sum() < len(objects)
+    assert (ever >= 0).all()
+    assert (ever == within)[within >= 0].all()
+
+
 def test_a_ring_that_acts_over_a_day_is_a_core_and_nobody_else_is(job):
     graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
     pairs = _pairs(job, graph)

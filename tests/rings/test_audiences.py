@@ -8,6 +8,7 @@ from graphguard.rings.audiences import (
     company_links,
     shared_audiences,
     told_pairs,
+    with_cores,
 )
 from graphguard.rings.meetings import Acts
 from graphguard.rings.significance import all_pairs
@@ -46,7 +47,7 @@ def platform(rng, *, ring=(), calls=0, fans=0, chance=0.7):
 
 def links_of(acts, author, most=200):
     tastes = find_tastes(acts, author, NUM_USERS, most)
-    told = told_pairs(shared_audiences(tastes), len(tastes), RATE)
+    told = told_pairs(tastes, shared_audiences(tastes), RATE)
     return company_links(tastes, companies(tastes, told, RATE), all_pairs(NUM_USERS))
 
 
@@ -168,8 +169,10 @@ def test_a_weak_core_is_told_though_none_of_its_pairs_is():
     columns = {"object_a": a, "object_b": b, "common": 4, "expected": 0.1, "log10_p": -5.0}
     shared = pl.DataFrame(columns, schema_overrides={"common": pl.Int64})
 
-    told = told_pairs(shared, 2_000, RATE)
+    none = shared.clear().with_columns(pl.lit(0.0).alias("log10_q"))
+
+    told = with_cores(none, shared, 2_000, RATE)
 
     assert told.height == 15
     assert (told.get_column("log10_q") > -5.0 + np.log10(all_pairs(2_000)) - 10).all()
-    assert not told_pairs(shared.filter(pl.col("object_b") < 3), 2_000, RATE).height
+    assert not with_cores(none, shared.filter(pl.col("object_b") < 3), 2_000, RATE).height

@@ -78,7 +78,7 @@ def rings() -> pl.DataFrame:
 
 
 def members() -> pl.DataFrame:
-    row = {"ring_id": "r-1", "key": "a", "entity": 0, "role": "core", "degree": 2}
+    row = {"ring_id": "r-1", "key": "a", "role": "core", "degree": 2}
     return pl.DataFrame([{**row, "evidence_bits": 9.0, "first_share": 0.5}])
 
 
