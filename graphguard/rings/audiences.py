@@ -231,4 +231,3 @@ def _members(tastes: Tastes, things: Ints) -> Ints:
     q = log10_q(log10_poisson_tail(touched[user], expected), tastes.active)
     members: Ints = user[q <= np.log10(STRANGERS)]
     return members
-
