@@ -13,7 +13,9 @@ from graphguard.rings.interest import SLOW_US
 from graphguard.rings.tastes import find_tastes
 
 
-def audience_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[pl.DataFrame]:
+def audience_links(
+    job: Job, graph: HeteroGraph, num_pairs: float, since_us: int | None = None
+) -> list[pl.DataFrame]:
     """Pairs inside these sets in the window before the cutoff, trace by trace, with `bits`.
 
     Traces without known authors tell nothing, and neither do nights without a slow window.
@@ -22,6 +24,8 @@ def audience_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[pl.Da
         job: The run.
         graph: Its graph.
         num_pairs: All pairs of users: the sets' p are put on their scale.
+        since_us: From when on acts may have made an object; the window's beginning if None. What is
+            stored by window, as features are, must not know more than its window.
     """
     settings = job.config.rings
     rate = float(np.log10(settings.false_discovery_rate / max(len(settings.traces), 1)))
@@ -32,9 +36,8 @@ def audience_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[pl.Da
         if trace.near is not None:
             continue
         made = known_acts(job, graph, trace, job.as_of)
-        # What was made before the window has its author too: all stored days tell.
         search = None if made is None else (made[2], job.as_of)
-        author = None if search is None else authors(job, graph, trace, search, since_us=0)
+        author = None if search is None else authors(job, graph, trace, search, since_us)
         if made is None or author is None:
             continue
         num_users = graph.num_nodes[job.config.training.target]

@@ -42,7 +42,8 @@ def run(job: Job, out: Path) -> Facts:
     job.reporter.step(1, 3, "neighbourhoods")
     again = recurring_pairs(job, graph, num_pairs)
     alike, cores = alike_links(job, graph, num_pairs), slow_cores(job, pairs, num_pairs)
-    audiences = audience_links(job, graph, num_pairs)
+    # Who made what before the window is told by all days that the run has stored.
+    audiences = audience_links(job, graph, num_pairs, since_us=0)
     pairs = pl.concat([pairs, again, *alike, *cores, *audiences], how="diagonal_relaxed")
     groups = _groups(job, pairs, near, graph.num_nodes[target])
     inputs = _inputs(job, graph, (pairs, near), groups, num_pairs)

@@ -27,7 +27,7 @@ LEVELS = (WEAK, -4.5, -5.5, -6.5)
 """log10 p from which on a pair of objects counts for a core: many weak ones, or few strong ones."""
 WAYS = 3
 """In which a pair of objects is told: by itself, in a set, in a core."""
-STRANGERS = 0.05
+STRANGERS = 0.01
 """Share of a set that may be in it by chance."""
 SHARED_AT_ONCE = 5_000_000
 PAIR, ENDS = ["user_a", "user_b"], ["object_a", "object_b"]
@@ -227,7 +227,7 @@ def _members(tastes: Tastes, things: Ints) -> Ints:
     """
     touched = np.asarray(tastes.users[things].sum(axis=0)).reshape(-1)
     user = np.flatnonzero(touched >= 2)
-    expected = tastes.of_users(user, np.where(touched == 1, touched, 0.0))
+    expected = tastes.of_users(user, np.flatnonzero(touched == 1), things)
     q = log10_q(log10_poisson_tail(touched[user], expected), tastes.active)
     members: Ints = user[q <= np.log10(STRANGERS)]
     return members

@@ -43,6 +43,7 @@ class Scale:
         reach: Its sum over each object's audience, shape [num_things, communities].
         mixture: Users of the audience by the communities of what they do, of the same shape.
         block: Community of each object, by its author's other objects, shape [num_things].
+        touches: Of each community's objects, shape [communities].
     """
 
     likes: csr_array
@@ -50,6 +51,7 @@ class Scale:
     reach: csr_array
     mixture: csr_array
     block: Ints
+    touches: Floats
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Tastes:
         likings: What each user did by author, of two objects or more.
         source: Author of each object, shape [num_things].
         author_weight: Its users over the touches of its author, shape [num_things].
+        of_one: What one touch is of all that a user did, shape [num_users].
+        own: Its sum over each object's audience, shape [num_things].
         visits: What each user did on each day, shape [num_users, num_days].
         there: Its sum over each object's audience, shape [num_things, num_days].
         falls: Share of its touches on each day, of the same shape.
@@ -78,6 +82,8 @@ class Tastes:
     likings: csr_array
     source: Ints
     author_weight: Floats
+    of_one: Floats
+    own: Floats
     visits: csr_array
     there: NDArray[np.float32]
     falls: csr_array
@@ -101,7 +107,7 @@ class Tastes:
         for start in range(0, len(one), PAIRS_AT_ONCE):
             part = slice(start, start + PAIRS_AT_ONCE)
             ways = [
-                self._liked(*ends) * self._present(*ends, common[part])
+                self._liked(*ends, common[part]) * self._present(*ends, common[part])
                 for ends in ((one[part], other[part]), (other[part], one[part]))
             ]
             found[part] = np.maximum(*ways)
@@ -111,15 +117,30 @@ class Tastes:
         """What `expected` is not below: the liking of the authors' communities."""
         return np.maximum(self._by_author(one, other), self._by_author(other, one))
 
-    def of_users(self, user: Ints, touched: Floats) -> Floats:
+    def of_users(self, user: Ints, once: Ints, things: Ints) -> Floats:
         """On how many of some objects users come by the communities they like, shape [users].
+
+        What anybody did on these objects themselves is left out: it would explain itself.
 
         Args:
             user: Users.
-            touched: Objects that each user touched of them, shape [num_users]; of those users only
-                who are thought to have come by what they like.
+            once: Who touched one of the objects each, and are thought to have come by what they
+                like.
+            things: The objects.
         """
-        ways = [scale.likes[user] @ (touched @ scale.habits) for scale in self.scales]
+        inside, here = self.users[things], np.arange(len(things))
+        ways = []
+        for scale in self.scales:
+            shape = (len(things), len(scale.touches))
+            home = csr_array((np.ones(len(things)), (here, scale.block[things])), shape=shape)
+            done = csr_array(scale.likes @ diags_array(scale.touches)) - csr_array(inside.T @ home)
+            touches = np.maximum(scale.touches - home.T @ self.size[things], 1.0)
+            others = np.maximum(1.0 / self.of_one[once] - 1.0, 0.0)
+            known = others > 0.5
+            habits = (1.0 / others[known]) @ done[once[known]]
+            # Who did nothing else is taken to do as the others.
+            habits *= len(once) / max(int(known.sum()), 1)
+            ways.append(done[user] @ (habits / touches))
         expected: Floats = np.maximum.reduce(ways)
         return expected
 
@@ -129,18 +150,13 @@ class Tastes:
         return np.sort(self.users.indices[mine]).astype(np.int64)
 
     def of_things(self, members: Ints, things: Ints | None = None) -> Floats:
-        """How many of some users come to each object by what they like, shape [num_things]."""
+        """How many of some users come to each object, or to some, by what they like."""
         asked = np.arange(len(self)) if things is None else things
-        ways = [
-            scale.mixture[asked] @ np.asarray(scale.likes[members].sum(axis=0)).reshape(-1)
-            for scale in self.scales
-        ]
+        ways = [scale.mixture[asked] @ _sums(scale.likes[members]) for scale in self.scales]
         large = self.scales[0]
-        held = np.asarray(large.likes[members].sum(axis=0)).reshape(-1)
-        ways.append(held[large.block[asked]] * self.size[asked])
-        fans = np.asarray(self.likings[members].sum(axis=0)).reshape(-1)
-        liked = fans[self.source[asked]] * self.author_weight[asked]
-        expected: Floats = np.maximum.reduce(ways) + liked
+        ways.append(_sums(large.likes[members])[large.block[asked]] * self.size[asked])
+        fans = _sums(self.likings[members])[self.source[asked]] * self.author_weight[asked]
+        expected: Floats = np.maximum.reduce(ways) + fans
         return expected
 
     def of_set(self, members: Ints, things: Ints, came: Ints, given: Ints) -> Floats:
@@ -155,7 +171,7 @@ class Tastes:
         Returns:
             Shape [asked].
         """
-        visits = np.asarray(self.visits[members].sum(axis=0)).reshape(-1)
+        visits = _sums(self.visits[members])
         visits = visits - self.falls[given].T @ self.size[given].astype(np.float64)
         falls = self.falls[things]
         often = 1.0 / np.maximum(self.of_day, 1e-300)
@@ -166,10 +182,11 @@ class Tastes:
         expected: Floats = self.of_things(members, things) * present
         return expected
 
-    def _liked(self, given: Ints, asked: Ints) -> Floats:
+    def _liked(self, given: Ints, asked: Ints, common: Ints) -> Floats:
         """Users of the given audience that come to the asked object by what they like."""
         ways = [self._by_author(given, asked)]
-        ways += [_product(scale.reach[given], scale.mixture[asked]) for scale in self.scales]
+        shared = self._shared(given, asked)
+        ways += [self._by_mixture(scale, given, asked, (common, shared)) for scale in self.scales]
         # Nobody liked more than two objects of the authors of most pairs.
         fans = _at(self.users[given] @ self.likings, np.arange(len(given)), self.source[asked])
         liked: Floats = np.maximum.reduce(ways) + fans * self.author_weight[asked]
@@ -178,6 +195,50 @@ class Tastes:
     def _by_author(self, given: Ints, asked: Ints) -> Floats:
         large = self.scales[0]
         return _at(large.reach, given, large.block[asked]) * self.size[asked]
+
+    def _shared(self, given: Ints, asked: Ints) -> Floats:
+        """Of pairs of objects, the sum over common users of what one touch is of all they did."""
+        both = self.users[given].multiply(self.users[asked])
+        shared: Floats = np.asarray(both @ self.of_one).reshape(-1)
+        return shared
+
+    def _by_mixture(
+        self, scale: Scale, given: Ints, asked: Ints, both: tuple[Ints, Floats]
+    ) -> Floats:
+        """Users of the given audience that come by what else those of the asked one do.
+
+        What they did on the two objects themselves is left out: of two audiences that hold a
+        community together these touches are all there is, and the audiences explain each other.
+        Who did nothing else is taken to do as the others.
+
+        Args:
+            scale: Communities.
+            given: Place of one audience each.
+            asked: Place of the other.
+            both: Their common users, and what one touch is of all these did, summed up.
+        """
+        common, shared = both
+        own = self.own[asked]
+        block = (scale.block[given], scale.block[asked])
+        same = block[0] == block[1]
+        sizes = (self.size[given].astype(np.float64), self.size[asked].astype(np.float64))
+        found = _product(scale.reach[given], scale.mixture[asked])
+        for number in (0, 1):
+            here = block[number]
+            # Of the two communities, or the one, each counts once.
+            counts = np.ones(len(given), dtype=np.bool_) if number == 0 else ~same
+            of_given, of_asked = (same | (number == 0)), (same | (number == 1))
+            reach = _at(scale.reach, given, here)
+            mixture = _at(scale.mixture, asked, here)
+            touches = scale.touches[here]
+            done = reach * touches - of_given * sizes[0] - of_asked * common
+            others = touches - of_given * sizes[0] - of_asked * sizes[1]
+            mixed = mixture - of_given * shared - of_asked * own
+            left = np.maximum(done, 0.0) / np.maximum(others, 1.0) * np.maximum(mixed, 0.0)
+            found += np.where(counts, left - reach * mixture, 0.0)
+        known = np.maximum(sizes[1] - own - shared, 0.0)
+        mixed_all: Floats = np.maximum(found, 0.0) * sizes[1] / np.maximum(known, 1.0)
+        return mixed_all
 
     def _present(self, given: Ints, asked: Ints, common: Ints) -> Floats:
         """How much more the given audience is there on the days of the asked object than all are.
@@ -227,6 +288,7 @@ def find_tastes(acts: Acts, author: Ints, num_users: int, most: int) -> Tastes:
     day = (first.time_us - first.time_us.min(initial=2**62)) // DAY_US
     days = int(day.max(initial=0)) + 1
     falls = counts_of(first.object, day, (len(author), days))[things]
+    of_one = 1.0 / np.maximum(np.bincount(first.user, minlength=num_users), 1)
     visits = counts_of(first.user, day, (num_users, days))
     return Tastes(
         things,
@@ -236,6 +298,8 @@ def find_tastes(acts: Acts, author: Ints, num_users: int, most: int) -> Tastes:
         likings(touches),
         source[things],
         size[things] / np.maximum(np.bincount(source, size), 1)[source[things]],
+        of_one,
+        users @ of_one,
         visits,
         (users @ visits).toarray().astype(np.float32),
         csr_array(diags_array(1.0 / size[things]) @ falls),
@@ -250,7 +314,13 @@ def _scale(users: csr_array, by_block: csr_array, block: Ints) -> Scale:
     done = np.maximum(np.asarray(by_block.sum(axis=1)).reshape(-1), 1.0)
     likes = csr_array(by_block @ diags_array(1.0 / touches))
     habits = csr_array(diags_array(1.0 / done) @ by_block)
-    return Scale(likes, habits, csr_array(users @ likes), csr_array(users @ habits), block)
+    return Scale(likes, habits, csr_array(users @ likes), csr_array(users @ habits), block, touches)
+
+
+def _sums(table: csr_array) -> Floats:
+    """Sums of the columns of a sparse table."""
+    sums: Floats = np.asarray(table.sum(axis=0)).reshape(-1)
+    return sums
 
 
 def _at(table: csr_array, row: Ints, column: Ints) -> Floats:

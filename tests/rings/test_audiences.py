@@ -2,6 +2,7 @@
 
 import numpy as np
 import polars as pl
+import pytest
 
 from graphguard.rings.audiences import (
     companies,
@@ -83,6 +84,34 @@ def test_two_calls_of_a_larger_ring_are_told():
 
     assert links.height >= 100
     assert {user for pair in ends(links) for user in pair} <= set(ring)
+
+
+def test_what_two_audiences_did_on_the_two_objects_says_nothing_of_their_habits():
+    tastes = find_tastes(*platform(np.random.default_rng(4), ring=RING, calls=6), NUM_USERS, 200)
+    pairs = shared_audiences(tastes).head(4)
+    ends = [pairs.get_column(name).to_numpy() for name in ("object_a", "object_b")]
+    # Pairs of one community and of two, that share users and that share none.
+    given, asked = np.append(ends[0], [0, 1, 5]), np.append(ends[1], [1, 2, 300])
+    common = np.array(
+        [len(np.intersect1d(*map(tastes.audience, two))) for two in zip(given, asked, strict=True)]
+    )
+    shared = tastes._shared(given, asked)
+    for scale in tastes.scales:
+        found = tastes._by_mixture(scale, given, asked, (common, shared))
+
+        done = scale.likes.toarray() * scale.touches
+        for place, (a, b) in enumerate(zip(given.tolist(), asked.tolist(), strict=True)):
+            left, touches = done.copy(), scale.touches.copy()
+            for thing in (a, b):
+                left[tastes.audience(thing), scale.block[thing]] -= 1
+                touches[scale.block[thing]] -= tastes.size[thing]
+            there = tastes.audience(b)
+            habits = (left[there] * tastes.of_one[there][:, None]).sum(axis=0)
+            reach = left[tastes.audience(a)].sum(axis=0) / np.maximum(touches, 1.0)
+            known = max(habits.sum(), 1.0)
+            assert found[place] == pytest.approx(habits @ reach * len(there) / known, abs=1e-9)
+    assert (common >= 3).any()
+    assert (common == 0).any()
 
 
 def test_communities_and_fans_of_an_author_explain_themselves():
