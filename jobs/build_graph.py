@@ -23,10 +23,10 @@ from graphguard.graph.hetero import EdgeType, HeteroGraph
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.earlier_graph import Earlier, find_earlier, graph_rules
 from graphguard.jobs.ingest import first_needed_day
-from graphguard.jobs.stored_edges import read_edges
+from graphguard.jobs.stored_edges import EdgeRoom, read_edges
 from graphguard.schema import DAILY_EDGES
-from graphguard.tables.commit import CommitBatch, is_committed, verify
-from graphguard.tables.edges import daily_edges, edge_table
+from graphguard.tables.commit import CommitBatch, is_committed, read_manifest, verify
+from graphguard.tables.edges import daily_edges, edge_table, edges_of_day, event_columns
 from graphguard.tables.engine import PolarsEngine
 from graphguard.tables.events import EventLog
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
@@ -43,13 +43,17 @@ def run(job: Job, out: Path) -> Facts:
     with job.claim("edges"), threads() as pool:
         partitions, missing = _wanted(job)
         earlier = find_earlier(job, partitions)
-        # All edges are sorted with a library that is imported meanwhile.
+        # All edges are sorted with a library that is imported meanwhile, and all ids by key.
         pool.start(lambda _: load_sorting(), range(0 if earlier else 1))
-        _store_missing(job, missing)
+        ids = pool.start(partial(_by_key, job), [] if earlier else _node_types(job))
+        rooms = {} if earlier else _rooms(job, partitions, missing)
+        _store_missing(job, missing, rooms)
+        every = dict(ids.results())
     daily_seconds = round(time.monotonic() - started, 3)
     counts = _carried_on(job, earlier, out / "graph")
     if counts is None:
-        counts = _from_all_days(job, partitions, out / "graph")
+        every = every or dict(map(partial(_by_key, job), _node_types(job)))
+        counts = _from_all_days(job, (partitions, rooms), every, out / "graph")
     return {
         "partitions": partitions,
         "rows": sum(counts.values()),
@@ -86,12 +90,27 @@ def _carried_on(job: Job, earlier: Earlier | None, folder: Path) -> dict[str, in
     return counts
 
 
-def _from_all_days(job: Job, partitions: dict[str, dict[str, str]], folder: Path) -> dict[str, int]:
-    """Write the graph of all days; number of nodes by type."""
+def _from_all_days(
+    job: Job,
+    days: tuple[dict[str, dict[str, str]], dict[EdgeType, EdgeRoom]],
+    ids: dict[str, pl.DataFrame],
+    folder: Path,
+) -> dict[str, int]:
+    """Write the graph of all days; number of nodes by type.
+
+    Args:
+        job: The night.
+        days: Fingerprints of all days, and the edges of those that were just made.
+        ids: Of every node type, sorted by key; they are given up.
+        folder: Where to.
+    """
+    partitions, rooms = days
     edges = read_edges(
-        {edge.name: _folders(job, edge_table(edge), partitions) for edge in job.config.graph.edges}
+        {edge.name: _folders(job, edge_table(edge), partitions) for edge in job.config.graph.edges},
+        rooms,
     )
-    nodes = _nodes(job, edges)
+    rooms.clear()
+    nodes = _nodes(job, edges, ids)
     job.reporter.note(f"graph: {sum(len(one.time_us) for one in edges.values()):,} daily edges")
     write_graph(
         folder,
@@ -153,12 +172,38 @@ def _wanted(job: Job) -> tuple[dict[str, dict[str, str]], list[_Stretch]]:
     return partitions, missing
 
 
-def _store_missing(job: Job, missing: list[_Stretch], together: int = 32) -> None:
+def _rooms(
+    job: Job, partitions: dict[str, dict[str, str]], missing: list[_Stretch]
+) -> dict[EdgeType, EdgeRoom]:
+    """Room for the edges of each type of which days are made one by one: they need not be read."""
+    made: dict[EdgeType, dict[Path, int]] = {}
+    several = set()
+    for one in missing:
+        for day, folder in one.days.items():
+            most = one.events.most(day_us(day), day_us(day) + DAY_US)
+            made.setdefault(one.edge.name, {})[folder] = most
+        if len(one.days) > 1:
+            several.add(one.edge.name)
+    rooms = {}
+    for edge in job.config.graph.edges:
+        own = made.get(edge.name, {})
+        if own and edge.name not in several:
+            folders = _folders(job, edge_table(edge), partitions)
+            sizes = {
+                one: own[one] if one in own else int(read_manifest(one)["rows"]) for one in folders
+            }
+            rooms[edge.name] = EdgeRoom(sizes)
+    return rooms
+
+
+def _store_missing(
+    job: Job, missing: list[_Stretch], rooms: dict[EdgeType, EdgeRoom], together: int = 32
+) -> None:
     """Write the missing days, some at a time, so that progress shows."""
     parts = [missing[start : start + together] for start in range(0, len(missing), together)]
     done = 0
     with CommitBatch() as batch, threads() as pool:
-        begun = [pool.start(partial(_store, job, batch), part) for part in parts]
+        begun = [pool.start(partial(_store, job, batch, rooms), part) for part in parts]
         for part, work in zip(parts, begun, strict=True):
             work.results()
             done += len(part)
@@ -166,20 +211,38 @@ def _store_missing(job: Job, missing: list[_Stretch], together: int = 32) -> Non
             job.reporter.step(done, len(missing), what)
 
 
-def _store(job: Job, batch: CommitBatch, stretch: _Stretch) -> None:
+def _store(
+    job: Job, batch: CommitBatch, rooms: dict[EdgeType, EdgeRoom], stretch: _Stretch
+) -> None:
+    room = rooms.get(stretch.edge.name)
+    for day, table in _tables(job, stretch):
+        folder = stretch.days[day]
+        with batch.committing(folder, {"rows": table.height}) as scratch:
+            write_parquet(scratch / "edges.parquet", table, DAILY_EDGES)
+        if room is not None:
+            room.put(folder, table)
+
+
+def _tables(job: Job, stretch: _Stretch) -> Iterator[tuple[date, pl.DataFrame]]:
+    """Daily edges of each day of a stretch."""
     first, last = min(stretch.days), max(stretch.days)
-    events = stretch.events.open(job.engine, day_us(first), day_us(last) + DAY_US)
-    if events is None:
+    edge, log = stretch.edge, job.config.logs[stretch.edge.log]
+    span = (day_us(first), day_us(last) + DAY_US)
+    if first == last and isinstance(job.engine, PolarsEngine):
+        events = stretch.events.read(*span, event_columns(edge, log))
+        if events is not None:
+            yield first, edges_of_day(events, edge, log, first)
+        return
+    frame = stretch.events.open(job.engine, *span)
+    if frame is None:
         return
     only = first if first == last else None
-    every = daily_edges(events, stretch.edge, job.config.logs[stretch.edge.log], only, job.engine)
+    every = daily_edges(frame, edge, log, only, job.engine)
     by_day = {(first,): every}
     if only is None:
         by_day = every.partition_by("day", as_dict=True, maintain_order=True)
-    for day, folder in stretch.days.items():
-        table = by_day.get((day,), every.clear())
-        with batch.committing(folder, {"rows": table.height}) as scratch:
-            write_parquet(scratch / "edges.parquet", table, DAILY_EDGES)
+    for day in stretch.days:
+        yield day, by_day.get((day,), every.clear())
 
 
 def _days(spans: Mapping[str, tuple[int, int]], since: date | None, as_of: date) -> list[date]:
@@ -204,10 +267,28 @@ def _stretches(days: list[date], longest: int) -> list[tuple[date, date]]:
     return found
 
 
-def _nodes(job: Job, edges: dict[EdgeType, EdgeArrays]) -> dict[str, pl.DataFrame]:
+def _node_types(job: Job) -> list[str]:
+    """Types that the edges name."""
+    ends = {kind for edge in job.config.graph.edges for kind in (edge.name[0], edge.name[2])}
+    return sorted(ends)
+
+
+def _by_key(job: Job, node_type: str) -> tuple[str, pl.DataFrame]:
+    """A type, and its ids sorted by key."""
+    return node_type, job.workspace.ids(node_type).frame.sort("key")
+
+
+def _nodes(
+    job: Job, edges: dict[EdgeType, EdgeArrays], ids: dict[str, pl.DataFrame]
+) -> dict[str, pl.DataFrame]:
     """Entities with an edge in the span, sorted by key: columns `key` and `index` (storage).
 
     With a static anchor, also entities of the target's own table that have none.
+
+    Args:
+        job: The night.
+        edges: With storage indices.
+        ids: Of every node type, sorted by key; they are given up.
     """
     used: dict[str, list[NDArray[Any]]] = {}
     for edge_type, arrays in edges.items():
@@ -219,12 +300,13 @@ def _nodes(job: Job, edges: dict[EdgeType, EdgeArrays]) -> dict[str, pl.DataFram
         used[target].append(table.get_column("entity").to_numpy())
     nodes = {}
     for node_type, parts in sorted(used.items()):
-        ids = job.workspace.ids(node_type)
-        seen = np.zeros(ids.end, dtype=np.bool_)
+        every = ids.pop(node_type)
+        index = every.get_column("index").to_numpy()
+        seen = np.zeros(int(index.max(initial=-1)) + 1, dtype=np.bool_)
         for part in parts:
             seen[part] = True
-        held = seen[ids.frame.get_column("index").to_numpy()]
-        nodes[node_type] = ids.frame.filter(pl.Series(held)).sort("key")
+        held = seen[index]
+        nodes[node_type] = every if held.all() else every.filter(pl.Series(held))
     return nodes
 
 

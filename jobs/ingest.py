@@ -40,7 +40,7 @@ from graphguard.tables.units import (
     write_unit,
 )
 
-GROUP_BYTES = 64 << 20
+GROUP_BYTES = 16 << 20
 """Files read together: some millions of rows, for one pass over the ids."""
 CLUSTER_GROUP_BYTES = 512 << 20
 """The same on a cluster, whose machines each read some of them; their rows must fit the driver."""

@@ -23,7 +23,13 @@ from graphguard.errors import (
 )
 from graphguard.jobs.context import Facts, Job, Reporter, Silent
 from graphguard.jobs.pipeline import PIPELINE, STAGE_NAMES, Stage, loading
-from graphguard.tables.commit import committing, is_committed, peak_memory_mb, read_manifest
+from graphguard.tables.commit import (
+    committing,
+    give_back_memory,
+    is_committed,
+    peak_memory_mb,
+    read_manifest,
+)
 from graphguard.tables.engine import open_engine
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import fingerprint, read_json, replace_json
@@ -208,6 +214,7 @@ def _run_stage(job: Job, stage: Stage) -> None:
 @contextlib.contextmanager
 def _stage_memory() -> Iterator[Any]:
     """Peak memory of this stage alone, where the kernel lets the mark be reset."""
+    give_back_memory()
     with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
         file.write("5")
 

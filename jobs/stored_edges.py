@@ -1,4 +1,4 @@
-"""Read stored days of edges into arrays."""
+"""Put the daily edges of a type together as arrays: days just made, and days as they are stored."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -15,52 +15,89 @@ from graphguard.tables.files import read_parquet
 from graphguard.tables.threads import threads
 
 
-def read_edges(wanted: Mapping[EdgeType, Sequence[Path]]) -> dict[EdgeType, EdgeArrays]:
+class EdgeRoom:
+    """Room for the daily edges of one type, day by day; several threads may fill it.
+
+    Args:
+        sizes: Most edges of each day, by its folder, in order. Room that no edge comes to is never
+            touched, and so takes no memory.
+    """
+
+    def __init__(self, sizes: Mapping[Path, int]) -> None:
+        ends = np.cumsum([0, *sizes.values()]).tolist()
+        self._starts = dict(zip(sizes, ends[:-1], strict=True))
+        self._numbers: dict[Path, int] = {}
+        # Indices in half the memory of the stored ones: more than two billion nodes of a type are
+        # beyond one machine.
+        self._source = np.empty(ends[-1], dtype=np.int32)
+        self._target = np.empty(ends[-1], dtype=np.int32)
+        self._time_us = np.empty(ends[-1], dtype=np.int64)
+        self._count = np.empty(ends[-1], dtype=np.int32)
+
+    def put(self, day: Path, edges: pl.DataFrame) -> None:
+        """Keep a day's edges; of DAILY_EDGES, `source`, `target`, `first_us` and `count`."""
+        place = slice(self._starts[day], self._starts[day] + edges.height)
+        for name, into in (
+            ("source", self._source),
+            ("target", self._target),
+            ("count", self._count),
+        ):
+            # Assigned to, an array would take what does not fit without a word.
+            into[place] = edges.get_column(name).cast(pl.Int32).to_numpy()
+        self._time_us[place] = edges.get_column("first_us").to_numpy()
+        self._numbers[day] = edges.height
+
+    def left(self) -> list[Path]:
+        """Days that were not put yet."""
+        return [day for day in self._starts if day not in self._numbers]
+
+    def arrays(self) -> EdgeArrays:
+        """All edges, day by day; nothing may be put any more."""
+        end = 0
+        every = (self._source, self._target, self._time_us, self._count)
+        for day, start in self._starts.items():
+            number = self._numbers[day]
+            if end < start:
+                for each in every:
+                    each[end : end + number] = each[start : start + number]
+            end += number
+        return EdgeArrays(*(each[:end] for each in every))
+
+
+def read_edges(
+    wanted: Mapping[EdgeType, Sequence[Path]], begun: Mapping[EdgeType, EdgeRoom] | None = None
+) -> dict[EdgeType, EdgeArrays]:
     """Daily edges of each type in some folders, with storage indices, folder by folder.
 
     Args:
         wanted: Committed folders of each type; those of days in order give edges by time.
+        begun: Room for these folders, of types of which some days are there already; these are not
+            read.
 
     Raises:
         ArtefactInvalid: A folder does not hold what its manifest says.
     """
     edges = {}
     with threads() as pool:
-        begun = []
+        rooms, reading = {}, []
         for edge_type, folders in wanted.items():
-            ends = np.cumsum([0, *(int(read_manifest(folder)["rows"]) for folder in folders)])
-            edges[edge_type] = arrays = _empty_edges(int(ends[-1]))
-            days = zip(folders, map(slice, ends[:-1], ends[1:]), strict=True)
-            begun.append(pool.start(partial(_read_day, arrays), days))
-        for work in begun:
+            room = (begun or {}).get(edge_type)
+            if room is None:
+                room = EdgeRoom({one: int(read_manifest(one)["rows"]) for one in folders})
+            rooms[edge_type] = room
+            reading.append(pool.start(partial(_read_day, room), room.left()))
+        for work in reading:
             work.results()
+        for edge_type in list(rooms):
+            edges[edge_type] = rooms.pop(edge_type).arrays()
     return edges
 
 
-def _empty_edges(size: int) -> EdgeArrays:
-    """Room for edges: indices in half the memory of the stored ones.
-
-    More than two billion nodes of a type are beyond one machine.
-    """
-    return EdgeArrays(
-        source=np.empty(size, dtype=np.int32),
-        target=np.empty(size, dtype=np.int32),
-        time_us=np.empty(size, dtype=np.int64),
-        count=np.empty(size, dtype=np.int32),
-    )
-
-
-def _read_day(into: EdgeArrays, day: tuple[Path, slice]) -> None:
-    """Read the daily edges in a folder to their place in `into`."""
-    folder, place = day
+def _read_day(room: EdgeRoom, folder: Path) -> None:
+    """Read the daily edges in a folder into the room for them."""
     path = folder / "edges.parquet"
     frame = read_parquet(path, ["source", "target", "first_us", "count"])
-    if frame.height != place.stop - place.start:
-        reason = f"has {frame.height} rows, its manifest says {place.stop - place.start}"
-        raise ArtefactInvalid(path, reason)
-    # Assigned to, an array would take what does not fit without a word.
-    frame = frame.cast(dict.fromkeys(("source", "target", "count"), pl.Int32))
-    into.source[place] = frame.get_column("source").to_numpy()
-    into.target[place] = frame.get_column("target").to_numpy()
-    into.time_us[place] = frame.get_column("first_us").to_numpy()
-    into.count[place] = frame.get_column("count").to_numpy()
+    rows = int(read_manifest(folder)["rows"])
+    if frame.height != rows:
+        raise ArtefactInvalid(path, f"has {frame.height} rows, its manifest says {rows}")
+    room.put(folder, frame)

@@ -1,7 +1,11 @@
 """The reference of every setting, made from the models' own words."""
 
+import ast
+import inspect
 import json
+import textwrap
 import types
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -50,17 +54,33 @@ def _section(model: type[BaseModel], prefix: str, parts: list[str]) -> None:
     parts += ["", f"## {title}", "", (model.__doc__ or "").strip().splitlines()[0], ""]
     parts += ["| setting | type | default | meaning |", "|---|---|---|---|"]
     inner: list[tuple[str, type[BaseModel]]] = []
+    meanings = _meanings(model)
     for name, field in model.model_fields.items():
         if not prefix and name == "root":
             continue
         kind = field.annotation
         for mark, section in _sections(kind):
             inner.append((f"{prefix}{name}{mark}.", section))
-        words = " ".join((field.description or "").split())
+        words = " ".join(meanings.get(name, "").split())
         row = (f"`{prefix}{name}`", _kind(kind), _default(field), words.replace("|", "\\|"))
         parts.append("| " + " | ".join(row) + " |")
     for place, section in inner:
         _section(section, place, parts)
+
+
+def _meanings(model: type[BaseModel]) -> dict[str, str]:
+    """The text below each field of a section, and of those it is made from."""
+    found: dict[str, str] = {}
+    for cls in reversed(model.__mro__):
+        if not issubclass(cls, BaseModel) or cls is BaseModel:
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+        lines = body.body if isinstance(body, ast.ClassDef) else []
+        for field, text in pairwise(lines):
+            if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+                    found[field.target.id] = inspect.cleandoc(str(text.value.value))
+    return found
 
 
 def _sections(kind: Any) -> list[tuple[str, type[BaseModel]]]:

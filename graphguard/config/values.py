@@ -14,7 +14,9 @@ BYTES = {"KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30, "TB": 1 << 40}
 class Section(BaseModel):
     """A block of settings: frozen, unknown keys refused, meaning written under each field."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    # The meanings are read from the source when somebody asks for them (`config/describe.py`):
+    # every start of the program would parse all of it again.
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Duration:

@@ -5,6 +5,7 @@ are immutable: a folder that is already there is never written again. Many small
 committed in batches: hundreds of syncs, one file each, would take longer than the work.
 """
 
+import ctypes
 import glob
 import os
 import re
@@ -17,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import pyarrow as pa
 
 from graphguard.errors import ArtefactInvalid, LeaseLost
 from graphguard.tables.failpoint import failpoint
@@ -234,6 +237,14 @@ def verify(folder: Path) -> None:
 def peak_memory_mb() -> int:
     """Largest resident memory of this process so far, in mebibytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def give_back_memory() -> None:
+    """Give free memory to the system: what one stage held is of no use to the next."""
+    pa.default_memory_pool().release_unused()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _sync_files(folder: Path) -> None:

@@ -1,14 +1,17 @@
 """Daily edges: one row per source, target and UTC day, from one log's events of that day."""
 
+from collections.abc import Sequence
 from datetime import date
 
 import narwhals as nw
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from graphguard.config.sections import EdgeConfig, LogConfig
 from graphguard.config.values import DAY_US
 from graphguard.tables.engine import Engine, Frame, PolarsEngine
+from graphguard.tables.repeats import repeated_places
 
 PAIR = 1 << 31
 """Storage indices lie below it: two billion entities of a type."""
@@ -54,6 +57,85 @@ def daily_edges(
     )
 
 
+def edges_of_day(events: pl.DataFrame, edge: EdgeConfig, log: LogConfig, day: date) -> pl.DataFrame:
+    """As `daily_edges`, of one day's events in memory.
+
+    Most pairs meet once a day: such an event is its own sum, and only the others are grouped.
+
+    Args:
+        events: EVENTS of the log, with `event_columns`.
+        edge: The edge type.
+        log: The log, for its numeric columns.
+        day: The day of all events.
+
+    Cost: O(events), and sorts of those of one pair and of those of one time.
+    """
+    time_us = events.get_column("time_us").to_numpy()
+    if not (time_us[1:] >= time_us[:-1]).all():
+        events = events[np.argsort(time_us, kind="stable")]
+        time_us = events.get_column("time_us").to_numpy()
+    ends = [events.get_column(name).to_numpy() for name in (edge.source, edge.target)]
+    pair = ends[0] * np.int64(PAIR) + ends[1]
+    places = repeated_places(pair)
+    own = pair[places]
+    starts = np.flatnonzero(np.r_[True, own[1:] != own[:-1]][: len(own)])
+    after = np.r_[starts[1:], len(own)][: len(starts)]
+    first, last = places[starts], places[after - 1]
+    lone = np.ones(len(pair), dtype=np.bool_)
+    lone[places] = False
+    lone[first] = True
+    kept = _by_time_and_pair(np.flatnonzero(lone), time_us, pair)
+    count, last_us = np.ones(len(pair), dtype=np.int64), time_us.copy()
+    count[first], last_us[first] = after - starts, time_us[last]
+    return pl.DataFrame(
+        {
+            "source": ends[0][kept],
+            "target": ends[1][kept],
+            "day": pl.repeat((day - EPOCH).days, len(kept), dtype=pl.Int32, eager=True).cast(
+                pl.Date
+            ),
+            "count": count[kept],
+            "first_us": time_us[kept],
+            "last_us": last_us[kept],
+            **_number_sums(events, log.numeric, (places, starts), kept),
+        }
+    )
+
+
+def event_columns(edge: EdgeConfig, log: LogConfig) -> list[str]:
+    """Columns of EVENTS that edges are made of."""
+    return ["time_us", *dict.fromkeys((edge.source, edge.target, *log.numeric))]
+
+
+def _number_sums(
+    events: pl.DataFrame,
+    columns: Sequence[str],
+    groups: tuple[NDArray[np.int64], NDArray[np.int64]],
+    kept: NDArray[np.int64],
+) -> dict[str, pl.Series]:
+    """Sum, smallest and largest of each number column, of each kept event's pair.
+
+    Args:
+        events: EVENTS.
+        columns: Number columns.
+        groups: Places of events of one pair, group by group, and where each group begins.
+        kept: Places of the events that stand for their pair.
+    """
+    places, starts = groups
+    number = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(places)]))
+    sums: dict[str, pl.Series] = {}
+    for what in ("sum", "min", "max"):
+        for name in columns:
+            each = events.get_column(name)
+            grouped = pl.DataFrame({"group": number, "value": each.gather(places)})
+            value = pl.col("value")
+            whole = {"sum": value.sum(), "min": value.min(), "max": value.max()}[what]
+            found = grouped.group_by("group").agg(whole).sort("group").get_column("value")
+            alone = each.fill_null(0) if what == "sum" else each
+            sums[f"{name}_{what}"] = alone.scatter(places[starts], found).gather(kept)
+    return sums
+
+
 def edge_sums(events: Frame, edge: EdgeConfig, log: LogConfig, *, several: bool) -> Frame:
     """The relational step of `daily_edges`.
 
@@ -90,11 +172,22 @@ def _in_order(edges: pl.DataFrame) -> pl.DataFrame:
     """Edges by time, those of one time by pair: sorting all by both would take twice as long."""
     edges = edges.sort("first_us")
     time_us = edges.get_column("first_us").to_numpy()
-    same = time_us[1:] == time_us[:-1]
-    if not same.any():
-        return edges
-    tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
     pair = edges.get_column("pair").to_numpy()
     place = np.arange(len(time_us))
-    place[tied] = tied[np.lexsort((pair[tied], time_us[tied]))]
-    return edges[place]
+    ordered = _by_time_and_pair(place, time_us, pair)
+    return edges if ordered is place else edges[ordered]
+
+
+def _by_time_and_pair(
+    places: NDArray[np.int64], time_us: NDArray[np.int64], pair: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Places in order of time, with those of one time in order of the pair."""
+    times = time_us[places]
+    same = times[1:] == times[:-1]
+    if not same.any():
+        return places
+    tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
+    some = places[tied]
+    ordered = places.copy()
+    ordered[tied] = some[np.lexsort((pair[some], times[tied]))]
+    return ordered

@@ -1,5 +1,6 @@
 """Lazy access to the stored events, edges, features and pairs of a run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import narwhals as nw
@@ -22,18 +23,24 @@ class EventLog:
         self.units: dict[str, tuple[int, int]] = {}
         """First and last event time of each unit that holds events, by name and fingerprint."""
         self._files: dict[str, Path] = {}
+        self._rows: dict[str, int] = {}
         for name, folder in run.partitions("ingest", f"events/{log}").items():
             facts = read_manifest(folder)
             if facts["rows"]:
                 unit = f"{name}/{folder.name}"
                 self.units[unit] = (facts["first_us"], facts["last_us"])
                 self._files[unit] = folder / "events.parquet"
+                self._rows[unit] = facts["rows"]
 
     def overlapping(self, since_us: int, until_us: int) -> list[str]:
         """Units that reach into the time from `since_us` up to `until_us`, sorted."""
         return sorted(
             unit for unit, (low, high) in self.units.items() if low < until_us and high >= since_us
         )
+
+    def most(self, since_us: int, until_us: int) -> int:
+        """Most events there can be in that time, timeless ones too."""
+        return sum(self._rows[unit] for unit in self._used(since_us, until_us))
 
     def scan(self, since_us: int, until_us: int) -> pl.LazyFrame | None:
         """Events with since_us <= time < until_us, and timeless ones; None if there are none.
@@ -44,10 +51,34 @@ class EventLog:
         native: pl.LazyFrame | None = None if frame is None else frame.to_native()
         return native
 
+    def read(self, since_us: int, until_us: int, columns: Sequence[str]) -> pl.DataFrame | None:
+        """As `scan`, in memory, some columns alone; page checksums are verified.
+
+        Args:
+            since_us: First time.
+            until_us: End.
+            columns: Which to read; `time_us` is one.
+        """
+        parts = []
+        for unit in self._used(since_us, until_us):
+            part = read_parquet(self._files[unit], columns)
+            low, high = self.units[unit]
+            if low < since_us or high >= until_us:
+                time = part.get_column("time_us")
+                inside = (time >= since_us) & (time < until_us)
+                part = part.filter(inside | (time == TIMELESS_US))
+            parts.append(part)
+        if not parts:
+            return None
+        return parts[0] if len(parts) == 1 else pl.concat(parts)
+
+    def _used(self, since_us: int, until_us: int) -> list[str]:
+        timeless = {unit for unit, (low, _) in self.units.items() if low == TIMELESS_US}
+        return sorted(timeless | set(self.overlapping(since_us, until_us)))
+
     def open(self, engine: Engine, since_us: int, until_us: int) -> Frame | None:
         """As `scan`, on any engine."""
-        timeless = {unit for unit, (low, _) in self.units.items() if low == TIMELESS_US}
-        used = sorted(timeless | set(self.overlapping(since_us, until_us)))
+        used = self._used(since_us, until_us)
         if not used:
             return None
         frame = engine.scan([self._files[unit] for unit in used])

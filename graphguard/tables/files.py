@@ -94,7 +94,9 @@ def read_foreign_parquet(
         with pq.ParquetFile(
             path, read_dictionary=list(coded), page_checksum_verification=True
         ) as file:
-            table = file.read(columns=None if columns is None else list(columns))
+            # Files are read in several threads; those of Arrow's own would be in their way.
+            chosen = None if columns is None else list(columns)
+            table = file.read(columns=chosen, use_threads=False)
         # Strings are looked at when they are made; those of a dictionary are not.
         for name in coded:
             for chunk in table.column(name).chunks:

@@ -17,6 +17,7 @@ from graphguard.schema import IDS
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import file_digest, read_parquet, sync_folder, write_parquet
 from graphguard.tables.lease import fenced
+from graphguard.tables.marks import MarkTable
 
 SEGMENTS = "[0-9]*.parquet"
 MARK_BITS = 22
@@ -45,6 +46,7 @@ class IdStore:
         self._unsaved: list[pl.DataFrame] = []
         self._turn = threading.Lock()
         self._marks: pl.Series | None = None
+        self._table: MarkTable | None = None
 
     def __len__(self) -> int:
         return self._frame.height
@@ -92,22 +94,47 @@ class IdStore:
         Args:
             keys: Strings without nulls; repeats are allowed.
 
-        Cost: one pass over all ids a call, so that few large calls beat many small ones; keys that
-        are new cost two passes more.
+        Cost: where much is asked, a look into a table for each key; else one pass over all ids a
+        call. Keys that are new are sorted.
         """
         asked = pl.DataFrame({"key": keys, "mark": keys.hash()})
-        index, new = self._matched(asked, "mark")
-        # Joined by hash, at half the price; where two keys share one, by the keys themselves.
+        if self._table is None and asked.height * 2 > self._frame.height:
+            held = self._frame.get_column("index").to_numpy()
+            self._table = MarkTable(self._hashes().to_numpy(), held)
+        # Found by hash, at half the price; where two keys share one, by the keys themselves.
+        by_table = self._table is not None
+        index, new = self._from_table(asked) if by_table else self._matched(asked, "mark")
         if not self._stand_for(index, new, asked.get_column("key")):
+            self._table, by_table = None, False
             index, new = self._matched(asked, "key")
         if new.height:
             self._next += new.height
-            self._marks = pl.concat([self._hashes(), new.get_column("mark")])
+            # They take less time to make anew than to keep; from the table on few ask for them.
+            self._marks = None if by_table else pl.concat([self._hashes(), new.get_column("mark")])
             new = new.select("key", "index")
             with self._turn:
                 self._unsaved.append(new)
                 self._frame = pl.concat([self._frame, new])
         return index
+
+    def _from_table(self, asked: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
+        """As `_matched` by mark, from the table, which takes up the new ones."""
+        table = self._table
+        if table is None:
+            raise ValueError
+        before = len(table)
+        rows = table.rows(asked.get_column("mark").to_numpy())
+        place = np.flatnonzero(rows >= before)
+        first = np.empty(len(table) - before, dtype=np.int64)
+        # Written backwards: of equal keys the first is left.
+        first[rows[place[::-1]] - before] = place[::-1]
+        new = asked[first]
+        order = new.get_column("key").arg_sort().to_numpy()
+        indices = np.empty(len(order), dtype=np.int64)
+        indices[order] = np.arange(self._next, self._next + len(order))
+        table.name(before, indices)
+        new = new.with_columns(pl.Series("index", indices))[order]
+        return pl.Series("index", table.values(rows)), new
 
     def find(self, keys: pl.Series) -> pl.Series:
         """Storage index of each key, null for one that is not known, and for null.
@@ -165,6 +192,9 @@ class IdStore:
         """Whether each index is that of its key."""
         if len(index) != len(keys):
             return False
+        if self._frame.height == self._next:
+            every = pl.concat([self._frame.get_column("key"), new.get_column("key")])
+            return bool(every.gather(index).eq_missing(keys).all())
         fresh = (index >= self._next).to_numpy()
         names = new.get_column("key")
         if fresh.all():

@@ -35,10 +35,12 @@ def set_aside_late(
     rows = intake.accepted
     if unit.day is None or time is None:
         return intake, rows.clear()
-    old = pl.col(TIME) < day_us(unit.day) - lookback.us
+    since_us = day_us(unit.day) - lookback.us
+    earliest = rows.get_column(TIME).min()
+    if earliest is None or int(str(earliest)) >= since_us:
+        return intake, rows.clear()
+    old = pl.col(TIME) < since_us
     late = rows.filter(old)
-    if not late.height:
-        return intake, late
     rejects = late.select(
         pl.col("__file").alias("file"),
         pl.col(ROW).alias("row"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from graphguard.config.sections import Config
 from graphguard.config.values import DAY_US, Duration, day_us
@@ -94,7 +95,7 @@ class UnitRows:
     """Accepted rows by time; entity columns are codes."""
     lookback: Duration
     """How much older than the unit's day a row may be."""
-    indices: dict[str, pl.Series] = field(default_factory=dict)
+    indices: dict[str, NDArray[np.int64]] = field(default_factory=dict)
     """Of each entity column, by code: the storage index; `encode_units` finds them."""
 
     @property
@@ -125,7 +126,7 @@ def encode_units(config: Config, rows: Sequence[UnitRows], ids: IdStores) -> Non
         rows: Units as read; their words are given up for indices, in place.
         ids: Id dictionaries by entity type; new keys are added, and saved by the caller.
     """
-    parts: dict[str, list[tuple[UnitRows, str, pl.Series]]] = {}
+    parts: dict[str, list[tuple[UnitRows, str, NDArray[np.int64]]]] = {}
     for one in rows:
         kinds = config.entity_columns(one.unit.source)
         one.intake = without_erased(one.intake, kinds, ids)
@@ -134,14 +135,14 @@ def encode_units(config: Config, rows: Sequence[UnitRows], ids: IdStores) -> Non
             used = _used(one.intake.accepted.get_column(name), len(one.intake.words[name]))
             parts.setdefault(entity_type, []).append((one, name, used))
     for entity_type, columns in sorted(parts.items()):
-        keys = [one.intake.words[name].gather(used).rename("key") for one, name, used in columns]
-        codes = ids[entity_type].codes(pl.concat(keys))
+        keys = [_taken(one.intake.words[name], used) for one, name, used in columns]
+        codes = ids[entity_type].codes(pl.concat(keys)).to_numpy()
         start = 0
         for one, name, used in columns:
             index = np.zeros(len(one.intake.words[name]), dtype=np.int64)
-            index[used.to_numpy()] = codes.slice(start, len(used)).to_numpy()
+            index[used] = codes[start : start + len(used)]
             start += len(used)
-            one.indices[name] = pl.Series(name, index)
+            one.indices[name] = index
     for one in rows:
         one.intake.words = {}
 
@@ -194,12 +195,21 @@ def _event_table(accepted: pl.DataFrame, rows: UnitRows) -> pl.DataFrame:
         *contract.categorical,
         *words,
     ]
-    encoded = [
-        index.gather(accepted.get_column(name)).alias(name) for name, index in rows.indices.items()
-    ]
-    numbers = (fixed_point(name) for name in contract.numeric)
-    table = accepted.with_columns(*encoded, *numbers)
-    return table.select(pl.col(TIME).alias("time_us"), *names)
+    encoded = [_index_of(accepted.get_column(name), index) for name, index in rows.indices.items()]
+    if contract.numeric:
+        accepted = accepted.with_columns(fixed_point(name) for name in contract.numeric)
+    held = {one.name: one for one in (*accepted.get_columns(), *encoded)}
+    return pl.DataFrame([held[TIME].rename("time_us"), *(held[name] for name in names)])
+
+
+def _index_of(codes: pl.Series, index: NDArray[np.int64]) -> pl.Series:
+    """Storage index of each code, null for null."""
+    if not codes.null_count():
+        return pl.Series(codes.name, index[codes.to_numpy()])
+    found = index[codes.fill_null(0).to_numpy()] if len(index) else np.zeros(len(codes), np.int64)
+    return pl.Series(codes.name, found).zip_with(
+        codes.is_not_null(), pl.Series([None], dtype=pl.Int64)
+    )
 
 
 def unit_intake(folders: Sequence[Path], as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -221,8 +231,13 @@ def unit_intake(folders: Sequence[Path], as_of: date) -> tuple[pl.DataFrame, pl.
     return counts.drop("moved"), every.filter(~not_yet)
 
 
-def _used(codes: pl.Series, number: int) -> pl.Series:
+def _used(codes: pl.Series, number: int) -> NDArray[np.int64]:
     """Which of `number` codes occur."""
     seen = np.zeros(number, dtype=np.bool_)
-    seen[codes.drop_nulls().to_numpy()] = True
-    return pl.Series(np.flatnonzero(seen))
+    seen[(codes.drop_nulls() if codes.null_count() else codes).to_numpy()] = True
+    return np.flatnonzero(seen)
+
+
+def _taken(words: pl.Series, used: NDArray[np.int64]) -> pl.Series:
+    """The words that occur: nearly always all of them."""
+    return (words if len(used) == len(words) else words[used]).rename("key")
