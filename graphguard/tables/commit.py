@@ -249,10 +249,6 @@ def give_back_memory() -> None:
 
 def _sync_files(folder: Path) -> None:
     files = [path for path in folder.rglob("*") if path.is_file()]
-    if len(files) < MANY_FILES:
-        for path in files:
-            _sync(path)
-        return
     # A sync waits for the disk, which takes several at a time.
     with threads() as pool:
         pool.each(_sync, files)

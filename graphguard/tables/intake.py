@@ -140,8 +140,7 @@ def read_rows(
         frame, own = _typed(table if places is None else table.take(places.to_arrow()), contract)
         if places is not None:
             frame = frame.with_columns(places.cast(pl.Int64).alias(ROW))
-        now = pl.col(TIME).is_null() | (pl.col(TIME) < contract.cutoff_us)
-        seen = frame.filter(now)
+        seen = _before(frame, contract.cutoff_us)
         good, bad = _split(seen, _faults(contract, day_end_us, own), own, name)
         held = {column: len(values) for column, values in words.items()}
         rejects.append(bad)
@@ -159,7 +158,7 @@ def read_rows(
         # As they came, they may be of another kind in the next file.
         accepted.append(
             good.drop(_untyped(contract)).with_columns(
-                *(pl.col(column) + number for column, number in held.items()),
+                *(pl.col(column) + number for column, number in held.items() if number),
                 pl.lit(name).alias("__file"),
             )
         )
@@ -169,6 +168,14 @@ def read_rows(
         }
     together = Intake(pl.concat(accepted), pl.concat(rejects), counts, words)
     return _without_repeats(together, contract)
+
+
+def _before(frame: pl.DataFrame, cutoff_us: int) -> pl.DataFrame:
+    """Rows before the cutoff, and those without a time."""
+    latest = frame.get_column(TIME).max()
+    if latest is None or int(str(latest)) < cutoff_us:
+        return frame
+    return frame.filter(pl.col(TIME).is_null() | (pl.col(TIME) < cutoff_us))
 
 
 def _since(table: pa.Table, time: str | None, since_us: int) -> pl.Series:
@@ -200,12 +207,13 @@ def fixed_point(column: str) -> pl.Expr:
 def _typed(table: pa.Table, contract: RowContract) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
     """Columns in our types; and, of coded columns, the words that the codes stand for."""
     coded: dict[str, pl.Series] = {}
-    columns: dict[str, pl.Series] = {}
+    codes = []
     for name in contract.as_dictionaries:
-        columns[name], coded[name] = _codes(table, name)
+        column, coded[name] = _codes(table, name)
+        codes.append(column)
     kept = [name for name in table.column_names if name not in coded]
-    frame = pl.DataFrame(pl.from_arrow(table.select(kept))).with_columns(**columns)
-    frame = frame.with_row_index(ROW).with_columns(pl.col(ROW).cast(pl.Int64))
+    plainly = pl.DataFrame(pl.from_arrow(table.select(kept))).get_columns() if kept else []
+    frame = pl.DataFrame([pl.Series(ROW, np.arange(table.num_rows)), *plainly, *codes])
     time = _micros(frame, contract.time) if contract.time else pl.lit(0, dtype=pl.Int64)
     keys = () if contract.coded else (*contract.keys, *contract.optional_keys)
     own = [(contract.text, EVENT_TEXT), (contract.unique, UNIQUE)]
@@ -221,11 +229,12 @@ def _typed(table: pa.Table, contract: RowContract) -> tuple[pl.DataFrame, dict[s
         ),
     )
     # A column may be an entity as well as text, or as well as the row's name.
-    return frame.with_columns(
+    both = [
         coded[name].gather(frame.get_column(name)).alias(alias)
         for name, alias in own
         if name is not None and name in coded
-    ), coded
+    ]
+    return frame.with_columns(both) if both else frame, coded
 
 
 def _codes(table: pa.Table, name: str) -> tuple[pl.Series, pl.Series]:

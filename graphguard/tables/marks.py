@@ -124,6 +124,6 @@ class MarkTable:
         if not len(self._marks):
             return np.ones(len(rows), dtype=np.bool_)
         # A row that is none is taken for the first here, and told below.
-        differ = self._marks.take(rows, mode="clip") != marks
+        differ: NDArray[Any] = self._marks.take(rows, mode="clip") != marks
         differ |= rows < 0
         return differ
