@@ -51,6 +51,7 @@ from graphguard.worlds import WorldSpec, write_world
 from graphguard.worlds.spec import KINDS
 
 PEER = "counts"
+PARTS = ("models", "rings")
 COUNTS = ("num_events", "active_days", "num_objects", "objects_per_event", "events_per_day")
 MINUTE_US = 60_000_000
 
@@ -78,7 +79,7 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=70)
     parser.add_argument("--models", default="trees,sage")
     parser.add_argument("--themes", nargs="*", help="beside the default ones, not the demo's")
-    parser.add_argument("--parts", default="models,rings", help="what is judged: models, rings")
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, help="what is judged")
     options = parser.parse_args()
     found, tally = Found(), new_tally()
     figures: dict[str, Any] = {}
