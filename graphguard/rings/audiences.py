@@ -3,8 +3,9 @@
 A ring that acts over a day leaves pairs of users that share two to five objects, which is hardly
 unlikely of any of them. But two ordinary objects that share twelve of their twenty users are one
 event and not sixty-six pairs of users, and it is tested as one, under the null of
-`rings/tastes.py`. Objects that share less lie together in a ring (`rings/cores.py`, objects in
-place of users). Who touched several objects of a group so found is a member.
+`rings/tastes.py`. Objects that share less are tested several together (`rings/audience_sets.py`),
+or lie together in a ring (`rings/cores.py`, objects in place of users). Who touched several objects
+of a group so found is a member.
 """
 
 from collections.abc import Iterator

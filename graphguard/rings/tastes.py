@@ -310,8 +310,8 @@ def find_tastes(acts: Acts, author: Ints, num_users: int, most: int) -> Tastes:
 
 def _scale(users: csr_array, by_block: csr_array, block: Ints) -> Scale:
     """Communities of one size; `block` is of the objects with an audience."""
-    touches = np.maximum(np.asarray(by_block.sum(axis=0)).reshape(-1), 1.0)
-    done = np.maximum(np.asarray(by_block.sum(axis=1)).reshape(-1), 1.0)
+    touches = np.maximum(_sums(by_block), 1.0)
+    done = np.maximum(_sums(by_block.T), 1.0)
     likes = csr_array(by_block @ diags_array(1.0 / touches))
     habits = csr_array(diags_array(1.0 / done) @ by_block)
     return Scale(likes, habits, csr_array(users @ likes), csr_array(users @ habits), block, touches)

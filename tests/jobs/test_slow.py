@@ -98,6 +98,29 @@ def test_days_before_the_window_tell_authors_too_if_asked(job):
     assert (ever == within)[within >= 0].all()
 
 
+def test_authors_whom_the_graph_lacks_are_told_apart_too(job, monkeypatch):
+    graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
+    trace = job.config.rings.traces[0]
+    _, _, objects = known_acts(job, graph, trace, job.as_of)
+    plain = authors(job, graph, trace, (objects, job.as_of))
+    lacking = np.unique(plain)[:2]
+    dense = graph.dense
+
+    def without(node_type, entity):
+        found = dense(node_type, entity)
+        return np.where(np.isin(found, lacking), -1, found)
+
+    monkeypatch.setattr(graph, "dense", without)
+    found = authors(job, graph, trace, (objects, job.as_of))
+
+    numbers = [np.unique(found[plain == one]) for one in lacking]
+    assert [len(one) for one in numbers] == [1, 1]
+    assert numbers[0] != numbers[1]
+    assert min(int(one[0]) for one in numbers) >= graph.num_nodes["user"]
+    others = ~np.isin(plain, lacking)
+    assert (found == plain)[others].all()
+
+
 def test_a_ring_that_acts_over_a_day_is_a_core_and_nobody_else_is(job):
     graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
     pairs = _pairs(job, graph)
