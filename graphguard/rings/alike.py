@@ -4,9 +4,11 @@ A copy-paste campaign leaves each member with one or two posts, so no pair share
 that eight of the nine who wrote about one site did so in nearly the same words is one event, and is
 tested as one. Who writes about what is given, and so is how often two texts about one thing are
 near on this platform: pooled over all things, with no thing speaking too loud
-(`docs/decisions/0005`). Then the expected number of sets as large as one, each tied to another by a
-near text, counts trees (Cayley): C(n, k) * prod(m) * sum(m)**(k - 2) * rate**(k - 1) for k of n
-users with m texts each.
+(`docs/decisions/0005`). What is counted are spanning trees: chance is expected to make
+C(n, k) * prod(m) * sum(m)**(k - 2) * rate**(k - 1) of them on k of n users with m texts each
+(Cayley), and a set that has T of them (Kirchhoff) is T times less likely than that (Markov). The
+ends of a tree's ties are told one by one, so that one quote of several users, which makes all ties
+between them at once, is no more of a surprise than its coincidences are.
 """
 
 from dataclasses import dataclass
@@ -117,14 +119,19 @@ def alike_sets(said: Sayings, rules: TextRules, most: int, log10_rate: float) ->
     found = _components(inside, pairs)
     tests = max(tests, len(found))
     among = [int(users[inside.thing[part[0]]]) for part in found]
+    trees = _log_trees(inside, pairs, found)
     log10_p = np.array(
-        [_log10_p(inside.user[part], n, rate) for part, n in zip(found, among, strict=True)]
+        [
+            _log10_p(inside.user[part], n, rate, seen)
+            for part, n, seen in zip(found, among, trees, strict=True)
+        ]
     )
     # How usual the words are is only asked of sets that would be told.
     hopeful = np.flatnonzero(log10_q(log10_p, tests) <= log10_rate)
     common = _said_elsewhere([found[place] for place in hopeful], inside, said, rules)
     for place, usual in zip(hopeful.tolist(), common, strict=True):
-        log10_p[place] = _log10_p(inside.user[found[place]], among[place], max(rate, usual))
+        seen, chance = trees[place], max(rate, usual)
+        log10_p[place] = _log10_p(inside.user[found[place]], among[place], chance, seen)
     q = log10_q(log10_p, tests)
     likely = np.flatnonzero(q <= log10_rate)
     varied = np.array([_varies(inside, found[place]) for place in likely], dtype=np.bool_)
@@ -218,6 +225,30 @@ def _components(said: Sayings, pairs: Ints) -> list[Ints]:
     ]
 
 
+def _log_trees(said: Sayings, pairs: Ints, found: list[Ints]) -> list[float]:
+    """Natural log of the number of trees of near texts that span each set (Kirchhoff).
+
+    Two users are tied as often as texts of theirs are near: a tree names the texts of its ties.
+    """
+    part = np.full(len(said), -1, dtype=np.int64)
+    place = np.zeros(len(said), dtype=np.int64)
+    for number, sayings in enumerate(found):
+        part[sayings] = number
+        place[sayings] = np.unique(said.user[sayings], return_inverse=True)[1]
+    order = np.argsort(part[pairs[0]], kind="stable")
+    ends = np.searchsorted(part[pairs[0]][order], np.arange(len(found) + 1))
+    logs = []
+    for number, sayings in enumerate(found):
+        one, other = place[pairs[:, order[ends[number] : ends[number + 1]]]]
+        size = int(place[sayings].max()) + 1
+        ties = np.zeros((size, size))
+        np.add.at(ties, (one, other), 1.0)
+        ties += ties.T
+        minor = (np.diag(ties.sum(axis=0)) - ties)[1:, 1:]
+        logs.append(float(np.linalg.slogdet(minor)[1]))
+    return logs
+
+
 def _said_elsewhere(
     found: list[Ints], inside: Sayings, said: Sayings, rules: TextRules
 ) -> list[float]:
@@ -256,16 +287,17 @@ def _like_samples(
     return shares
 
 
-def _log10_p(user: Ints, among: int, chance: float) -> float:
-    """log10 of the expected number of sets of this size or larger, tied by near texts.
+def _log10_p(user: Ints, among: int, chance: float, log_trees: float = 0.0) -> float:
+    """log10 of the chance of a set of this size or larger with so many trees of near texts.
 
     Args:
         user: User of each of the set's sayings.
         among: Users who wrote about the thing.
         chance: That two of their texts are near.
+        log_trees: Natural log of the number of trees that span the set; 0 for one.
     """
     _, texts = np.unique(user, return_counts=True)
     k = len(texts)
-    trees = np.log(np.sort(texts)).sum() + (k - 2) * np.log(texts.sum()) + (k - 1) * np.log(chance)
+    trees = np.log(texts).sum() + (k - 2) * np.log(texts.sum()) + (k - 1) * np.log(chance)
     choices = gammaln(among + 1) - gammaln(k + 1) - gammaln(among - k + 1) + np.log(among)
-    return float(min((trees + choices) / LN10, 0.0))
+    return float(min((trees - log_trees + choices) / LN10, 0.0))

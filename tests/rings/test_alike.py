@@ -7,7 +7,14 @@ import polars as pl
 import pytest
 
 from graphguard.near.texts import PlainTexts, TextRules, text_groups
-from graphguard.rings.alike import USUAL, Sayings, _log10_p, alike_sets
+from graphguard.rings.alike import (
+    USUAL,
+    Sayings,
+    _components,
+    _log10_p,
+    _log_trees,
+    alike_sets,
+)
 
 RULES = TextRules()
 WORDS = [a + b + c for a in "bdfglmnprst" for b in "aeiou" for c in "bdfglmnprst"]
@@ -174,22 +181,81 @@ def test_the_expected_number_of_sets_counts_every_tree():
     assert expected == pytest.approx(among * comb(among, 3) * trees * chance**2)
 
 
-def test_under_the_null_sets_are_no_more_frequent_than_told():
-    """Random near texts: how often is a set as unlikely as told found about a thing?"""
+def written(user):
+    """Sayings about one thing whose texts nobody reads."""
+    number = np.arange(len(user))
+    return Sayings(user, np.zeros(len(user), dtype=np.int64), number, number, None, None)
+
+
+def test_trees_of_a_set_name_the_texts_of_their_ties():
+    # Users 0, 1, 1, 2, 2, 2; the pairs of sayings that are near.
+    said = written(np.array([0, 1, 1, 2, 2, 2]))
+    pairs = np.array([(0, 1), (0, 2), (1, 3), (1, 4), (2, 4), (0, 5)]).T
+    trees = sum(
+        len({int(said.user[end]) for edge in edges for end in edge}) == 3
+        and len({tuple(sorted(int(said.user[end]) for end in edge)) for edge in edges}) == 2
+        for edges in combinations(pairs.T.tolist(), 2)
+    )
+
+    (part,) = _components(said, pairs)
+    assert _log_trees(said, pairs, [part]) == pytest.approx([np.log(trees)])
+    every = np.array([pair for pair in combinations(range(6), 2) if np.ptp(said.user[list(pair)])])
+    # Where all texts are near, the trees are all that chance was given to choose from.
+    (most,) = _log_trees(said, every.T, [part])
+    assert _log10_p(said.user, 3, 0.01, most) == pytest.approx(np.log10(3 * 0.01**2))
+
+
+def by_lot(rng, texts):
+    """Near pairs that come alone: no two of them have to do with each other."""
+    ties = list(combinations(range(texts), 2))
+    return [pair for pair, tied in zip(ties, rng.random(len(ties)) < 0.05, strict=True) if tied]
+
+
+def by_quotes(rng, texts):
+    """Near pairs that come in lumps: texts are one of twenty quotes, and those of one are near."""
+    quote = rng.integers(0, 20, texts)
+    return [pair for pair in combinations(range(texts), 2) if np.ptp(quote[list(pair)]) == 0]
+
+
+@pytest.mark.parametrize("near", [by_lot, by_quotes])
+@pytest.mark.parametrize("texts", [1, 2])
+def test_under_the_null_sets_are_no_more_frequent_than_told(near, texts):
+    """Texts are near with chance 1 in 20: how often is a set as unlikely as told found?"""
     rng = np.random.default_rng(7)
-    chance, users, trials = 0.05, 8, 20_000
-    ties = list(combinations(range(users), 2))
-    least = []
-    for drawn in rng.random((trials, len(ties))) < chance:
-        home = list(range(users))
-        for (a, b), tied in zip(ties, drawn, strict=True):
-            if tied:
-                one, other = home[a], home[b]
-                home = [one if at == other else at for at in home]
-        sizes = [home.count(one) for one in set(home)]
-        least.append(min(_log10_p(np.arange(k), users, chance) if k > 2 else 0 for k in sizes))
+    users, least = 8, []
+    said = written(np.repeat(np.arange(users), texts))
+    for _ in range(4_000):
+        pairs = np.array(near(rng, users * texts), dtype=np.int64).reshape(-1, 2).T
+        pairs = pairs[:, said.user[pairs[0]] != said.user[pairs[1]]]
+        found = _components(said, pairs)
+        trees = _log_trees(said, pairs, found)
+        told = [
+            _log10_p(said.user[part], users, 0.05, seen)
+            for part, seen in zip(found, trees, strict=True)
+        ]
+        least.append(min([0.0, *told]))
     for alpha in (0.1, 0.01, 0.001):
         assert np.mean(np.array(least) <= np.log10(alpha)) <= alpha
+
+
+def test_more_ties_than_it_takes_are_more_of_a_surprise():
+    # Where one text in sixty is near another, that near texts connect eight users with two texts
+    # each is no surprise; that most of their texts are near each other is one.
+    rng = np.random.default_rng(9)
+    rows = platform(rng, things=600, users=3)
+    rows += [
+        (3_000 + number, thing, text)
+        for thing in range(30)
+        for number, text in enumerate(paraphrases(rng, 2))
+    ]
+    texts = paraphrases(rng, 16, words=16, changed=3)
+    ring = [(5_000 + number // 2, 700, text) for number, text in enumerate(texts)]
+
+    alike = roughly(rows + ring)
+
+    assert 0.01 < alike.rate < 0.02
+    assert _log10_p(np.repeat(np.arange(8), 2), 8, alike.rate) + np.log10(601) > -2
+    assert [one.tolist() for one in alike.sets.users] == [list(range(5_000, 5_008))]
 
 
 def test_no_sayings_have_no_sets():
