@@ -9,6 +9,7 @@ from sets.stages import data_folder, featurized, labelled, prepared, unseen_labe
 from sets.task import Protocol, Split, Task, set_aside
 from sklearn.model_selection import StratifiedKFold
 
+FOLDS = 5
 REPEATS = 2
 
 
@@ -27,7 +28,7 @@ def protocols() -> list[Protocol]:
 
 
 def load() -> Task:
-    """Stratified folds over users, twice."""
+    """Stratified folds over users, twice; rows in order of key."""
     raw = data_folder("amazon_collusive")
     held = pl.read_parquet(raw / "labels.parquet").sort("user")
     write(prepared("amazon_collusive"), "labels.parquet", unseen_labels(held.get_column("user")))
@@ -41,7 +42,7 @@ def load() -> Task:
 
 
 def _folds(keys: pl.Series, label: np.ndarray, repeat: int) -> list[Split]:
-    folds = StratifiedKFold(5, shuffle=True, random_state=repeat).split(label, label)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=repeat).split(label, label)
     found = []
     for number, (rest, test) in enumerate(folds):
         train, valid = set_aside(rest, keys.to_list(), label)
