@@ -299,5 +299,6 @@ def _log10_p(user: Ints, among: int, chance: float, log_trees: float = 0.0) -> f
     _, texts = np.unique(user, return_counts=True)
     k = len(texts)
     trees = np.log(texts).sum() + (k - 2) * np.log(texts.sum()) + (k - 1) * np.log(chance)
-    choices = gammaln(among + 1) - gammaln(k + 1) - gammaln(among - k + 1) + np.log(among)
-    return float(min((trees - log_trees + choices) / LN10, 0.0))
+    choices = gammaln(among + 1) - gammaln(k + 1) - gammaln(among - k + 1)
+    sizes = np.log(among - LEAST_USERS + 1)
+    return float(min((trees - log_trees + choices + sizes) / LN10, 0.0))
