@@ -3,7 +3,8 @@
 Planted logs (`planted.world_hiding`): the time within which a ring joins an object grows from a
 minute to a day; or each member makes up to ten ordinary shares for each one its ring calls for.
 Ours reads all windows at once, with the objects' authors (drawn by lot) and without: slow windows
-tell nothing where no log says who made a thing. The others have one window: a minute and a day.
+and audiences tell nothing where no log says who made a thing. The others have one window: a minute
+and a day.
 """
 
 from collections.abc import Iterator
@@ -14,13 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 from planted import SECOND, Planted, world_hiding
 from result import say
-from ring_methods import Found, Weights, above, above_quantile, by_significance, fraudar, louvain
+from ring_methods import (
+    RATE,
+    Found,
+    Weights,
+    above,
+    above_quantile,
+    by_significance,
+    fraudar,
+    louvain,
+)
 from ring_truth import f1, pair_figures, ring_figures
 
 from graphguard.graph.keyed import KeyHashes
+from graphguard.rings.audiences import audience_pairs
 from graphguard.rings.coaction import find_coactions
+from graphguard.rings.fusion import set_evidence
 from graphguard.rings.link import LinkRules, linked
 from graphguard.rings.meetings import Acts
+from graphguard.rings.significance import all_pairs
+from graphguard.rings.tastes import find_tastes
 
 ROWS = 300_000
 LADDER = (60, 600, 3_600, 21_600, 86_400)
@@ -89,9 +103,15 @@ def methods(world: Planted, seed: int) -> Iterator[tuple[str, Found]]:
     rng = np.random.default_rng(seed)
     authors = rng.integers(0, world.num_users, len(world.born_us))
     active = len(np.unique(world.user))
-    for method, author in (("ours", authors), ("ours, authors unknown", None)):
+    tastes = find_tastes(acts, authors, world.num_users, rules.max_burst)
+    shared = audience_pairs(tastes, float(np.log10(RATE)), all_pairs(active))
+    slow = set_evidence(shared, "audience.shares", DAY * SECOND)
+    for method, author, sets in (
+        ("ours", authors, slow),
+        ("ours, authors unknown", None, None),
+    ):
         links = linked(acts, found, world.born_us, rules, author)
-        yield method, by_significance(links, "shares", active)
+        yield method, by_significance(links, "shares", active, sets)
     del found
     for window, words in ((MINUTE, "a minute"), (DAY, "a day")):
         found = find_coactions(acts, [window * SECOND], hashes)

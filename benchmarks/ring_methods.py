@@ -44,18 +44,23 @@ class Found:
     rings: list[Ints]
 
 
-def by_significance(links: pl.DataFrame, channel: str, num_users: int) -> Found:
+def by_significance(
+    links: pl.DataFrame, channel: str, num_users: int, sets: pl.DataFrame | None = None
+) -> Found:
     """Ours: discoveries among all pairs, and rings of them as a night makes them.
 
     Args:
         links: LINK_SCHEMA of one channel.
         channel: Its name.
         num_users: Users that acted at all.
+        sets: Pairs inside sets that were told as such (`fusion.set_evidence`).
     """
-    if not links.height:
-        return Found(np.zeros((2, 0), dtype=np.int64), [])
     pairs = pair_table({channel: links}, all_pairs(num_users))
     pairs = pairs.with_columns(channel_bits(pl.col("log10_p")).alias("bits"))
+    if sets is not None:
+        pairs = pl.concat([pairs, sets], how="diagonal_relaxed")
+    if not pairs.height:
+        return Found(np.zeros((2, 0), dtype=np.int64), [])
     chosen = confirmed_links(pairs, RATE)
     bits = pair_bits(chosen)
     ends = [bits.get_column(name).to_numpy() for name in ("user_a", "user_b", "bits")]
@@ -70,8 +75,8 @@ def by_significance(links: pl.DataFrame, channel: str, num_users: int) -> Found:
         for group in groups
         if (np.isin(strong[:, 0], group) & np.isin(strong[:, 1], group)).any()
     ]
-    sure = pairs.filter(pl.col("log10_q") <= np.log10(RATE))
-    return Found(sure.select("user_a", "user_b").to_numpy().T, rings)
+    sure = pairs.filter(pl.col("log10_q") <= np.log10(RATE)).select("user_a", "user_b")
+    return Found(sure.unique(maintain_order=True).to_numpy().T, rings)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import polars as pl
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.acts import authors, known_acts
 from graphguard.jobs.context import Job
-from graphguard.rings.audiences import companies, company_links, shared_audiences, told_pairs
+from graphguard.rings.audiences import audience_pairs
 from graphguard.rings.evidence import AUDIENCE
 from graphguard.rings.fusion import set_evidence
 from graphguard.rings.interest import SLOW_US
@@ -42,8 +42,7 @@ def audience_links(
             continue
         num_users = graph.num_nodes[job.config.training.target]
         tastes = find_tastes(made[0], author, num_users, settings.max_burst)
-        told = told_pairs(tastes, shared_audiences(tastes), rate)
-        links = company_links(tastes, companies(tastes, told, rate), num_pairs)
+        links = audience_pairs(tastes, rate, num_pairs)
         channel = f"{AUDIENCE}{trace.log}.{trace.object}"
         frames.append(set_evidence(links, channel, job.config.graph.window.us))
     return frames

@@ -49,6 +49,18 @@ class Company:
     log10_q: float
 
 
+def audience_pairs(tastes: Tastes, log10_rate: float, num_pairs: float) -> pl.DataFrame:
+    """Pairs of users inside sets that are the audience of several objects, as `company_links`.
+
+    Args:
+        tastes: All audiences.
+        log10_rate: log10 of the false-discovery rate.
+        num_pairs: All pairs of users.
+    """
+    told = told_pairs(tastes, shared_audiences(tastes), log10_rate)
+    return company_links(tastes, companies(tastes, told, log10_rate), num_pairs)
+
+
 def shared_audiences(tastes: Tastes) -> pl.DataFrame:
     """Pairs of objects of different authors that share unlikely many users.
 
