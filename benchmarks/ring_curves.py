@@ -177,7 +177,8 @@ def picture(title: str, steps: tuple[int, ...], curve: Curve, left: int) -> str:
         parts.append(f'<text x="{x(place):.0f}" y="{HIGH - 20}" text-anchor="middle">{step}</text>')
     parts.append(f'<text x="{(x(0) + x(len(steps) - 1)) / 2:.0f}" y="{HIGH - 5}" '
                  f'text-anchor="middle">{title}</text>')  # fmt: skip
-    for method, colour in COLOURS.items():
+    # Ours comes last, so that no line hides it; the others' dashes show above and below.
+    for method, colour in reversed(COLOURS.items()):
         held = curve[method]
         for place in range(len(steps) - 1):
             ends = [(x(at), y(held[at][1] or 0.0)) for at in (place, place + 1)]
@@ -186,6 +187,6 @@ def picture(title: str, steps: tuple[int, ...], curve: Curve, left: int) -> str:
             (x1, y1), (x2, y2) = ends
             parts.append(
                 f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
-                f'stroke="{colour}" stroke-width="2"{dash}/>'
+                f'stroke="{colour}" stroke-width="{2 if method == "ours" else 4}"{dash}/>'
             )
     return "".join(parts)
