@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -187,7 +188,12 @@ def import_dgl(feature: str) -> Any:
         # dgl 1.1.3 imports a copy of `packaging` that current setuptools no longer carries.
         sys.modules.setdefault("setuptools.extern.packaging", packaging)
         sys.modules.setdefault("setuptools.extern", packaging)
-        import dgl
+        with warnings.catch_warnings():
+            # Its source has '\P' in a plain string. Compiled, where no bytecode of it lies, that is
+            # a SyntaxError for who makes warnings errors.
+            for category in (DeprecationWarning, SyntaxWarning):
+                warnings.simplefilter("ignore", category)
+            import dgl
     except ImportError as error:
         raise MissingExtra(feature, "dgl") from error
     return dgl

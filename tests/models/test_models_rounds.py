@@ -237,6 +237,17 @@ def test_without_dgl_the_extra_is_named(monkeypatch):
         open_model("dgl_rgcn")
 
 
+def test_dgl_is_imported_where_warnings_are_errors_and_nothing_is_compiled(monkeypatch, tmp_path):
+    (tmp_path / "dgl").mkdir()
+    (tmp_path / "dgl" / "__init__.py").write_text(r"PATTERN = '\P'")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(interop.sys.modules, "dgl", None)
+    monkeypatch.delitem(interop.sys.modules, "dgl")
+
+    # As pytest runs, any warning is an error.
+    assert interop.import_dgl("this test").PATTERN == r"\P"
+
+
 def test_a_round_is_a_module_with_weights_for_what_it_hears():
     made = SageRound(RoundPlan(0, ("user",), [STEPS[0]], SageSettings(hidden=HIDDEN)))
 
