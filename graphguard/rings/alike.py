@@ -126,11 +126,13 @@ def alike_sets(said: Sayings, rules: TextRules, most: int, log10_rate: float) ->
             for part, n, seen in zip(found, among, trees, strict=True)
         ]
     )
-    # How usual the words are is only asked of sets that would be told.
+    # How usual the words are, and quotes about that thing, is only asked of who would be told.
     hopeful = np.flatnonzero(log10_q(log10_p, tests) <= log10_rate)
-    common = _said_elsewhere([found[place] for place in hopeful], inside, said, rules)
-    for place, usual in zip(hopeful.tolist(), common, strict=True):
-        seen, chance = trees[place], max(rate, usual)
+    asked = [found[place] for place in hopeful]
+    common = _said_elsewhere(asked, inside, said, rules)
+    around = _near_around(asked, inside, pairs, rate)
+    for place, *usual in zip(hopeful.tolist(), common, around, strict=True):
+        seen, chance = trees[place], max(rate, *usual)
         log10_p[place] = _log10_p(inside.user[found[place]], among[place], chance, seen)
     q = log10_q(log10_p, tests)
     likely = np.flatnonzero(q <= log10_rate)
@@ -247,6 +249,28 @@ def _log_trees(said: Sayings, pairs: Ints, found: list[Ints]) -> list[float]:
         minor = (np.diag(ties.sum(axis=0)) - ties)[1:, 1:]
         logs.append(float(np.linalg.slogdet(minor)[1]))
     return logs
+
+
+def _near_around(found: list[Ints], said: Sayings, pairs: Ints, rate: float) -> list[float]:
+    """Chance that texts about a set's thing are near, told by those that are not both of the set.
+
+    A newspaper's headlines are quoted more than most things are. The rate of all things counts as
+    one near pair beside those that are seen.
+    """
+    chances = []
+    for part in found:
+        thing = said.thing[part[0]]
+        about = slice(*np.searchsorted(said.thing, [thing, thing + 1]))
+        near = (said.thing[pairs[0]] == thing).sum() - np.isin(pairs[0], part).sum()
+        others = _crossings(said.user[about]) - _crossings(said.user[part])
+        chances.append(float((near + 1) / (others + 1 / rate)))
+    return chances
+
+
+def _crossings(user: Ints) -> int:
+    """Pairs of sayings of two users."""
+    mine = np.unique(user, return_counts=True)[1]
+    return int(len(user) ** 2 - (mine**2).sum()) // 2
 
 
 def _said_elsewhere(

@@ -259,6 +259,27 @@ def test_more_ties_than_it_takes_are_more_of_a_surprise():
     assert [one.tolist() for one in alike.sets.users] == [list(range(5_000, 5_008))]
 
 
+@pytest.mark.parametrize("found", [found, roughly])
+def test_where_all_things_are_quoted_a_quote_is_no_campaign(found):
+    # A paper: five headlines, each passed on by four with a word of their own; one by ten.
+    rng = np.random.default_rng(10)
+    quoted = [(5_000 + n, 500, text) for n, text in enumerate(paraphrases(rng, 10))]
+    others = [
+        (5_100 + 4 * headline + n, 500, text)
+        for headline in range(5)
+        for n, text in enumerate(paraphrases(rng, 4))
+    ]
+    lone = [(5_100 + n, 500, text) for n, text in enumerate(chatter(rng, 20))]
+    rows = platform(rng, things=600) + [
+        (3_000 + number, thing, text)
+        for thing in range(40)
+        for number, text in enumerate(paraphrases(rng, 2))
+    ]
+
+    assert [len(one) for one in found(rows + quoted + lone).sets.users] == [10]
+    assert found(rows + quoted + others).sets.users == []
+
+
 def test_no_sayings_have_no_sets():
     rows = [(1, 1, "a text of some words"), (2, 1, "another one")]
     assert len(found(rows).sets.users) == 0
