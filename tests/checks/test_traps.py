@@ -44,11 +44,14 @@ def small(make_config):
             "target": "content_id",
         },
     ]
-    return make_config(
+    config = make_config(
+        long=True,
         features=["activity"],
         graph={"edges": edges, "hubs": {}},
         rings={"traces": [], "shared": []},
     )
+    logs = {name: config.logs[name] for name in ("logins", "likes")}
+    return config.model_copy(update={"logs": logs})
 
 
 def test_rows_of_a_past_anchor_are_those_of_a_run_that_ended_there(small):

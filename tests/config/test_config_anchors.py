@@ -11,7 +11,7 @@ from graphguard.errors import TooLittleHistory
 
 def test_anchors_lie_on_the_grid_and_end_before_the_cutoff(make_config):
     # anchor_every 14d, horizon 14d, 4 anchors, window 14d
-    anchors = calendar_anchors(make_config(), date(2026, 1, 29))
+    anchors = calendar_anchors(make_config(long=True), date(2026, 1, 29))
 
     days = [(day - EPOCH).days for day in anchors.all()[:-1]]
     assert [day % 14 for day in days] == [0] * 4
@@ -21,14 +21,14 @@ def test_anchors_lie_on_the_grid_and_end_before_the_cutoff(make_config):
 
 
 def test_nights_of_one_fortnight_share_their_anchors(make_config):
-    config = make_config()
+    config = make_config(long=True)
     nights = [calendar_anchors(config, date(2026, 1, 15) + timedelta(days=n)) for n in range(14)]
 
     assert len({night.all()[:-1] for night in nights}) == 1
 
 
 def test_too_short_a_log_is_told_in_days(make_config):
-    anchors = calendar_anchors(make_config(), date(2026, 1, 29))
+    anchors = calendar_anchors(make_config(long=True), date(2026, 1, 29))
 
     check_history(anchors, anchors.first_day, date(2026, 1, 29))
     with pytest.raises(TooLittleHistory, match="needs 70 days of log before as_of, found 69"):
@@ -36,7 +36,7 @@ def test_too_short_a_log_is_told_in_days(make_config):
 
 
 def test_event_periods_follow_one_another_up_to_the_cutoff(make_config):
-    config = make_config(training={"anchor": {"event": 3}, "anchors": 5})
+    config = make_config(long=True, training={"anchor": {"event": 3}, "anchors": 5})
     periods = event_periods(config, date(2026, 1, 29))
 
     cutoff = day_us(date(2026, 1, 29))

@@ -2,7 +2,7 @@
 
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -10,10 +10,10 @@ import yaml
 import graphguard
 from graphguard.config.load import load_config
 from graphguard.config.sections import Config
+from graphguard.erase.erase import Request, erase
+from graphguard.jobs.erase import ReportRedrawer
 from graphguard.jobs.nightly import Night, run_night
-from graphguard.tables.files import read_parquet
-
-TOP = Path(__file__).parents[2]
+from graphguard.tables.files import read_json, read_parquet, write_json
 
 
 @dataclass(frozen=True)
@@ -25,22 +25,50 @@ class Nights:
 
 
 @pytest.fixture(scope="session")
-def two_nights(world, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two-nights")
-    text = (TOP / "configs" / "demo.yaml").read_text(encoding="utf-8")
-    raw = yaml.safe_load(text.replace("../demo/world", str(world)))
-    raw["workspace"], raw["export"] = "workspace", [{"sink": "parquet", "path": "sink"}]
-    raw["training"] |= {
-        "models": ["trees", "sage"],
-        "min_positives": 2,
-        "trees": {"rounds": 20},
-        "sage": {"epochs": 1, "fanouts": [4, 2], "hidden": 16},
-    }
-    raw["policy"] |= {"max_action_rate": 0.9}
-    (folder / "config.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
-    for day in ("2026-01-21", "2026-01-22"):
-        run_night(Night(load_config(folder / "config.yaml", as_of=day)))
-    return folder
+def two_nights(demo, once):
+    def fill(folder):
+        raw = demo()
+        raw["training"] |= {"sage": {"epochs": 1, "fanouts": [4, 2], "hidden": 16}}
+        (folder / "config.yaml").write_text(yaml.safe_dump(raw), encoding="utf-8")
+        for day in ("2026-01-21", "2026-01-22"):
+            run_night(Night(load_config(folder / "config.yaml", as_of=day)))
+
+    return once("two-nights", fill)
+
+
+@dataclass(frozen=True)
+class Erased:
+    """The nights before and after an erasure of their users; tests only look at both."""
+
+    before: Nights
+    after: Nights
+    record: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def erasure(two_nights, once):
+    """One erasure, for all tests that do not change what it left."""
+
+    def fill(folder):
+        shutil.copytree(two_nights, folder, symlinks=True, dirs_exist_ok=True)
+        nights = named(folder)
+        request = Request("user", frozenset(nights.users))
+        record = erase(nights.config, request, ReportRedrawer(nights.config), lambda *_: None)
+        write_json(folder.parent / "erasure.json", record)
+
+    folder = once("erasure", fill)
+    before = named(two_nights)
+    config = load_config(folder / "config.yaml", as_of="2026-01-22")
+    record = read_json(folder.parent / "erasure.json")
+    return Erased(before, Nights(config, before.users), record)
+
+
+@pytest.fixture
+def after_erasure(erasure, tmp_path):
+    """A copy of what the erasure left, for a test that changes it."""
+    folder = tmp_path / "after"
+    shutil.copytree(erasure.after.config.root, folder, symlinks=True)
+    return Nights(load_config(folder / "config.yaml", as_of="2026-01-22"), erasure.after.users)
 
 
 @pytest.fixture

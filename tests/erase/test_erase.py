@@ -71,7 +71,9 @@ def traces(nights, indices):
             table = pq.read_table(path, partitioning=None) if path.suffix == ".parquet" else None
             if table is None:
                 table = pa.ipc.open_file(path).read_all()
-            text = json.dumps(table.to_pylist(), default=str)
+            # A key is a text: among plain numbers there is none.
+            worded = [one.name for one in table.schema if not pa.types.is_primitive(one.type)]
+            text = json.dumps(table.select(worded).to_pylist(), default=str)
             cells += table.num_rows * table.num_columns
             held |= any(key in text for key in keys)
             place = str(path)
@@ -94,16 +96,15 @@ def contents(nights):
     }
 
 
-def test_no_file_knows_the_erased_any_more(nights):
-    indices = indices_of(nights)
-    before, _ = traces(nights, indices)
+def test_no_file_knows_the_erased_any_more(erasure):
+    nights, record = erasure.after, erasure.record
+    indices = indices_of(erasure.before)
+    before, _ = traces(erasure.before, indices)
     places = {part for path in before for part in path.parts}
     # The search must be able to fail: each kind of store holds them at first.
     assert {"events", "edges", "features", "pairs", "ids", "graph", "labels.parquet"} <= places
     assert {"report.html", "scores.parquet", "ring_members.parquet", "sink"} <= places
     assert len(indices) == len(nights.users) > 30
-
-    record = erased(nights)
 
     after, cells = traces(nights, indices)
     assert after == []
@@ -116,11 +117,11 @@ def test_no_file_knows_the_erased_any_more(nights):
     assert told.startswith(f"no trace of {len(nights.users)} keys")
 
 
-def test_rewritten_folders_are_whole_and_say_which_erasure_it_was(nights):
-    record = erased(nights)
+def test_rewritten_folders_are_whole_and_say_which_erasure_it_was(erasure):
+    nights, record = erasure.after, erasure.record
     root = nights.config.workspace_folder
 
-    assert len(record["stores"]) > 500
+    assert len(record["stores"]) > 250
     for store in record["stores"]:
         verify(root / store["path"])
         assert record["erasure"] in read_json(root / store["path"] / "manifest.json")["erasures"]
@@ -131,13 +132,12 @@ def test_rewritten_folders_are_whole_and_say_which_erasure_it_was(nights):
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
 
 
-def test_those_who_stay_keep_scores_links_and_a_readable_run(nights):
-    opened = graphguard.open_run(nights.config.workspace_folder)
+def test_those_who_stay_keep_scores_links_and_a_readable_run(erasure):
+    nights = erasure.after
+    opened = graphguard.open_run(erasure.before.config.workspace_folder)
     stays = ~pl.col("entity_id").is_in(nights.users)
     before = opened.scores().filter(stays)
     edges = sum(opened.graph().num_edges.values())
-
-    erased(nights)
 
     opened = graphguard.open_run(nights.config.workspace_folder)
     after = opened.scores()
@@ -155,8 +155,8 @@ def test_those_who_stay_keep_scores_links_and_a_readable_run(nights):
     assert check_evidence(nights.config, run).rings == len(sizes)
 
 
-def test_the_sink_holds_what_the_run_holds(nights):
-    record = erased(nights)
+def test_the_sink_holds_what_the_run_holds(erasure):
+    nights, record = erasure.after, erasure.record
     run = Workspace(nights.config.workspace_folder).current_run()
     sink = nights.config.root / "sink"
 
@@ -172,8 +172,8 @@ def test_the_sink_holds_what_the_run_holds(nights):
     assert record["sinks_left"] == []
 
 
-def test_models_that_learned_from_the_erased_are_flagged(nights):
-    record = erased(nights)
+def test_models_that_learned_from_the_erased_are_flagged(erasure):
+    nights, record = erasure.after, erasure.record
     workspace = Workspace(nights.config.workspace_folder)
     runs = [run.run_id for run in workspace.committed_runs()]
 
@@ -185,16 +185,15 @@ def test_models_that_learned_from_the_erased_are_flagged(nights):
     assert all("model saw users since erased" in one["state"] for one in listed)
 
 
-def test_erasing_the_same_users_again_changes_no_byte(nights):
-    first = erased(nights)
-    before = contents(nights)
+def test_erasing_the_same_users_again_changes_no_byte(erasure, after_erasure):
+    before = contents(after_erasure)
 
-    assert erased(nights) == first
-    assert contents(nights) == before
+    assert erased(after_erasure) == erasure.record
+    assert contents(after_erasure) == before
 
 
-def test_planted_traces_are_found_each_by_itself(nights):
-    erased(nights)
+def test_planted_traces_are_found_each_by_itself(after_erasure):
+    nights = after_erasure
     config = nights.config
     root = config.workspace_folder
     run = Workspace(root).current_run()
@@ -241,7 +240,7 @@ def test_the_next_night_is_what_a_rebuild_with_the_same_tombstones_is(nights):
     # Days that were rewritten are found under their names, not read again.
     assert set(config.workspace_folder.glob("store/events/*/dt=2025-*/*")) == stores
     # Before another workspace exports to the same sink: its storage indices are its own.
-    assert check_erasure(config, "user", frozenset(nights.users)).files > 1000
+    assert check_erasure(config, "user", frozenset(nights.users)).files > 500
     rebuilt = config.model_copy(update={"workspace": config.root / "rebuilt"})
     Tombstones(config.workspace_folder).copy_to(rebuilt.workspace_folder)
     for run in Workspace(config.workspace_folder).committed_runs():
@@ -251,15 +250,17 @@ def test_the_next_night_is_what_a_rebuild_with_the_same_tombstones_is(nights):
     again = run_night(Night(rebuilt))
     comparison = compare_runs(night, again, config)
     assert comparison.differences == []
-    assert comparison.rows > 100_000
+    assert comparison.rows > 50_000
     assert "erasures" not in night.manifest("train")
     check_erasure(rebuilt, "user", frozenset(nights.users))
 
 
-def test_rows_of_the_erased_are_rejected_without_a_value_and_their_index_stays_taken(nights):
-    indices = indices_of(nights)
-    size = Workspace(nights.config.workspace_folder).ids("user").frame.height
-    erased(nights)
+def test_rows_of_the_erased_are_rejected_without_a_value_and_their_index_stays_taken(
+    erasure, after_erasure
+):
+    nights, earlier = after_erasure, erasure.before
+    indices = indices_of(earlier)
+    size = Workspace(earlier.config.workspace_folder).ids("user").frame.height
 
     later = nights.config.model_copy(update={"as_of": date(2026, 1, 25)})
     run = run_night(Night(later, last="ingest"))
@@ -359,4 +360,4 @@ def test_a_day_apart_two_erasures_leave_what_one_leaves(nights, tmp_path):
         ]  # fmt: skip
         found = compare_runs(runs[0], runs[1], config)
         assert found.differences == []
-        assert found.rows > 100_000
+        assert found.rows > 50_000

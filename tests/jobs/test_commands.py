@@ -82,10 +82,10 @@ def test_runs_are_listed_and_compared(night, config_path):
 
 def test_expand_and_explain_speak_json(night, config_path):
     config, run = night
-    user = graphguard.open_run(config.workspace).members().get_column("key")[0]
+    user = graphguard.open_run(config.workspace_folder).members().get_column("key")[0]
 
     near = json.loads(call("expand", f"user:{user}", "--config", config_path, "--json"))
-    known = json.loads(call("explain", f"user:{user}", "--run", config.workspace, "--json"))
+    known = json.loads(call("explain", f"user:{user}", "--run", config.workspace_folder, "--json"))
 
     assert near["seeds"] == [f"user:{user}"]
     assert near["users"][0]["evidence"]
@@ -109,8 +109,8 @@ def test_a_plan_reads_footers_only_and_refuses_what_does_not_fit(make_config, wo
     found = plan(make_config())
     likes = next(one for one in found.logs if one.name == "likes")
     files = sorted((world / "logs" / "likes").rglob("*.parquet"))
-    # as_of 2026-01-22, four anchors 14 days apart, window 14 days: back to 2025-11-06
-    wanted = [path for path in files if "dt=2025-11-06" <= path.parent.name < "dt=2026-01-22"]
+    # as_of 2026-01-22, three anchors 7 days apart, window 7 days: back to 2025-12-25
+    wanted = [path for path in files if "dt=2025-12-25" <= path.parent.name < "dt=2026-01-22"]
 
     assert found.fits
     assert likes.rows == sum(pl.read_parquet(path).height for path in wanted)

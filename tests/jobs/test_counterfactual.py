@@ -106,7 +106,7 @@ def test_features_without_a_device_are_those_of_logs_without_it(night, recount, 
 
 def test_what_is_named_moves_scores_more_than_as_much_by_lot(recount, risk):
     # Whoever is nearly certain to be enforced is asked about; trees and features are the night's.
-    top = risk.sort("risk_score", "key", descending=[True, False]).head(150)
+    top = risk.sort("risk_score", "key", descending=[True, False]).head(300)
     evidence = read_evidence(recount.job, recount.graph)
     pieces = pieces_of(evidence, top.get_column("key"))
     acts = recount.acts_of(pieces, evidence.rings)
@@ -156,7 +156,14 @@ def test_an_investigator_asks_what_if(night, recount, risk):
     assert found["risk_score"] == risk.filter(pl.col("key") == user).item(0, "risk_score")
     assert found["without"] == [{"words": named, "objects": 1, "after": pytest.approx(after)}]
     every = call(
-        "counterfactual", user, "--run", config.workspace, "--config", path, "--without", "device"
+        "counterfactual",
+        user,
+        "--run",
+        config.workspace_folder,
+        "--config",
+        path,
+        "--without",
+        "device",
     )
     assert "device" in every
     suspect = risk.sort("risk_score", descending=True).item(0, "key")

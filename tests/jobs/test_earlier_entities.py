@@ -58,13 +58,24 @@ def users(world, tmp_path):
 
 @pytest.fixture
 def on_day(users, make_config):
-    """The config of a night on that table."""
+    """The config of a night on that table, with one log beside it."""
+    edge = {
+        "name": ["user", "uses", "device"],
+        "log": "logins",
+        "source": "user_id",
+        "target": "device_id",
+    }
 
     def make(as_of, **changes):
-        config = make_config(as_of=as_of)
+        config = make_config(
+            as_of=as_of,
+            graph={"edges": [edge], "hubs": {}},
+            rings={"traces": [], "shared": ["device"]},
+        )
         update = {"path": str(users), "manifest": None, **changes}
         user = config.entities["user"].model_copy(update=update)
-        return config.model_copy(update={"entities": {"user": user}})
+        logs = {"logins": config.logs["logins"]}
+        return config.model_copy(update={"entities": {"user": user}, "logs": logs})
 
     return make
 

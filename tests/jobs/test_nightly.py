@@ -21,7 +21,7 @@ CLI = [sys.executable, "-c", "from graphguard.jobs.cli import main; main()"]
 
 def test_a_night_leaves_scores_rings_decisions_and_a_report(night):
     config, run = night
-    opened = graphguard.open_run(config.workspace)
+    opened = graphguard.open_run(config.workspace_folder)
 
     assert opened.run.run_id == run.run_id
     scores = opened.scores()
@@ -40,7 +40,7 @@ def test_every_row_of_every_file_is_accounted_for(night):
 
     whole = intake.get_column("accepted") + intake.get_column("rejected")
     assert (whole + intake.get_column("not_yet")).to_list() == intake.get_column("read").to_list()
-    assert intake.get_column("read").sum() > 50_000
+    assert intake.get_column("read").sum() > 30_000
 
 
 def test_both_models_are_judged_and_one_is_champion(night):
@@ -56,7 +56,7 @@ def test_both_models_are_judged_and_one_is_champion(night):
 
 def test_the_sink_holds_the_nights_decisions_once(night):
     config, run = night
-    sink = Path(config.export[0].path)
+    sink = config.root / config.export[0].path
     held = pl.read_parquet(sink / "decisions" / "*" / "*.parquet", hive_partitioning=True)
     decided = read_parquet(run.file("decide", "decisions.parquet"))
 
@@ -76,7 +76,7 @@ def test_the_same_night_again_is_done_at_once(night):
 
 def test_expand_and_explain_answer_about_a_scored_user(night):
     config, _ = night
-    opened = graphguard.open_run(config.workspace)
+    opened = graphguard.open_run(config.workspace_folder)
     user = opened.members().get_column("key")[0]
 
     expansion = opened.expand(f"user:{user}", hops=2, limit=20)
@@ -97,22 +97,22 @@ def test_run_json_tells_stages_metrics_and_the_reason_of_exit(night):
     assert facts["metrics"]["champion"]
 
 
-def test_stages_can_be_run_one_part_at_a_time(make_config):
+def test_stages_can_be_run_one_part_at_a_time_and_a_dry_run_exports_nothing(make_config, tmp_path):
     config = make_config()
 
     run = run_night(Night(config, last="link"))
     assert [name for name in STAGE_NAMES if run.has(name)] == ["ingest", "build_graph", "link"]
     assert run.facts()["state"] == "open"
-    whole = run_night(Night(config, first="featurize"))
 
+    dry = run_night(Night(config, first="featurize", dry_run=True))
+    assert dry.has("decide")
+    assert dry.facts()["state"] == "open"
+    assert not (tmp_path / "sink").exists()
+
+    whole = run_night(Night(config, first="export"))
+    assert (tmp_path / "sink").exists()
     assert whole.run_id == run.run_id
     assert whole.facts()["state"] == "committed"
-
-
-def test_a_dry_run_exports_nothing(make_config, tmp_path):
-    run_night(Night(make_config(), dry_run=True))
-
-    assert not (tmp_path / "sink").exists()
 
 
 def test_a_policy_that_would_act_on_too_many_stops_before_it_commits(make_config, tmp_path):
@@ -127,7 +127,7 @@ def test_a_policy_that_would_act_on_too_many_stops_before_it_commits(make_config
 
 def test_too_little_log_is_told_in_days(make_config):
     with pytest.raises(TooLittleHistory, match=r"needs \d+ days of log before as_of, found \d+"):
-        run_night(Night(make_config(graph={"window": "60d"})))
+        run_night(Night(make_config(graph={"window": "90d"})))
 
 
 def test_wrong_words_on_the_command_line_are_refused(make_config):
@@ -179,7 +179,7 @@ def test_a_night_killed_at_any_point_goes_on_to_the_same_result(make_config, tmp
     assert last.stdout.strip().endswith("run.json")
     comparison = compare_runs(undisturbed, run, config)
     assert comparison.differences == []
-    assert comparison.rows > 100_000
+    assert comparison.rows > 50_000
     assert exported(tmp_path / "sink") == exported(tmp_path / "calm-sink")
     assert not list(Path(config.workspace).rglob(".tmp-*"))
 

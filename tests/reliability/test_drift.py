@@ -3,7 +3,9 @@
 docs/data.md holds the same table, and a test compares the two.
 """
 
+import copy
 import re
+import shutil
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -155,10 +157,10 @@ DRIFTS = {
 }
 
 
-@pytest.fixture
-def shop(tmp_path):
-    """Five days of payments, of which the newest is a test's to change."""
-    platform = Platform(tmp_path)
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory):
+    """A platform with five days of payments after a night, and the newest day's rows."""
+    platform = Platform(tmp_path_factory.mktemp("honest"))
     platform.raw["logs"] = {
         "payments": {
             "path": "logs/payments/dt={date}/*.parquet",
@@ -172,6 +174,15 @@ def shop(tmp_path):
     platform.write("labels.parquet", user_id=["0"], is_abusive=[True], decided_at=[us(FIRST)])
     for day in DAYS:
         platform.put(f"logs/payments/dt={day}/part-0.parquet", payments(day))
+    return platform, newest_rows(outcome(platform)[1])
+
+
+@pytest.fixture
+def shop(honest, tmp_path):
+    """The platform once more after its night; the newest day is the test's to change."""
+    platform = Platform(tmp_path / "shop")
+    platform.raw = copy.deepcopy(honest[0].raw)
+    shutil.copytree(honest[0].root, platform.root, dirs_exist_ok=True)
     return platform
 
 
@@ -197,9 +208,9 @@ def outcome(platform):
 
 
 @pytest.mark.parametrize("drift", DRIFTS)
-def test_a_change_has_its_declared_outcome_and_is_never_silent(shop, drift):
+def test_a_change_has_its_declared_outcome_and_is_never_silent(honest, shop, drift):
     change, declared = DRIFTS[drift]
-    before = newest_rows(outcome(shop)[1])
+    before = honest[1]
     table = change(payments(NEWEST))
     shop.put(f"logs/payments/dt={NEWEST}/part-0.parquet", table)
 

@@ -27,7 +27,7 @@ def actions_in_sink(folder: Path) -> dict[str, int]:
 @pytest.mark.parametrize("kind", ["lost rows", "flood"])
 def test_nothing_automatic_leaves_while_the_gate_is_red(make_config, world, tmp_path, kind):
     drift_world(world, tmp_path / "drifted", kind, change_days(AS_OF, 21))
-    config = make_config(policy=POLICY)
+    config = make_config(long=True, policy=POLICY)
     logs = {
         name: log.model_copy(
             update={"path": log.path.replace(str(world), str(tmp_path / "drifted"))}
@@ -48,7 +48,7 @@ def test_nothing_automatic_leaves_while_the_gate_is_red(make_config, world, tmp_
 
 
 def test_a_night_like_those_before_acts(make_config, tmp_path):
-    run = run_night(Night(make_config(policy=POLICY)))
+    run = run_night(Night(make_config(long=True, policy=POLICY)))
 
     assert read_json(run.file("decide", "drift.json"))["verdict"] != "red"
     assert actions_in_sink(tmp_path) == {"limit": 40, "review": 20}
