@@ -38,6 +38,8 @@ share button, a form), and nothing can be told from them."""
 PASSED_ON = 0.9
 """A set of which so many users wrote the very same is no campaign that can be told from a post that
 is passed on: by a share button, or by hand."""
+DIGITS = 6
+"""To which the log of a number of trees is told."""
 SAMPLE = 2_000
 """Distinct texts by which it is told how usual a text is."""
 
@@ -126,7 +128,7 @@ def alike_sets(said: Sayings, rules: TextRules, most: int, log10_rate: float) ->
             for part, n, seen in zip(found, among, trees, strict=True)
         ]
     )
-    # How usual the words are, and quotes about that thing, is only asked of who would be told.
+    # How usual the words are, and near texts about the thing, is only asked of hopeful sets.
     hopeful = np.flatnonzero(log10_q(log10_p, tests) <= log10_rate)
     asked = [found[place] for place in hopeful]
     common = _said_elsewhere(asked, inside, said, rules)
@@ -247,7 +249,8 @@ def _log_trees(said: Sayings, pairs: Ints, found: list[Ints]) -> list[float]:
         np.add.at(ties, (one, other), 1.0)
         ties += ties.T
         minor = (np.diag(ties.sum(axis=0)) - ties)[1:, 1:]
-        logs.append(float(np.linalg.slogdet(minor)[1]))
+        # The last bits follow the numbering of the users, which means nothing.
+        logs.append(round(float(np.linalg.slogdet(minor)[1]), DIGITS))
     return logs
 
 
@@ -322,7 +325,7 @@ def _log10_p(user: Ints, among: int, chance: float, log_trees: float = 0.0) -> f
     """
     _, texts = np.unique(user, return_counts=True)
     k = len(texts)
-    trees = np.log(texts).sum() + (k - 2) * np.log(texts.sum()) + (k - 1) * np.log(chance)
+    trees = np.log(np.sort(texts)).sum() + (k - 2) * np.log(texts.sum()) + (k - 1) * np.log(chance)
     choices = gammaln(among + 1) - gammaln(k + 1) - gammaln(among - k + 1)
     sizes = np.log(among - LEAST_USERS + 1)
     return float(min((trees - log_trees + choices + sizes) / LN10, 0.0))

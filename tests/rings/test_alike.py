@@ -206,6 +206,19 @@ def test_trees_of_a_set_name_the_texts_of_their_ties():
     assert _log10_p(said.user, 3, 0.01, most) == pytest.approx(np.log10(0.01**2))
 
 
+def test_trees_do_not_follow_the_numbering_of_users_to_the_last_bit():
+    rng = np.random.default_rng(11)
+    user = np.repeat(np.arange(30), 3)
+    near = np.array([pair for pair in combinations(range(90), 2) if np.ptp(user[list(pair)])])
+    pairs = near[rng.random(len(near)) < 0.3].T
+
+    def told(new):
+        said = written(new[user])
+        return _log_trees(said, pairs, _components(said, pairs))
+
+    assert len({tuple(told(rng.permutation(30))) for _ in range(20)}) == 1
+
+
 def by_lot(rng, texts):
     """Near pairs that come alone: no two of them have to do with each other."""
     ties = list(combinations(range(texts), 2))
