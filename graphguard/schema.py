@@ -24,6 +24,7 @@ TEXT = pa.string()
 INT = pa.int64()
 REAL = pa.float64()
 REALS = pa.list_(pa.float64())
+TEXTS = pa.list_(pa.string())
 DAY = pa.date32()
 FLAG = pa.bool_()
 
@@ -282,15 +283,38 @@ RING_ACTS = TableSchema(
     name="ring_acts",
     columns={
         "ring_id": TEXT,
-        "channel": TEXT,  # a trace or `shared.<type>`: what rows of `ring_evidence` rest on
+        # A trace, `shared.<type>` or `alike.` and a trace: what rows of `ring_evidence` rest on
+        "channel": TEXT,
         "object_type": TEXT,
-        "object": TEXT,  # key of an object that two linked members acted on, or more
+        # Key of an object that two linked members acted on, or more; the site of links that they
+        # wrote alike about
+        "object": TEXT,
         "users": INT,  # all users of the object in the window
         "key": TEXT,  # the member
         "time_us": INT,
         "event_id": TEXT,  # `<log>:<mark>`, the same every night
     },
     key=("ring_id", "channel", "object", "event_id"),
+)
+
+RING_SETS = TableSchema(
+    name="ring_sets",
+    columns={
+        "ring_id": TEXT,
+        "channel": TEXT,  # of `ring_evidence`: its links are the pairs inside such sets
+        "number": INT,  # of the set in its ring and channel, the least likely first
+        # again | once | company (of bursts that share users) | core | audience | alike
+        "test": TEXT,
+        "window_us": INT,  # within which it met; null where each link has a window of its own
+        "object_type": TEXT,  # empty where only the links say on what it met
+        "objects": TEXTS,  # on which it met, as in `ring_acts`
+        "users": INT,  # that the test counted
+        "keys": TEXTS,  # those of them that are members of the ring, sorted
+        "log10_q": REAL,
+        "terms": TEXT,  # JSON object: what q follows from, with these users (docs/rings.md)
+    },
+    key=("ring_id", "channel", "number"),
+    nullable=("window_us",),
 )
 
 RING_CHANGES = TableSchema(
@@ -379,6 +403,7 @@ TABLES = {
         RING_MEMBERS,
         RING_EVIDENCE,
         RING_ACTS,
+        RING_SETS,
         RING_CHANGES,
         RING_MEMORY,
         SCORES,

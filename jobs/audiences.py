@@ -1,12 +1,13 @@
 """Rings of a run that act slowly: sets of users who are the audience of several objects."""
 
 import numpy as np
-import polars as pl
 
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.acts import authors, known_acts
 from graphguard.jobs.context import Job
-from graphguard.rings.audiences import audience_pairs
+from graphguard.jobs.object_names import trace_names
+from graphguard.jobs.told import Told
+from graphguard.rings.audiences import audience_companies, company_links
 from graphguard.rings.evidence import AUDIENCE
 from graphguard.rings.fusion import set_evidence
 from graphguard.rings.interest import SLOW_US
@@ -15,8 +16,8 @@ from graphguard.rings.tastes import find_tastes
 
 def audience_links(
     job: Job, graph: HeteroGraph, num_pairs: float, since_us: int | None = None
-) -> list[pl.DataFrame]:
-    """Pairs inside these sets in the window before the cutoff, trace by trace, with `bits`.
+) -> list[Told]:
+    """These sets in the window before the cutoff, trace by trace, and the pairs inside.
 
     Traces without known authors tell nothing, and neither do nights without a slow window.
 
@@ -29,7 +30,7 @@ def audience_links(
     """
     settings = job.config.rings
     rate = float(np.log10(settings.false_discovery_rate / max(len(settings.traces), 1)))
-    frames = []
+    told = []
     slow = settings.windows[-1].us >= SLOW_US
     for trace in settings.traces if slow else ():
         # Nearly equal texts have no author, and take long to be found.
@@ -42,7 +43,9 @@ def audience_links(
             continue
         num_users = graph.num_nodes[job.config.training.target]
         tastes = find_tastes(made[0], author, num_users, settings.max_burst)
-        links = audience_pairs(tastes, rate, num_pairs)
-        channel = f"{AUDIENCE}{trace.log}.{trace.object}"
-        frames.append(set_evidence(links, channel, job.config.graph.window.us))
-    return frames
+        found = audience_companies(tastes, rate)
+        channel, window = f"{AUDIENCE}{trace.log}.{trace.object}", job.config.graph.window.us
+        links = set_evidence(company_links(tastes, found, num_pairs), channel, window)
+        names = trace_names(job, graph, trace, made[0], made[2])
+        told.append(Told(channel, links, [one.told(tastes) for one in found], window, names))
+    return told

@@ -16,6 +16,7 @@ from graphguard.jobs.recurring import recurring_pairs
 from graphguard.jobs.ring_acts import ring_acts
 from graphguard.jobs.ring_names import Found, write_rings
 from graphguard.jobs.ring_nulls import ring_nulls
+from graphguard.jobs.ring_sets import ring_sets, told_acts
 from graphguard.jobs.slow import slow_cores
 from graphguard.jobs.texts import alike_links
 from graphguard.rings.confirm import confirmed_links
@@ -40,11 +41,14 @@ def run(job: Job, out: Path) -> Facts:
     near, facts = like_users(job, graph)
     num_pairs = all_pairs(graph.num_nodes[target])
     job.reporter.step(1, 3, "neighbourhoods")
-    again = recurring_pairs(job, graph, num_pairs)
-    alike, cores = alike_links(job, graph, num_pairs), slow_cores(job, pairs, num_pairs)
-    # Who made what before the window is told by all days that the run has stored.
-    audiences = audience_links(job, graph, num_pairs, since_us=0)
-    pairs = pl.concat([pairs, again, *alike, *cores, *audiences], how="diagonal_relaxed")
+    told = [
+        *recurring_pairs(job, graph, num_pairs),
+        *alike_links(job, graph, num_pairs),
+        *slow_cores(job, pairs, num_pairs),
+        # Who made what before the window is told by all days that the run has stored.
+        *audience_links(job, graph, num_pairs, since_us=0),
+    ]
+    pairs = pl.concat([pairs, *(one.links for one in told)], how="diagonal_relaxed")
     groups = _groups(job, pairs, near, graph.num_nodes[target])
     inputs = _inputs(job, graph, (pairs, near), groups, num_pairs)
     evidence = ring_evidence(inputs)
@@ -56,8 +60,9 @@ def run(job: Job, out: Path) -> Facts:
         for part in (evidence, member_table(inputs, evidence))
     )
     job.reporter.step(2, 3, "rings")
-    acts = ring_acts(job, graph, evidence)
-    write_rings(job, graph, out, Found(rings, members, evidence, acts))
+    acts = ring_acts(job, graph, evidence, told_acts(told, members))
+    sets = ring_sets(job, graph, evidence, told)
+    write_rings(job, graph, out, Found(rings, members, evidence, acts, sets))
     write_json(out / "index.json", facts)
     nulls = ring_nulls(job, graph)
     write_json(out / "nulls.json", nulls)

@@ -38,13 +38,13 @@ def links_at(job: Job, graph: HeteroGraph, anchor: date) -> pl.DataFrame:
     dense = {name: graph.dense(target, pairs.get_column(name).to_numpy()) for name in PAIR}
     pairs = pairs.with_columns(pl.Series(name, values) for name, values in dense.items())
     num_pairs = all_pairs(active_users(job, graph, anchor))
-    parts = [
-        pairs,
-        recurring_pairs(there, graph, num_pairs),
+    told = [
+        *recurring_pairs(there, graph, num_pairs),
         *alike_links(there, graph, num_pairs),
         *slow_cores(there, pairs, num_pairs),
         *audience_links(there, graph, num_pairs),
     ]
+    parts = [pairs, *(one.links for one in told)]
     every = pl.concat([part.select(KEPT) for part in parts if part.height])
     storage = graph.storage(target)
     ends = {name: storage[every.get_column(name).to_numpy()] for name in PAIR}

@@ -61,6 +61,7 @@ PIPELINE = (
             "ring_members",
             "ring_evidence",
             "ring_acts",
+            "ring_sets",
             "ring_changes",
             "ring_memory",
         ),
@@ -100,6 +101,7 @@ PIPELINE = (
     Stage(
         "report",
         reads=(
+            "events",
             "intake",
             "rejects",
             "metrics",
@@ -108,6 +110,8 @@ PIPELINE = (
             "rings",
             "ring_members",
             "ring_evidence",
+            "ring_acts",
+            "ring_sets",
             "ring_changes",
             "decisions",
             "drift",

@@ -9,7 +9,8 @@ from graphguard.jobs.context import Facts, Job
 from graphguard.report.contents import ReportContents
 from graphguard.report.metrics import metrics_json
 from graphguard.report.page import render
-from graphguard.schema import TABLES
+from graphguard.rings.quotes import quotes
+from graphguard.schema import RING_ACTS, RING_SETS, TABLES
 from graphguard.tables.files import read_json, read_parquet, write_json
 
 BEFORE = (
@@ -32,6 +33,7 @@ def gather(job: Job) -> ReportContents:
     # A night that is drawn anew after an erasure may be an older program's.
     rings = {name: TABLES[name].completed(_table(job, "find_rings", name)) for name in
              ("rings", "ring_members", "ring_evidence", "ring_changes")}  # fmt: skip
+    sets, quoted = _held(job)
     nulls: dict[str, Any] = {"channels": {}, "alarms": []}
     if (job.run.stage("find_rings") / "nulls.json").is_file():
         nulls = _json(job, "find_rings", "nulls")
@@ -65,6 +67,8 @@ def gather(job: Job) -> ReportContents:
         members=rings["ring_members"],
         evidence=rings["ring_evidence"],
         changes=rings["ring_changes"],
+        sets=sets,
+        quotes=quoted,
         decisions=_table(job, "decide", "decisions"),
         summary=_json(job, "decide", "summary"),
         receipt=_json(job, "export", "receipt"),
@@ -72,6 +76,18 @@ def gather(job: Job) -> ReportContents:
         nulls=nulls,
         stages=[_stage(job, stage) for stage in BEFORE],
     )
+
+
+def _held(job: Job) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """RING_SETS, and texts of those that say the same; none of a night of an older program."""
+    folder = job.run.stage("find_rings")
+    held = [
+        read_parquet(folder / f"{table.name}.parquet")
+        if (folder / f"{table.name}.parquet").is_file()
+        else table.empty()
+        for table in (RING_SETS, RING_ACTS)
+    ]
+    return held[0], quotes(job.run, read_json(job.run.folder / "config.json"), *held)
 
 
 def _erasures(job: Job) -> list[str]:

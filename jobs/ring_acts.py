@@ -5,10 +5,10 @@ import polars as pl
 
 from graphguard.config.sections import TraceConfig
 from graphguard.graph.hetero import HeteroGraph
-from graphguard.graph.keyed import key_hash
 from graphguard.jobs.acts import trace_acts, window_span
 from graphguard.jobs.context import Job
 from graphguard.jobs.link import shared_objects
+from graphguard.jobs.object_names import first_acts_of, near_marks
 from graphguard.rings.evidence import NEAR, SHARED, acts_channel, acts_in_common, event_ids
 from graphguard.schema import RING_ACTS
 from graphguard.tables.events import scan_events
@@ -22,19 +22,22 @@ ACT = {
 }
 
 
-def ring_acts(job: Job, graph: HeteroGraph, evidence: pl.DataFrame) -> pl.DataFrame:
+def ring_acts(
+    job: Job, graph: HeteroGraph, evidence: pl.DataFrame, told: pl.DataFrame
+) -> pl.DataFrame:
     """RING_ACTS but for the rings' names, and `ring`.
 
     Args:
         job: The night.
         graph: Its graph.
         evidence: `ring`, `user_a`, `user_b` (dense) and `channel` of all evidence within rings.
+        told: Acts that a search itself found, of `told_acts`.
     """
     ends = [pl.col("ring"), acts_channel(pl.col("channel")).alias("channel")]
     linked = pl.concat(
         [evidence.select(*ends, pl.col(one).alias("user")) for one in ("user_a", "user_b")]
     ).unique()
-    parts = []
+    parts = [_told(job, graph, told)] if told.height else []
     for trace in job.config.rings.traces:
         mine = linked.filter(pl.col("channel") == f"{trace.log}.{trace.object}")
         actor = job.config.actor_column(trace.log)
@@ -65,22 +68,14 @@ def _near(job: Job, graph: HeteroGraph, trace: TraceConfig, mine: pl.DataFrame) 
     )
     users = pl.col("user").n_unique().over("object").cast(pl.Int64).alias("users")
     acts = acts.with_columns(users, pl.lit(trace.log).alias("log")).select(list(ACT))
-    first = acts.sort("object", "time_us", "user").unique("object", keep="first")
     common = acts_in_common(mine.join(acts.unique(), on="user", how="inner"))
-    named = common.join(first.select("object", maker="user", first="time_us"), on="object")
+    named = common.join(first_acts_of(acts), on="object")
+    marks = near_marks(job, graph, *(named.get_column(one).to_list() for one in ("maker", "first")))
     named = named.with_columns(
-        pl.Series("object", _marks(job, graph, named), dtype=pl.String),
+        pl.Series("object", marks, dtype=pl.String),
         pl.lit(f"{NEAR}{trace.near}").alias("object_type"),
     )
     return _told(job, graph, named)
-
-
-def _marks(job: Job, graph: HeteroGraph, acts: pl.DataFrame) -> list[str]:
-    """A name for each object that says who began it without naming him."""
-    makers = _keys(job, graph, acts.get_column("maker"))
-    first = acts.get_column("first")
-    marks = key_hash(f"{maker}\x1f{time}" for maker, time in zip(makers, first, strict=True))
-    return [f"{mark:016x}" for mark in marks.tolist()]
 
 
 def _keys(job: Job, graph: HeteroGraph, users: pl.Series) -> list[str]:

@@ -15,6 +15,7 @@ from graphguard.schema import (
     RING_EVIDENCE,
     RING_MEMBERS,
     RING_MEMORY,
+    RING_SETS,
     RINGS,
 )
 from graphguard.tables.files import read_parquet, write_parquet
@@ -28,10 +29,11 @@ class Found:
     members: pl.DataFrame
     evidence: pl.DataFrame
     acts: pl.DataFrame
+    sets: pl.DataFrame
 
 
 def write_rings(job: Job, graph: HeteroGraph, out: Path, found: Found) -> None:
-    """Write rings, ring_members, ring_evidence, ring_acts, ring_changes and ring_memory."""
+    """Write the tables of rings: what they are, what they rest on, what became of earlier ones."""
     rings, members, evidence = found.rings, found.members, found.evidence
     target = job.config.training.target
     keys = graph.keys(target)
@@ -63,6 +65,7 @@ def write_rings(job: Job, graph: HeteroGraph, out: Path, found: Found) -> None:
         (members.sort("ring_id", "key"), RING_MEMBERS),
         (evidence.sort("ring_id", "key_a", "key_b", "channel"), RING_EVIDENCE),
         (found.acts.join(name_of, on="ring").sort(*RING_ACTS.key), RING_ACTS),
+        (found.sets.join(name_of, on="ring").sort(*RING_SETS.key), RING_SETS),
         (_changes(changes), RING_CHANGES),
         (_remembered(memory), RING_MEMORY),
     ):

@@ -1,6 +1,6 @@
 """Texts of a log as objects: what a trace with `near: text` acts on, and who says alike."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -10,6 +10,8 @@ from graphguard.config.sections import TraceConfig
 from graphguard.config.values import DAY_US, day_us
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Job
+from graphguard.jobs.object_names import Names
+from graphguard.jobs.told import Told
 from graphguard.near.episodes import episodes
 from graphguard.near.groups import centres
 from graphguard.near.texts import PlainTexts, TextRules, near_texts, text_groups
@@ -17,6 +19,7 @@ from graphguard.rings.alike import Sayings, alike_sets
 from graphguard.rings.evidence import ALIKE
 from graphguard.rings.fusion import set_evidence
 from graphguard.rings.recurrence import Sets, links_within
+from graphguard.rings.things import OF_SITE, things_of
 from graphguard.schema import EVENT_TEXT
 from graphguard.tables.events import scan_events
 
@@ -24,7 +27,34 @@ Ints = NDArray[np.int64]
 LIKENESS = (1.0, 0.8)
 """Shares of a trace's similarity at which sets that say the same are looked for: a paraphrase in
 which every third word is another is not near, yet nearer than what others write about one thing."""
-SITE = r"^(?i:[a-z][a-z0-9+.-]*://(?:www\.)?)([^/?#]+)"
+
+
+@dataclass(frozen=True)
+class Written:
+    """Who wrote what about which thing in a window.
+
+    Attributes:
+        said: As sets that say the same are looked for.
+        things: Type and name of each thing.
+        acts: `user`, `object` (the thing), `time_us` of all that was written.
+    """
+
+    said: Sayings
+    things: list[tuple[str, str]]
+    acts: pl.DataFrame
+
+    def names(self) -> Names:
+        """Names of things by their numbers."""
+        return lambda places: [self.things[place] for place in places.tolist()]
+
+    def acts_of(self, sets: Sets, log: str) -> pl.DataFrame:
+        """What members of sets wrote about the things of these, as in `Told.acts`."""
+        thing = pl.Series("object", sets.objects.reshape(-1), dtype=pl.Int64).unique()
+        about = self.acts.join(thing.to_frame(), on="object", how="semi")
+        users = pl.col("user").n_unique().over("object").cast(pl.Int64).alias("users")
+        member = pl.Series("user", np.concatenate([*sets.users, np.zeros(0, np.int64)]))
+        about = about.with_columns(users, pl.lit(log).alias("log"))
+        return about.join(member.unique().to_frame(), on="user", how="semi")
 
 
 def text_rules(job: Job, trace: TraceConfig) -> TextRules:
@@ -47,8 +77,8 @@ def deeds(job: Job, groups: Ints, time_us: Ints) -> Ints:
     return episodes(groups, time_us, max(DAY_US, job.config.rings.windows[-1].us))
 
 
-def alike_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[pl.DataFrame]:
-    """Pairs inside the sets that say nearly the same about one thing, before the cutoff.
+def alike_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[Told]:
+    """Sets that say nearly the same about one thing, before the cutoff, and the pairs inside.
 
     The things are the objects of the other traces of a text's log; of links the site, unless more
     users than `rings.max_burst` wrote about it.
@@ -62,11 +92,12 @@ def alike_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[pl.DataF
     ]
     tests = max(len(both), 1) * len(LIKENESS)
     rate = float(np.log10(settings.false_discovery_rate / tests))
-    frames = []
+    told = []
     for text, trace in both:
-        said = _sayings(job, graph, text, trace)
-        if said is None:
+        written = _sayings(job, graph, text, trace)
+        if written is None:
             continue
+        said = written.said
         rules = text_rules(job, text)
         # Groups are of near texts; what is less alike than these is told by a sample.
         found = [
@@ -89,60 +120,59 @@ def alike_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[pl.DataF
             [users for one in found for users in one.sets.users],
             np.concatenate([one.sets.objects for one in found]),
             np.concatenate([one.sets.log10_q for one in found]),
+            [terms for one in found for terms in one.sets.terms],
         )
-        links, channel = links_within(sets, num_pairs), f"{ALIKE}{trace.log}.{trace.object}"
-        frames.append(set_evidence(links, channel, job.config.graph.window.us))
-    return frames
+        channel, window = f"{ALIKE}{trace.log}.{trace.object}", job.config.graph.window.us
+        links = set_evidence(links_within(sets, num_pairs), channel, window)
+        acts = written.acts_of(sets, trace.log)
+        told.append(Told(channel, links, sets.told("alike"), window, written.names(), acts))
+    return told
 
 
-def _sayings(job: Job, graph: HeteroGraph, text: TraceConfig, trace: TraceConfig) -> Sayings | None:
+def _sayings(job: Job, graph: HeteroGraph, text: TraceConfig, trace: TraceConfig) -> Written | None:
     """Who wrote what about which thing in the window before the cutoff; None where nobody did."""
     actor = job.config.actor_column(trace.log)
     until = day_us(job.as_of)
     events = scan_events(job.run, trace.log, until - job.config.graph.window.us, until)
     if actor is None or events is None:
         return None
-    frame = events.select(user=actor, object=trace.object, text=EVENT_TEXT).drop_nulls().collect()
+    columns = {"user": actor, "object": trace.object, "text": EVENT_TEXT, "time_us": "time_us"}
+    frame = events.select(**columns).drop_nulls().collect()
     if not frame.height:
         return None
     user = graph.dense(job.config.training.target, frame.get_column("user").to_numpy())
     known = PlainTexts.of(frame.get_column("text"))
     pairs = near_texts(known.plain, known.rank, text_rules(job, text))
     group = known.name[centres(known.rank, pairs)]
+    kind = job.config.entity_columns(trace.log)[trace.object]
+    keys = job.workspace.ids(kind).decode(frame.select("object").unique(), "object", "key")
+    about = things_of(frame.with_columns(user=user), keys, job.config.rings.max_burst)
     rows = pl.DataFrame(
         {
             "user": user,
-            "thing": _things(job, trace, frame, user),
+            # A key that was erased since names nothing.
+            "thing": about.get_column("thing").rank("dense").cast(pl.Int64).fill_null(0) - 1,
             "text": known.place,
             "post": frame.select(pl.struct("text", "object").rank("dense").cast(pl.Int64))
             .to_series()
             .to_numpy(),
         }
     )
-    # A key that was erased since names nothing.
     known_things = rows.filter(pl.col("thing") >= 0)
     once = known_things.group_by("user", "thing", "text").agg(pl.col("post").min())
     once = once.sort("thing", "user", "text")
-    columns = ("user", "thing", "text", "post")
-    who, thing, what, post = (once.get_column(name).to_numpy() for name in columns)
-    return Sayings(who, thing, what, post, known, group)
-
-
-def _things(job: Job, trace: TraceConfig, frame: pl.DataFrame, user: Ints) -> Ints:
-    """Number of the thing that each row is about: the site of a link, else the object."""
-    kind = job.config.entity_columns(trace.log)[trace.object]
-    known = frame.select("object").unique()
-    keys = job.workspace.ids(kind).decode(known, "object", "key")
-    site = pl.col("key").str.extract(SITE).str.to_lowercase()
-    rows = frame.select("object").join(
-        keys.select("object", "key", site=site), on="object", how="left", maintain_order="left"
+    names = ("user", "thing", "text", "post")
+    who, thing, what, post = (once.get_column(name).to_numpy() for name in names)
+    types = pl.when("whole").then(pl.lit(kind)).otherwise(pl.lit(f"{OF_SITE}{kind}"))
+    named = about.drop_nulls("thing").unique(maintain_order=False).sort("thing", "whole")
+    # A key that reads like a site is the same thing.
+    named = named.unique("thing", keep="first", maintain_order=True)
+    acts = rows.select("user", object="thing", time_us=frame.get_column("time_us"))
+    return Written(
+        Sayings(who, thing, what, post, known, group),
+        list(named.select(types, "thing").iter_rows()),
+        acts,
     )
-    rows = rows.with_columns(user=user).with_columns(
-        crowd=pl.col("user").n_unique().over("site") > job.config.rings.max_burst
-    )
-    whole = pl.col("site").is_null() | pl.col("crowd")
-    thing = rows.select(pl.when(whole).then("key").otherwise("site").alias("thing")).to_series()
-    return thing.rank("dense").cast(pl.Int64).fill_null(-1).to_numpy()
 
 
 def first_acts(objects: Ints, time_us: Ints) -> Ints:

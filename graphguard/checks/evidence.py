@@ -8,12 +8,16 @@ import numpy as np
 import polars as pl
 
 from graphguard.checks.leakage import CheckFailed
+from graphguard.checks.numbers import CLOSE, far, told
+from graphguard.checks.ring_sets import common_differs, set_links_differ, sets_differ, untied
+from graphguard.checks.said import SAID, texts_differ
 from graphguard.config.sections import Config
 from graphguard.config.values import day_us
 from graphguard.errors import ArtefactInvalid
+from graphguard.rings.cores import WEAK
 from graphguard.rings.describe import RingInputs, member_table, ring_table
 from graphguard.rings.evidence import (
-    ALIKE,
+    CORE,
     LIKENESS,
     NEAR,
     SETS,
@@ -25,14 +29,13 @@ from graphguard.rings.evidence import (
 )
 from graphguard.rings.fusion import channel_bits
 from graphguard.rings.significance import all_pairs, log10_q
+from graphguard.rings.things import OF_SITE, SITE
 from graphguard.tables.commit import read_manifest
 from graphguard.tables.events import read_pairs, scan_events
 from graphguard.tables.files import read_json, read_parquet
 from graphguard.tables.workspace import Run
 
 CHECK = "check evidence"
-CLOSE = 1e-6
-"""Relative difference within which two numbers are one."""
 LINK = ("ring_id", "key_a", "key_b", "channel")
 COUNTED = ("weight", "a_first", "gap_us", "together")
 OF_A_RING = ("size", "density", "evidence_bits", "channels")
@@ -55,8 +58,9 @@ class EvidenceProof:
     Attributes:
         rings: Rings of the night.
         links: Rows of `ring_evidence` that were counted and tested anew.
-        by_sets: Links whose p is that of a set of users; they were counted only, and those of sets
-            that say the same not even that.
+        by_sets: Of these, the links whose p is that of a set of users.
+        sets: Rows of `ring_sets`: the q of each was made again from its terms.
+        read: Of these, the sets whose texts were read in the log, compared and counted.
         by_likeness: Rows of users who are like each other, which rest on no act.
         acts: Rows of `ring_acts`, each found in its log.
     """
@@ -64,39 +68,48 @@ class EvidenceProof:
     rings: int
     links: int
     by_sets: int
+    sets: int
+    read: int
     by_likeness: int
     acts: int
 
     def __str__(self) -> str:
         return (
             f"evidence holds: {self.rings} rings; {self.links} links counted and tested anew from "
-            f"{self.acts} acts, each of them in its log; {self.by_sets} links by sets counted "
-            f"only; {self.by_likeness} rows of likeness rest on no act"
+            f"{self.acts} acts, each of them in its log, {self.by_sets} of them by {self.sets} "
+            f"sets that follow from their terms; the texts of {self.read} sets read and compared; "
+            f"{self.by_likeness} rows of likeness rest on no act"
         )
 
 
 def check_evidence(config: Config, run: Run) -> EvidenceProof:
-    """Recompute links, members and rings of a run from its acts, and find the acts in the logs.
+    """Recompute sets, links, members and rings of a run from its acts, and find these in the logs.
 
     Raises:
         CheckFailed: A number differs, or an act is in no log.
-        ArtefactInvalid: An older program wrote the run, without the acts of its rings.
+        ArtefactInvalid: An older program wrote the run, without the acts or sets of its rings.
     """
-    path = run.stage("find_rings") / "ring_acts.parquet"
-    if run.has("find_rings") and not path.is_file():
-        reason = "is not there: an older program wrote this night without the acts of its rings"
-        raise ArtefactInvalid(path, reason)
+    for name in ("ring_acts", "ring_sets"):
+        path = run.stage("find_rings") / f"{name}.parquet"
+        if run.has("find_rings") and not path.is_file():
+            reason = "is not there: an older program wrote this night without it"
+            raise ArtefactInvalid(path, reason)
     tables = {
         name: read_parquet(run.file("find_rings", f"{name}.parquet"))
-        for name in ("rings", "ring_members", "ring_evidence", "ring_acts")
+        for name in ("rings", "ring_members", "ring_evidence", "ring_acts", "ring_sets")
     }
-    links, acts = tables["ring_evidence"], tables["ring_acts"]
+    links, acts, sets = (tables[f"ring_{name}"] for name in ("evidence", "acts", "sets"))
     # Of pairs and rings some of whose users were erased since, the tests stay as they were said.
     erased = bool(run.manifest("find_rings").get("erasures"))
+    num_pairs = all_pairs(run.manifest("find_rings")["num_users"])
     differences = [
         *_acts_differ(config, run, acts),
         *_links_differ(links, acts),
+        *sets_differ(sets, acts),
+        *set_links_differ(links, sets, acts, num_pairs),
         *([] if erased else _rates_differ(run, links)),
+        *([] if erased else [*common_differs(sets, acts), *untied(sets, links)]),
+        *([] if erased else texts_differ(config, run, sets)),
         *_rings_differ(run, tables, () if erased else TESTED),
     ]
     if differences:
@@ -105,8 +118,10 @@ def check_evidence(config: Config, run: Run) -> EvidenceProof:
     by_likeness = int(channel.is_in(LIKENESS).sum())
     return EvidenceProof(
         rings=tables["rings"].height,
-        links=int((~channel.str.contains(SETS)).sum()) - by_likeness,
+        links=links.height - by_likeness,
         by_sets=int(channel.str.contains(SETS).sum()),
+        sets=sets.height,
+        read=0 if erased else int((sets.get_column("test") == SAID).sum()),
         by_likeness=by_likeness,
         acts=acts.height,
     )
@@ -143,6 +158,13 @@ def _in_log(config: Config, run: Run, log: str, acts: pl.DataFrame) -> pl.DataFr
             # Which values are near is not asked again: that the user wrote something then is.
             found.append(_written(run, events.select(user=actor, time_us="time_us"), mine, target))
             continue
+        if str(kind).startswith(OF_SITE):
+            kind_of = str(kind).removeprefix(OF_SITE)
+            things = [name for name, of in columns.items() if of == kind_of and name != actor]
+            for thing in things:
+                named = events.select(user=actor, thing=thing, time_us="time_us")
+                found.append(_on_sites(run, named, mine, (target, kind_of)))
+            continue
         things = [name for name, of in columns.items() if of == kind and name != actor]
         users, objects = (
             run.workspace.ids(name).codes(mine.get_column(column).unique()).drop_nulls()
@@ -160,6 +182,18 @@ def _in_log(config: Config, run: Run, log: str, acts: pl.DataFrame) -> pl.DataFr
     return pl.concat(found)
 
 
+def _on_sites(
+    run: Run, events: pl.LazyFrame, acts: pl.DataFrame, kinds: tuple[str, str]
+) -> pl.DataFrame:
+    """`key`, `object` and `time_us` of acts on the sites of objects, at the times of `acts`."""
+    times = acts.get_column("time_us").unique().implode()
+    at = events.filter(pl.col("time_us").is_in(times)).drop_nulls().unique().collect()
+    named = run.workspace.ids(kinds[0]).decode(at, "user", "key")
+    named = run.workspace.ids(kinds[1]).decode(named, "thing", "link")
+    site = pl.col("link").str.extract(SITE).str.to_lowercase()
+    return named.select("key", object=site, time_us="time_us").drop_nulls()
+
+
 def _written(run: Run, events: pl.LazyFrame, acts: pl.DataFrame, target: str) -> pl.DataFrame:
     """The acts at whose times the log has an event of their user."""
     times = acts.get_column("time_us").unique().implode()
@@ -169,17 +203,13 @@ def _written(run: Run, events: pl.LazyFrame, acts: pl.DataFrame, target: str) ->
     return held.select("key", "object", "time_us")
 
 
-def on_acts(channel: pl.Expr) -> pl.Expr:
-    """Whether a channel's links can be counted in acts on objects."""
-    return ~channel.is_in(LIKENESS) & ~channel.str.starts_with(ALIKE)
-
-
 def _links_differ(links: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
-    """Links whose counts, p or bits are not what their acts say."""
-    bits = links.select(channel_bits(pl.col("log10_p"))).to_series()
-    yield from _far(links, "bits", bits)
-    told = links.filter(on_acts(pl.col("channel")))
-    asked = told.select(
+    """Links of pairs, and of cores, whose counts, p or bits are not what their acts say."""
+    yield from far(links, "bits", links.select(channel_bits(pl.col("log10_p"))).to_series())
+    by_pair = ~pl.col("channel").is_in(LIKENESS) & ~pl.col("channel").str.contains(SETS)
+    core = pl.col("channel").str.starts_with(CORE)
+    counted = links.filter(by_pair | core)
+    asked = counted.select(
         "ring_id",
         acts_channel(pl.col("channel")).alias("channel"),
         pl.col("key_a").alias("user_a"),
@@ -188,22 +218,23 @@ def _links_differ(links: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
         "most_users",
     )
     again = recounted(asked, acts.rename({"key": "user"}))
-    sets = told.get_column("channel").str.contains(SETS)
-    # Of a set's meetings those in its bursts count; two of it may have met more often.
-    weight = again.get_column("weight").fill_null(0)
-    fewer = told.filter(sets & (weight < told.get_column("weight")))
-    yield from _told(fewer, "weight", weight.filter(sets & (weight < told.get_column("weight"))))
-    plain, again = told.filter(~sets), again.filter(~sets)
-    timed = ~plain.get_column("channel").str.starts_with(SHARED)
+    timed = ~counted.get_column("channel").str.starts_with(SHARED)
     for name in COUNTED:
-        wrong = plain.get_column(name).ne_missing(again.get_column(name))
+        wrong = counted.get_column(name).ne_missing(again.get_column(name))
         if name in ("a_first", "gap_us"):
             wrong &= timed
         if name == "together":
-            wrong &= plain.get_column(name).is_not_null()
-        yield from _told(plain.filter(wrong), name, again.get_column(name).filter(wrong))
-    yield from _chances_differ(plain)
-    yield from _far(plain, "log10_p", pl.Series(retested(plain)))
+            wrong &= counted.get_column(name).is_not_null()
+        yield from told(counted.filter(wrong), name, again.get_column(name).filter(wrong))
+    yield from _chances_differ(counted)
+    plain, weak = counted.filter(~core), counted.filter(core)
+    yield from far(plain, "log10_p", pl.Series(retested(plain)))
+    # A link of a core has the p of its set; by itself it was weak.
+    alone = pl.Series(retested(weak), dtype=pl.Float64)
+    for row, value in zip(weak.iter_rows(named=True), alone, strict=True):
+        if value > WEAK + CLOSE:
+            place = ", ".join(str(row[one]) for one in LINK)
+            yield f"{place}: log10_p by itself is {value}, above {WEAK}"
 
 
 def _chances_differ(links: pl.DataFrame) -> Iterator[str]:
@@ -214,22 +245,8 @@ def _chances_differ(links: pl.DataFrame) -> Iterator[str]:
         chances = coins.get_column("chances")
         number = chances.list.len().cast(pl.Int64)
         wrong = number != coins.get_column("together")
-        yield from _told(coins.filter(wrong), "together", number.filter(wrong))
-        yield from _far(coins, "by_chance", chances.list.sum())
-
-
-def _far(rows: pl.DataFrame, name: str, again: pl.Series) -> Iterator[str]:
-    """Rows whose number is not the one that was made again, as far as numbers go."""
-    pair = (rows.get_column(name).to_numpy(), again.to_numpy())
-    far = pl.Series(~np.isclose(*pair, rtol=CLOSE, atol=CLOSE, equal_nan=True), dtype=pl.Boolean)
-    yield from _told(rows.filter(far), name, again.filter(far))
-
-
-def _told(wrong: pl.DataFrame, name: str, again: pl.Series) -> Iterator[str]:
-    places = [one for one in (*LINK, "key") if one in wrong.columns]
-    for row, value in zip(wrong.iter_rows(named=True), again, strict=True):
-        place = ", ".join(str(row[one]) for one in places)
-        yield f"{place}: {name} is {row[name]}, recomputed {value}"
+        yield from told(coins.filter(wrong), "together", number.filter(wrong))
+        yield from far(coins, "by_chance", chances.list.sum())
 
 
 def _rates_differ(run: Run, links: pl.DataFrame) -> Iterator[str]:
@@ -242,20 +259,20 @@ def _rates_differ(run: Run, links: pl.DataFrame) -> Iterator[str]:
     least = pairs.group_by(pair).agg(pl.col("log10_p").min(), pl.col("log10_q").first()).sort(pair)
     p = least.get_column("log10_p").to_numpy() + np.log10(max(searched["channels"], 1))
     again = log10_q(np.minimum(p, 0.0), all_pairs(searched["users"]))
-    yield from _far(least, "log10_q", pl.Series(again))
+    yield from far(least, "log10_q", pl.Series(again))
     ids = run.workspace.ids(read_json(run.folder / "config.json")["training"]["target"])
     for column in pair:
         least = ids.decode(least, column, column.replace("user", "key"))
     own = ~pl.col("channel").str.contains(SETS) & ~pl.col("channel").is_in(LIKENESS)
     mine = links.filter(own)
-    told = mine.select("key_a", "key_b").join(
+    held = mine.select("key_a", "key_b").join(
         least.select("key_a", "key_b", "log10_q"),
         on=["key_a", "key_b"],
         how="left",
         maintain_order="left",
     )
-    wrong = mine.get_column("log10_q").ne_missing(told.get_column("log10_q"))
-    yield from _told(mine.filter(wrong), "log10_q", told.get_column("log10_q").filter(wrong))
+    wrong = mine.get_column("log10_q").ne_missing(held.get_column("log10_q"))
+    yield from told(mine.filter(wrong), "log10_q", held.get_column("log10_q").filter(wrong))
 
 
 def _rings_differ(
@@ -285,7 +302,7 @@ def _rings_differ(
     for table, again, own in ((held, found, OF_A_MEMBER), (rings, described, OF_A_RING)):
         for name in (*own, *(name for name in more if name in table.columns)):
             if table.schema[name] == pl.Float64:
-                yield from _far(table, name, again.get_column(name))
+                yield from far(table, name, again.get_column(name))
                 continue
             wrong = table.get_column(name).ne_missing(again.get_column(name))
-            yield from _told(table.filter(wrong), name, again.get_column(name).filter(wrong))
+            yield from told(table.filter(wrong), name, again.get_column(name).filter(wrong))

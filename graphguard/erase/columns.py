@@ -11,6 +11,8 @@ from graphguard.tables.workspace import Workspace
 
 INDEX_COLUMNS = ("entity", "user_a", "user_b")
 KEY_COLUMNS = ("key", "entity_id", "key_a", "key_b")
+KEY_LISTS = ("keys",)
+"""Columns with lists of keys of the scored type."""
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,19 @@ from graphguard.rings.describe import RingInputs, member_table
 from graphguard.rings.fusion import pair_bits
 
 Tables = dict[str, pl.DataFrame]
-WHAT_STANDS = ("rings", "ring_members", "ring_evidence", "ring_acts", "ring_changes")
+WHAT_STANDS = (
+    "rings", "ring_members", "ring_evidence", "ring_acts", "ring_sets", "ring_changes",
+)  # fmt: skip
 
 
 def rings_without(tables: Mapping[str, pl.DataFrame], gone: Collection[str], least: int) -> Tables:
-    """RINGS, RING_MEMBERS, RING_EVIDENCE, RING_ACTS and RING_CHANGES without the members `gone`.
+    """The tables of `WHAT_STANDS` without the members `gone`.
 
     Of a ring that loses members, size, density, bits, channels, roles and degrees are counted anew
     from the evidence among those who stay; what tests and scores said of the ring that night
-    (`log10_p`, `synchrony_s`, `mean_risk`, `known_bad`, ties' counts) stays as it was said. A ring
-    left with fewer than `least` members is dissolved: it goes from all tables.
+    (`log10_p`, `synchrony_s`, `mean_risk`, `known_bad`, ties' counts) stays as it was said, and so
+    does what tests said of sets; of a set of one nothing is left. A ring left with fewer than
+    `least` members is dissolved: it goes from all tables.
 
     Args:
         tables: The tables; without evidence only sizes are counted anew.
@@ -40,6 +43,9 @@ def rings_without(tables: Mapping[str, pl.DataFrame], gone: Collection[str], lea
     found["ring_members"] = kept.filter(alive)
     if "ring_acts" in tables:
         found["ring_acts"] = found["ring_acts"].filter(~pl.col("key").is_in(keys))
+    if "ring_sets" in tables:
+        left = found["ring_sets"].with_columns(without(pl.col("keys"), gone))
+        found["ring_sets"] = left.filter(pl.col("keys").list.len() > 1)
     if "ring_evidence" in tables:
         evidence = tables["ring_evidence"].filter(
             alive & ~pl.col("key_a").is_in(keys) & ~pl.col("key_b").is_in(keys)
@@ -51,6 +57,13 @@ def rings_without(tables: Mapping[str, pl.DataFrame], gone: Collection[str], lea
     else:
         found["rings"] = _sized(found["rings"], changed)
     return found
+
+
+def without(lists: pl.Expr, gone: Collection[str]) -> pl.Expr:
+    """Lists of keys without those that go."""
+    return lists.list.filter(
+        ~pl.element().is_in(pl.Series(sorted(gone), dtype=pl.String).implode())
+    )
 
 
 def without_rings(frame: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 
 from graphguard.config.sections import Config
-from graphguard.erase.columns import KEY_COLUMNS, EntityColumns
+from graphguard.erase.columns import KEY_COLUMNS, KEY_LISTS, EntityColumns
 from graphguard.erase.doomed import Doomed, Mentions, doom
 from graphguard.errors import ArtefactInvalid, TracesFound
 from graphguard.tables.acted import FOLDER as ACTED
@@ -132,6 +132,9 @@ class _Scanner:
         found = []
         for name, kind in frame.schema.items():
             column = frame.select(name)
+            if name in KEY_LISTS and kind == pl.List(pl.String):
+                column, kind = column.explode(name, empty_as_null=False), pl.String()
+                keys = keys | {name: self._columns.target}
             named = {name: indices[name]} if name in indices and kind.is_integer() else {}
             keyed = {name: keys[name]} if name in keys and kind == pl.String else {}
             if column.filter(self._doomed.rows(column, named, keyed)).height:

@@ -12,6 +12,7 @@ from graphguard.config.values import DAY_US, us_day
 from graphguard.investigate.expand import ExpansionInputs
 
 MOST_OBJECTS = 10
+MOST_SETS = 5
 
 
 @dataclass
@@ -23,7 +24,8 @@ class Explanation:
         risk_score: Calibrated probability of enforcement; null where the user is not scored.
         percentile: Share of scored users with a lower score; null likewise.
         ring_risk: Probability that its ring is abusive; null while too few rings matured.
-        ring: `ring_id, size, known_bad, channels, first_seen, role`; null outside rings.
+        ring: `ring_id, size, known_bad, channels, first_seen, role`, and `held_by`, the sets of it
+            that hold the user; null outside rings.
         reasons: `code, text, weight`, strongest first.
         decisions: `action, holdout, threshold, expires_at` of the night.
         enforced: Whether it was enforced before the cutoff.
@@ -82,6 +84,27 @@ def explain(inputs: ExpansionInputs, user: int, span_us: tuple[int, int]) -> Exp
         timeline=_timeline(inputs, user, span_us),
         model_id=score["model_id"] if score else None,
     )
+
+
+def held_by(sets: pl.DataFrame, quotes: pl.DataFrame, user: str) -> list[dict[str, Any]]:
+    """The sets of a ring that hold a user: what they met on, and what they wrote.
+
+    Args:
+        sets: RING_SETS of the ring.
+        quotes: As `rings.quotes.quotes` makes them, of the ring.
+        user: Key.
+
+    Returns:
+        `channel, test, objects, users, log10_q, texts` (of `key, text`), least likely first.
+    """
+    mine = sets.filter(pl.col("keys").list.contains(user)).sort("log10_q", "channel", "number")
+    found = []
+    for row in mine.head(MOST_SETS).iter_rows(named=True):
+        of_set = (pl.col("channel") == row["channel"]) & (pl.col("number") == row["number"])
+        told = {name: row[name] for name in ("channel", "test", "objects", "log10_q")}
+        texts = quotes.filter(of_set).select("key", "text").to_dicts()
+        found.append({**told, "users": len(row["keys"]), "texts": texts})
+    return found
 
 
 def _ring(inputs: ExpansionInputs, key: str) -> dict[str, Any] | None:

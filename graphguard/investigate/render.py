@@ -1,5 +1,7 @@
 """Expansions and explanations for a terminal, with rich."""
 
+from typing import Any
+
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -9,6 +11,7 @@ from graphguard.investigate.expand import Expansion
 from graphguard.investigate.explain import Explanation
 
 BARS = " ▁▂▃▄▅▆▇█"
+LONGEST = 160
 
 
 def render_expansion(expansion: Expansion) -> RenderableType:
@@ -55,6 +58,7 @@ def render_explanation(explanation: Explanation) -> RenderableType:
                 f"{ring['known_bad']} enforced, by {ring['channels']}, since {ring['first_seen']}"
             )
         )
+        lines += [Text(line) for line in _held_lines(ring.get("held_by", []))]
     for decision in explanation.decisions:
         held = ", held out" if decision["holdout"] else ""
         lines.append(Text(f"decision: {decision['action']}{held}, until {decision['expires_at']}"))
@@ -64,6 +68,23 @@ def render_explanation(explanation: Explanation) -> RenderableType:
         parts.append(Text("  none: nothing raised this score"))
     parts += [_shared_table(explanation), _timeline_table(explanation)]
     return Group(*parts)
+
+
+def _held_lines(sets: list[dict[str, Any]]) -> list[str]:
+    """A line for each set, and one for each of its texts."""
+    lines = []
+    for one in sets:
+        on = ", ".join(one["objects"][:3]) + (" …" if len(one["objects"]) > 3 else "")
+        about = f" on {on}" if on else ""
+        lines.append(f"  {one['channel']}: {one['users']} users{about}, q 1e{one['log10_q']:.0f}")
+        lines += [f"    {quote['key']}: “{_readable(quote['text'])}”" for quote in one["texts"]]
+    return lines
+
+
+def _readable(value: str) -> str:
+    """A text of somebody else in one line, without marks that a terminal would obey."""
+    shown = "".join(one if one.isprintable() else "\ufffd" for one in value)
+    return shown if len(shown) <= LONGEST else f"{shown[:LONGEST]}…"
 
 
 def _score_line(explanation: Explanation) -> str:

@@ -1,6 +1,7 @@
 """The front door to what a night has left: tables, graph, expansion and explanation of a user."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +14,8 @@ from graphguard.config.values import day_us, parse_duration
 from graphguard.errors import UnknownEntity
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.investigate.expand import Expansion, ExpansionInputs, Question, expand
-from graphguard.investigate.explain import Explanation, explain
+from graphguard.investigate.explain import Explanation, explain, held_by
+from graphguard.rings.quotes import quotes
 from graphguard.tables.files import read_json, read_parquet
 from graphguard.tables.workspace import Run, find_run
 
@@ -68,6 +70,23 @@ class OpenRun:
             UnknownEntity: The run has no such ring.
         """
         return self._of_ring("ring_evidence", ring_id)
+
+    def sets(self, ring_id: str | None = None) -> pl.DataFrame:
+        """RING_SETS of one ring or of all.
+
+        Raises:
+            UnknownEntity: The run has no such ring.
+        """
+        return self._of_ring("ring_sets", ring_id)
+
+    def quotes(self, ring_id: str) -> pl.DataFrame:
+        """Two texts of each set of a ring that says the same, read in the log: who, when, what.
+
+        Raises:
+            UnknownEntity: The run has no such ring.
+        """
+        acts = self._of_ring("ring_acts", ring_id)
+        return quotes(self.run, self.config, self.sets(ring_id), acts)
 
     def graph(self) -> HeteroGraph:
         """The night's graph, mapped."""
@@ -136,7 +155,14 @@ class OpenRun:
         """
         index = self.index_of(user)
         window = parse_duration(self.config["graph"]["window"]).us
-        return explain(self._inputs, index, (day_us(self.as_of) - window, day_us(self.as_of)))
+        span = (day_us(self.as_of) - window, day_us(self.as_of))
+        found = explain(self._inputs, index, span)
+        # An older program's night has rings without their sets.
+        if found.ring is None or not (self.run.stage("find_rings") / SETS).is_file():
+            return found
+        ring = found.ring["ring_id"]
+        held = held_by(self.sets(ring), self.quotes(ring), found.user)
+        return replace(found, ring={**found.ring, "held_by": held})
 
     def index_of(self, name: str) -> int:
         """Dense index of `user:ID` or a plain id.
@@ -197,3 +223,4 @@ class OpenRun:
 
 
 DAY = 86_400_000_000
+SETS = "ring_sets.parquet"

@@ -26,6 +26,8 @@ class ReportContents:
         members: RING_MEMBERS.
         evidence: RING_EVIDENCE.
         changes: RING_CHANGES.
+        sets: RING_SETS.
+        quotes: Texts of sets that say the same, as `rings.quotes.quotes` makes them.
         decisions: DECISIONS.
         summary: Counts of the policy.
         receipt: What the sinks took.
@@ -49,6 +51,8 @@ class ReportContents:
     members: pl.DataFrame
     evidence: pl.DataFrame
     changes: pl.DataFrame
+    sets: pl.DataFrame
+    quotes: pl.DataFrame
     decisions: pl.DataFrame
     summary: dict[str, Any]
     receipt: dict[str, Any]

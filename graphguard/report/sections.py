@@ -9,6 +9,7 @@ import polars as pl
 from graphguard.evaluate.drift import psi
 from graphguard.report import charts
 from graphguard.report.contents import ReportContents
+from graphguard.report.held import held_together
 from graphguard.report.markup import details, number, section, table, text
 
 TOP_RINGS, TOP_USERS, TOP_MEMBERS = 12, 20, 60
@@ -116,6 +117,9 @@ def _card(
     tied = ", ".join(
         f"{text(tie['type'])} {text(tie['key'], 18)} ({tie['members']})" for tie in ties[:3]
     )
+    mine = pl.col("ring_id") == ring["ring_id"]
+    held = held_together(contents.sets.filter(mine), contents.quotes.filter(mine))
+    tie = f"<p class='quiet'>tied by {tied or '–'}</p>" if tied or not held else ""
     return (
         f'<article class="card"><h3>{text(ring["ring_id"])} '
         f"<em>{text(change.get(ring['ring_id'], ''))}</em></h3>"
@@ -125,7 +129,7 @@ def _card(
         f"linked · {number(ring['evidence_bits'], 0)} bits · "
         f"chance 10<sup>{ring['log10_p']:.0f}</sup> "
         f"· by {text(ring['channels'].replace(',', ', '), 80)} · since {ring['first_seen']}</p>"
-        f"{met}<p class='quiet'>tied by {tied or '–'}</p>"
+        f"{met}{tie}{held}"
         f"{details('members', table(['user', 'role', 'links#', 'first#', 'risk#'], rows))}"
         "</article>"
     )

@@ -11,6 +11,7 @@ ends of a tree's ties are told one by one, so that one quote of several users, w
 between them at once, is no more of a surprise than its coincidences are.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from graphguard.near.overlap import as_rows, jaccard
 from graphguard.near.shingles import shingles
 from graphguard.near.texts import PlainTexts, TextRules, near_texts
 from graphguard.rings.recurrence import LEAST_USERS, Sets
+from graphguard.rings.set_terms import OF_SET, Numbers, Terms, standing, stood
 from graphguard.rings.significance import LN10, log10_q
 from graphguard.rings.timing_rate import FEW, LOUDEST, ROUNDS
 
@@ -113,15 +115,13 @@ def alike_sets(said: Sayings, rules: TextRules, most: int, log10_rate: float) ->
     inside = said[(users[said.thing] >= LEAST_USERS) & (users[said.thing] <= most)]
     if not len(inside):
         return Alike(_none(), crowds=crowds)
-    tests = float(len(np.unique(inside.thing)))
-    pairs = _near(inside, rules)
+    pairs = near_sayings(inside, rules)
     rate = _pooled_rate(inside, pairs)
     if rate > USUAL:
         return Alike(_none(), rate, crowds)
-    found = _components(inside, pairs)
-    tests = max(tests, len(found))
+    found, trees = tied_sets(inside, pairs)
+    tests = float(max(len(np.unique(inside.thing)), len(found)))
     among = [int(users[inside.thing[part[0]]]) for part in found]
-    trees = _log_trees(inside, pairs, found)
     log10_p = np.array(
         [
             _log10_p(inside.user[part], n, rate, seen)
@@ -132,9 +132,11 @@ def alike_sets(said: Sayings, rules: TextRules, most: int, log10_rate: float) ->
     hopeful = np.flatnonzero(log10_q(log10_p, tests) <= log10_rate)
     asked = [found[place] for place in hopeful]
     common = _said_elsewhere(asked, inside, said, rules)
-    around = _near_around(asked, inside, pairs, rate)
-    for place, *usual in zip(hopeful.tolist(), common, around, strict=True):
-        seen, chance = trees[place], max(rate, *usual)
+    around = near_around(asked, inside, pairs, rate)
+    chances: dict[int, dict[str, float]] = {}
+    for place, elsewhere, near in zip(hopeful.tolist(), common, around, strict=True):
+        chances[place] = {"anywhere": rate, "elsewhere": elsewhere, "around": near}
+        seen, chance = trees[place], max(chances[place].values())
         log10_p[place] = _log10_p(inside.user[found[place]], among[place], chance, seen)
     q = log10_q(log10_p, tests)
     likely = np.flatnonzero(q <= log10_rate)
@@ -142,8 +144,46 @@ def alike_sets(said: Sayings, rules: TextRules, most: int, log10_rate: float) ->
     chosen = likely[varied]
     members = [np.unique(inside.user[found[place]]) for place in chosen]
     things = np.array([inside.thing[found[place][0]] for place in chosen], dtype=np.int64)
-    sets = Sets(members, things.reshape(-1, 1), q[chosen])
+    stands = zip(chosen.tolist(), standing(log10_p, tests, chosen), strict=True)
+    terms: list[Terms] = [
+        {
+            "similarity": rules.similarity,
+            "among": among[place],
+            "texts": np.sort(texts_of(inside.user[found[place]])).tolist(),
+            "log_trees": trees[place],
+            "chances": chances[place],
+        }
+        | one
+        for place, one in stands
+    ]
+    sets = Sets(members, things.reshape(-1, 1), q[chosen], terms)
     return Alike(sets, rate, crowds, len(likely) - len(chosen))
+
+
+def alike_numbers(users: int, terms: Mapping[str, Any]) -> Numbers:
+    """What the terms of `alike_sets` say of so many users: p, and q."""
+    texts = np.array(terms["texts"], dtype=np.int64)
+    chance = max(terms["chances"].values())
+    log10_p = log10_alike(texts, terms["among"], chance, terms["log_trees"])
+    # Of so many users each wrote something, or it is no such set.
+    numbers = stood(log10_p, terms)
+    return numbers | {OF_SET: numbers["log10_q",] if len(texts) == users else 0.0}
+
+
+def tied_sets(said: Sayings, pairs: Ints) -> tuple[list[Ints], list[float]]:
+    """Sayings of each set whom near texts connect, and the natural log of the trees that span it.
+
+    Args:
+        said: Sayings, sorted by thing.
+        pairs: Of `near_sayings`.
+    """
+    found = _components(said, pairs)
+    return found, _log_trees(said, pairs, found)
+
+
+def texts_of(user: Ints) -> Ints:
+    """Texts of each of the users of some sayings."""
+    return np.unique(user, return_counts=True)[1].astype(np.int64)
 
 
 def _varies(said: Sayings, part: Ints) -> bool:
@@ -164,7 +204,7 @@ def _distinct_users(said: Sayings) -> Ints:
     return np.bincount(once >> 32)
 
 
-def _near(said: Sayings, rules: TextRules) -> Ints:
+def near_sayings(said: Sayings, rules: TextRules) -> Ints:
     """Pairs of sayings of two users about one thing that are near, shape [2, num_pairs]."""
     key = said.thing << 32 | said.text
     texts, place = np.unique(key, return_inverse=True)
@@ -254,7 +294,7 @@ def _log_trees(said: Sayings, pairs: Ints, found: list[Ints]) -> list[float]:
     return logs
 
 
-def _near_around(found: list[Ints], said: Sayings, pairs: Ints, rate: float) -> list[float]:
+def near_around(found: list[Ints], said: Sayings, pairs: Ints, rate: float) -> list[float]:
     """Chance that texts about a set's thing are near, told by those that are not both of the set.
 
     A newspaper's headlines are quoted more than most things are. The rate of all things counts as
@@ -323,7 +363,11 @@ def _log10_p(user: Ints, among: int, chance: float, log_trees: float = 0.0) -> f
         chance: That two of their texts are near.
         log_trees: Natural log of the number of trees that span the set; 0 for one.
     """
-    _, texts = np.unique(user, return_counts=True)
+    return log10_alike(texts_of(user), among, chance, log_trees)
+
+
+def log10_alike(texts: Ints, among: int, chance: float, log_trees: float) -> float:
+    """As `_log10_p`, by the number of texts of each user of the set."""
     k = len(texts)
     trees = np.log(np.sort(texts)).sum() + (k - 2) * np.log(texts.sum()) + (k - 1) * np.log(chance)
     choices = gammaln(among + 1) - gammaln(k + 1) - gammaln(among - k + 1)

@@ -33,10 +33,12 @@ class AudienceSet:
     Attributes:
         things: Places of the audiences, in the order in which they joined.
         log10_q: Expected number of sets that chance makes of as unlikely objects.
+        draws: log10 p of the first two, and of each that joined.
     """
 
     things: Ints
     log10_q: float
+    draws: tuple[float, ...]
 
 
 def audience_sets(tastes: Tastes, pairs: pl.DataFrame, log10_rate: float) -> list[AudienceSet]:
@@ -90,6 +92,7 @@ def _grown(
     things = list(seed)
     users = np.union1d(*(tastes.audience(thing) for thing in things))
     best: AudienceSet | None = None
+    draws = [log10_p]
     while len(things) < MOST_THINGS:
         came = np.bincount(by_user[:, users].indices, minlength=len(tastes))
         # What one author makes has one audience.
@@ -100,11 +103,12 @@ def _grown(
         expected = tastes.of_set(users, near, came[near], np.array(things))
         p = log10_poisson_tail(came[near], expected)
         chosen = int(p.argmin())
-        log10_p += float(p[chosen])
+        draws.append(float(p[chosen]))
+        log10_p += draws[-1]
         things.append(int(near[chosen]))
         q = log10_sets(log10_p, len(things), len(tastes))
         if best is None or q < best.log10_q:
-            best = AudienceSet(np.array(things), q)
+            best = AudienceSet(np.array(things), q, tuple(draws))
         if p[chosen] > NO_MORE:
             return best
         users = np.union1d(users, tastes.audience(things[-1]))

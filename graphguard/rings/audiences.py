@@ -8,18 +8,21 @@ or lie together in a ring (`rings/cores.py`, objects in place of users). Who tou
 of a group so found is a member.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, triu
 
-from graphguard.rings.audience_sets import AudienceSet, audience_sets
-from graphguard.rings.cores import WEAK, core_links
+from graphguard.rings.audience_sets import AudienceSet, audience_sets, log10_sets
+from graphguard.rings.cores import WEAK, core_links, log10_connected
 from graphguard.rings.grouping import GroupRules, Links, find_groups
 from graphguard.rings.meetings import blocks_of
+from graphguard.rings.set_terms import OF_SET, Numbers, Terms, ToldSet, log10_q_of, standing
 from graphguard.rings.significance import all_pairs, log10_poisson_tail, log10_q
 from graphguard.rings.tastes import LEAST_USERS, Tastes
 
@@ -42,23 +45,29 @@ class Company:
         things: Places of the audiences.
         users: Members, sorted.
         log10_q: Of the set.
+        terms: What it follows from: how each pair of its objects was told.
     """
 
     things: Ints
     users: Ints
     log10_q: float
+    terms: Terms
+
+    def told(self, tastes: Tastes) -> ToldSet:
+        """As a set of users that met on objects."""
+        objects = tastes.things[self.things]
+        return ToldSet("audience", self.users, objects, len(self.users), self.log10_q, self.terms)
 
 
-def audience_pairs(tastes: Tastes, log10_rate: float, num_pairs: float) -> pl.DataFrame:
-    """Pairs of users inside sets that are the audience of several objects, as `company_links`.
+def audience_companies(tastes: Tastes, log10_rate: float) -> list[Company]:
+    """Sets of users that are the audience of several objects.
 
     Args:
         tastes: All audiences.
         log10_rate: log10 of the false-discovery rate.
-        num_pairs: All pairs of users.
     """
     told = told_pairs(tastes, shared_audiences(tastes), log10_rate)
-    return company_links(tastes, companies(tastes, told, log10_rate), num_pairs)
+    return companies(tastes, told, log10_rate)
 
 
 def shared_audiences(tastes: Tastes) -> pl.DataFrame:
@@ -87,17 +96,23 @@ def told_pairs(tastes: Tastes, shared: pl.DataFrame, log10_rate: float) -> pl.Da
         log10_rate: log10 of the false-discovery rate.
 
     Returns:
-        The rows that are told, with `log10_q`.
+        The rows that are told, with `log10_q` and `way`: in which it was, as JSON.
     """
     num_things = len(tastes)
-    alone = log10_q(shared.get_column("log10_p").to_numpy(), all_pairs(num_things))
-    every = shared.with_columns(pl.Series("log10_q", alone + np.log10(WAYS)))
+    log10_p = shared.get_column("log10_p").to_numpy()
+    alone = log10_q(log10_p, all_pairs(num_things))
+    every = shared.with_columns(
+        pl.Series("log10_q", alone + np.log10(WAYS)), pl.lit("", dtype=pl.String).alias("way")
+    )
     if not every.height:
         return every
-    told = every.filter(pl.col("log10_q") <= log10_rate)
+    by_itself = every.get_column("log10_q").to_numpy() <= log10_rate
+    stands = standing(log10_p, all_pairs(num_things), np.flatnonzero(by_itself))
+    ways = [json.dumps({"way": "alone"} | one) for one in stands]
+    told = every.filter(pl.Series(by_itself)).with_columns(pl.Series("way", ways, dtype=pl.String))
     sets = audience_sets(tastes, shared, log10_rate - np.log10(WAYS))
     told = pl.concat([told, *(_inside(every, one) for one in sets)])
-    told = told.sort(*ENDS, "log10_q").unique(ENDS, keep="first")
+    told = told.sort(*ENDS, "log10_q", "way").unique(ENDS, keep="first")
     return with_cores(told, shared, num_things, log10_rate)
 
 
@@ -126,7 +141,9 @@ def _inside(every: pl.DataFrame, one: AudienceSet) -> pl.DataFrame:
     """The pairs inside a set."""
     things = pl.Series(one.things).implode()
     mine = every.filter(pl.col("object_a").is_in(things), pl.col("object_b").is_in(things))
-    return mine.with_columns(pl.lit(min(one.log10_q + np.log10(WAYS), 0.0)).alias("log10_q"))
+    way = json.dumps({"way": "set", "draws": one.draws})
+    value = min(one.log10_q + np.log10(WAYS), 0.0)
+    return mine.with_columns(pl.lit(value).alias("log10_q"), pl.lit(way).alias("way"))
 
 
 def _cores(
@@ -137,7 +154,14 @@ def _cores(
         known = told.filter(pl.col("log10_p") <= level).height
         core = core_links(links, num_things, log10_rate - ways, (level, known))
         named = core.rename(dict(zip(PAIR, ENDS, strict=True)))
-        yield named.with_columns(pl.col("log10_q") + ways).select(told.columns)
+        counts = {"links": links.filter(pl.col("log10_p") <= level).height, "known": known}
+        way = [
+            json.dumps({"way": "core", "connected": size} | counts)
+            for size in core.get_column("connected")
+        ]
+        yield named.with_columns(
+            pl.col("log10_q") + ways, pl.Series("way", way, dtype=pl.String)
+        ).select(told.columns)
 
 
 def companies(tastes: Tastes, told: pl.DataFrame, log10_rate: float) -> list[Company]:
@@ -158,17 +182,58 @@ def companies(tastes: Tastes, told: pl.DataFrame, log10_rate: float) -> list[Com
     for number, things in enumerate(groups):
         home[things] = number
     inside = (home[first] >= 0) & (home[first] == home[second])
-    best = [float(q[inside & (home[first] == number)].max()) for number in range(len(groups))]
-    alone = np.flatnonzero(~inside)
-    every = [*groups, *np.stack([first, second], axis=1)[alone]]
+    mine = [np.flatnonzero(inside & (home[first] == number)) for number in range(len(groups))]
+    mine += list(np.flatnonzero(~inside)[:, None])
+    every = [*groups, *np.stack([first, second], axis=1)[~inside]]
     enough = log10_rate - np.log10(max(len(every), 1))
     found = []
-    for things, value in zip(every, [*best, *q[alone].tolist()], strict=True):
+    for things, rows in zip(every, mine, strict=True):
         more = _grown(tastes, things, enough)
         members = _members(tastes, more)
         if len(members) >= LEAST_USERS:
-            found.append(Company(more, members, value))
+            terms = _terms(told[rows], more, len(tastes))
+            found.append(Company(more, members, float(q[rows].max()), terms))
     return found
+
+
+def _terms(told: pl.DataFrame, things: Ints, num_things: int) -> Terms:
+    """How the pairs of objects were told that a group was made of; ends are places in `things`."""
+    pairs = []
+    columns = (*ENDS, "common", "expected", "log10_p", "log10_q", "way")
+    for row in told.select(columns).iter_rows(named=True):
+        ends = np.searchsorted(things, [row[end] for end in ENDS]).tolist()
+        facts = {name: row[name] for name in ("common", "expected", "log10_p", "log10_q")}
+        pairs.append({"ends": ends} | json.loads(row["way"]) | facts)
+    return {"things": num_things, "pairs": pairs}
+
+
+def audience_numbers(users: int, terms: Mapping[str, Any]) -> Numbers:
+    """What the terms of a company say: p of each pair of objects, and q of the likeliest.
+
+    How many users it has says nothing of its objects.
+    """
+    numbers: Numbers = {}
+    every = [-np.inf if users >= LEAST_USERS else 0.0]
+    for place, pair in enumerate(terms["pairs"]):
+        common, expected = np.array([pair["common"]]), np.array([pair["expected"]])
+        log10_p = float(log10_poisson_tail(common, expected)[0])
+        every.append(_log10_q_told(log10_p, pair, terms["things"]))
+        numbers[("pairs", place, "log10_p")] = log10_p
+        numbers[("pairs", place, "log10_q")] = every[-1]
+    return numbers | {OF_SET: float(max(every))}
+
+
+def _log10_q_told(log10_p: float, pair: Mapping[str, Any], num_things: int) -> float:
+    """Q of a pair of objects with this p, in the way in which it was told."""
+    if pair["way"] == "alone":
+        return log10_q_of(log10_p, pair) + float(np.log10(WAYS))
+    if pair["way"] == "set":
+        draws = pair["draws"]
+        log10_q = log10_sets(sum(draws), len(draws) + 1, num_things)
+        return min(log10_q + float(np.log10(WAYS)), 0.0)
+    counts = (pair["links"], pair["known"])
+    chance = float(log10_connected(np.array([pair["connected"]]), counts, num_things)[0])
+    return min(chance, 0.0) + float(np.log10(WAYS * len(LEVELS)))
 
 
 def company_links(tastes: Tastes, found: list[Company], num_pairs: float) -> pl.DataFrame:

@@ -8,12 +8,16 @@ them, C(U, k) * k**(k - 2) * share**(k - 1), which holds though one coincidence 
 makes several links. What hangs on a set by one or two links may be chance, so only its core counts.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from graphguard.graph.components import linked_components
+from graphguard.rings.set_terms import OF_SET, Numbers, Terms, ToldSet
 from graphguard.rings.significance import LN10, all_pairs
 
 Ints = NDArray[np.int64]
@@ -36,7 +40,7 @@ def core_links(
 
     Returns:
         The rows of `links` of these pairs, in their order, with `log10_q`: the expected number of
-        sets as large by chance.
+        sets as large by chance, `part`: a number of the set, and `connected`: its users.
 
     Cost: O(links) a round, few rounds.
     """
@@ -46,11 +50,45 @@ def core_links(
     users, place = np.unique(np.concatenate([first, second]), return_inverse=True)
     one, other = place[: len(first)], place[len(first) :]
     part = linked_components(len(users), one, other)
-    share = max(len(first) - known, 1) / all_pairs(num_users)
-    chance = log10_sets(np.bincount(part), share, num_users)
+    sizes = np.bincount(part)
+    chance = log10_connected(sizes, (len(first), known), num_users)
     inside = in_core(one, other, len(users), TIES) & (chance[part[one]] <= log10_rate)
-    value = pl.Series("log10_q", np.minimum(chance[part[one]], 0.0))
-    return counted.drop("log10_q", strict=False).with_columns(value).filter(pl.Series(inside))
+    columns = [
+        pl.Series("log10_q", np.minimum(chance[part[one]], 0.0)),
+        pl.Series("part", part[one].astype(np.int64)),
+        pl.Series("connected", sizes[part[one]].astype(np.int64)),
+    ]
+    return counted.drop("log10_q", strict=False).with_columns(columns).filter(pl.Series(inside))
+
+
+def told_cores(core: pl.DataFrame, weak_links: int, num_users: int) -> list[ToldSet]:
+    """The sets whose cores these links are, one by one.
+
+    Args:
+        core: Of `core_links` with no known links.
+        weak_links: Links that counted.
+        num_users: Active users.
+    """
+    told = []
+    for mine in core.partition_by("part", maintain_order=True):
+        ends = np.concatenate([mine.get_column(name).to_numpy() for name in ("user_a", "user_b")])
+        size, log10_q = mine.select("connected", "log10_q").row(0)
+        terms: Terms = {"links": weak_links, "known": 0, "users": num_users}
+        told.append(ToldSet("core", np.unique(ends), np.zeros(0, np.int64), size, log10_q, terms))
+    return told
+
+
+def core_numbers(users: int, terms: Mapping[str, Any]) -> Numbers:
+    """What the terms of `told_cores` say of so many users whom weak links connect."""
+    links = (terms["links"], terms["known"])
+    chance = log10_connected(np.array([users]), links, terms["users"])
+    return {OF_SET: min(float(chance[0]), 0.0)}
+
+
+def log10_connected(sizes: Ints, links: tuple[int, int], num_users: int) -> NDArray[np.float64]:
+    """As `log10_sets`, where so many links count, of which so many are known to be no chance."""
+    share = max(links[0] - links[1], 1) / all_pairs(num_users)
+    return log10_sets(sizes, share, num_users)
 
 
 def log10_sets(sizes: Ints, share: float, num_users: int) -> NDArray[np.float64]:

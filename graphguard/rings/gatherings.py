@@ -11,8 +11,10 @@ and others follow for minutes. A ring comes and is gone. So a burst must as well
 busier of the two sides of it.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,7 +22,9 @@ from numpy.typing import NDArray
 
 from graphguard.graph.components import linked_components
 from graphguard.rings.meetings import Acts
-from graphguard.rings.recurrence import Bursts, Sets, links_within, overlaps
+from graphguard.rings.recurrence import LEAST_USERS as LEAST_SHARED
+from graphguard.rings.recurrence import Bursts, Sets, links_within, log10_overlap, overlaps
+from graphguard.rings.set_terms import OF_SET, Numbers, Terms, ToldSet, standing, stood
 from graphguard.rings.significance import log10_poisson_tail, log10_q
 from graphguard.rings.timing_null import TimingNull
 
@@ -43,11 +47,44 @@ class Gatherings:
         sets: Their users, with the one object each.
         company: Which of them are one ring's, shape [num_sets]: those of one number.
         log10_q: That they are, at most, shape [num_sets].
+        joined: Terms of the pairs of bursts that are held together, and the place of one of each.
     """
 
     sets: Sets
     company: Ints
     log10_q: Floats
+    joined: list[tuple[int, Terms]] = field(default_factory=list)
+
+    def companies(self) -> list[Ints]:
+        """Places of the sets of each ring of two or more."""
+        order = np.argsort(self.company, kind="stable")
+        begins = np.flatnonzero(np.diff(self.company[order], prepend=-1))
+        parts = np.split(order, begins[1:]) if len(order) else []
+        return [part for part in parts if len(part) > 1]
+
+    def of_company(self, mine: Ints) -> tuple[Ints, float]:
+        """Users of the bursts of one ring, and the q of what holds them together."""
+        users = np.unique(np.concatenate([self.sets.users[place] for place in mine.tolist()]))
+        return users, float(self.log10_q[mine].max())
+
+    def told(self) -> list[ToldSet]:
+        """The bursts, and the users of those of one ring."""
+        every = self.sets.told("once")
+        for mine in self.companies():
+            users, log10_q = self.of_company(mine)
+            inside = set(mine.tolist())
+            terms: Terms = {
+                "bursts": [
+                    self.sets.terms[place] | {"users": len(self.sets.users[place])}
+                    for place in mine.tolist()
+                ],
+                "overlaps": [terms for place, terms in self.joined if place in inside],
+            }
+            for parts in terms.values():
+                parts.sort(key=lambda one: (one["log10_p"], *one["step"]))
+            objects = np.unique(self.sets.objects[mine])
+            every.append(ToldSet("company", users, objects, len(users), log10_q, terms))
+        return every
 
 
 def gatherings(
@@ -74,18 +111,60 @@ def gatherings(
     thing, time_us = first.object[order].astype(np.int64), first.time_us[order].astype(np.int64)
     size = np.diff(bursts.start)
     chosen = np.flatnonzero(size >= LEAST_USERS)
-    expected = np.maximum(
-        _given_ages(bursts, chosen, (thing, time_us), null, window),
-        _given_sides(bursts, chosen, (thing, time_us), window_us),
-    )
-    # One is there; the others come to him.
-    p = log10_poisson_tail(size[chosen] - 1, expected)
-    q = log10_q(p, float(max(len(thing), 1)))
+    by_age = _given_ages(bursts, chosen, (thing, time_us), null, window)
+    sides = _given_sides(bursts, chosen, (thing, time_us), window_us)
+    expected = expected_around(by_age, sides)
+    p = log10_gathered(size[chosen], expected)
+    tests = float(max(len(thing), 1))
+    q = log10_q(p, tests)
     told = (q <= log10_rate) & (expected <= MOST_BY_CHANCE * size[chosen])
     found = chosen[told]
     users = [np.sort(bursts.user[bursts.start[at] : bursts.start[at + 1]]) for at in found.tolist()]
-    sets = Sets(users, bursts.object[found][:, None], q[told])
+    places = np.flatnonzero(told)
+    stands = zip(places.tolist(), standing(p, tests, places), strict=True)
+    terms = [
+        {"by_age": float(by_age[at]), "sides": sides[:, at].tolist()} | one for at, one in stands
+    ]
+    sets = Sets(users, bursts.object[found][:, None], q[told], terms)
     return Gatherings(sets, *_company(bursts, found, q[told], log10_rate))
+
+
+def expected_around(by_age: Floats, sides: Ints) -> Floats:
+    """Users expected in the window around a member of each burst, shape [n].
+
+    Args:
+        by_age: By the ages of all touches of the object, shape [n].
+        sides: Users in the SIDE windows before and after, shape [2, n].
+    """
+    expected: Floats = np.maximum(by_age, sides.max(axis=0) / SIDE)
+    return expected
+
+
+def log10_gathered(sizes: Ints, expected: Floats) -> Floats:
+    """log10 p of bursts of so many users: one is there, the others come to him."""
+    return log10_poisson_tail(sizes - 1, expected)
+
+
+def once_numbers(users: int, terms: Mapping[str, Any]) -> Numbers:
+    """What the terms of a burst say of so many users: p, and q."""
+    expected = expected_around(np.array([terms["by_age"]]), np.array([terms["sides"]]).T)
+    numbers = stood(float(log10_gathered(np.array([users]), expected)[0]), terms)
+    return numbers | {OF_SET: numbers["log10_q",]}
+
+
+def company_numbers(users: int, terms: Mapping[str, Any]) -> Numbers:
+    """What the terms of bursts of one ring say: p of each and of their overlaps, and q of all."""
+    numbers: Numbers = {}
+    for place, one in enumerate(terms["bursts"]):
+        log10_p = once_numbers(one["users"], one)["log10_p",]
+        numbers |= stood(log10_p, one, "bursts", place)
+    for place, one in enumerate(terms["overlaps"]):
+        numbers |= stood(log10_overlap(one), one, "overlaps", place)
+    # Each burst that is joined brings three users at least who are there already.
+    joined = LEAST_SHARED * (len(terms["bursts"]) - 1)
+    most = sum(one["users"] for one in terms["bursts"]) - joined
+    every = [value for place, value in numbers.items() if place[-1] == "log10_q"]
+    return numbers | {OF_SET: max(every) if users <= most else 0.0}
 
 
 def gathered_links(found: Gatherings, num_pairs: float) -> pl.DataFrame:
@@ -102,14 +181,10 @@ def gathered_links(found: Gatherings, num_pairs: float) -> pl.DataFrame:
         The columns of `links_within`, sorted.
     """
     met = links_within(found.sets, num_pairs)
-    order = np.argsort(found.company, kind="stable")
-    begins = np.flatnonzero(np.diff(found.company[order], prepend=-1))
     rows = []
-    for mine in np.split(order, begins[1:]) if len(order) else ():
-        if len(mine) > 1:
-            users = np.unique(np.concatenate([found.sets.users[place] for place in mine.tolist()]))
-            value = float(found.log10_q[mine].max())
-            rows += [(a, b, 0, value) for a, b in combinations(users.tolist(), 2)]
+    for mine in found.companies():
+        users, value = found.of_company(mine)
+        rows += [(a, b, 0, value) for a, b in combinations(users.tolist(), 2)]
     schema = {name: met.schema[name] for name in ("user_a", "user_b", "weight", "log10_q")}
     company = pl.DataFrame(rows, schema=schema, orient="row")
     # A user may be in bursts of two companies at most by a chance that the tests allow.
@@ -124,24 +199,30 @@ def gathered_links(found: Gatherings, num_pairs: float) -> pl.DataFrame:
 
 def _company(
     bursts: Bursts, chosen: Ints, log10_q_alone: Floats, log10_rate: float
-) -> tuple[Ints, Floats]:
+) -> tuple[Ints, Floats, list[tuple[int, Terms]]]:
     """Which of the chosen bursts share users beyond chance, and the q of what holds them together.
 
     Returns:
-        `Gatherings.company` and `Gatherings.log10_q`.
+        `Gatherings.company`, `Gatherings.log10_q` and `Gatherings.joined`.
     """
-    one, other, p = overlaps(bursts)
+    every = overlaps(bursts)
     place = np.full(len(bursts), -1, dtype=np.int64)
     place[chosen] = np.arange(len(chosen))
-    both = (place[one] >= 0) & (place[other] >= 0)
-    one, other = place[one[both]], place[other[both]]
-    q = log10_q(p[both], max(len(chosen) * (len(chosen) - 1) / 2, 1.0))
-    held = q <= log10_rate
+    both = np.flatnonzero((place[every.one] >= 0) & (place[every.other] >= 0))
+    one, other = place[every.one[both]], place[every.other[both]]
+    tests = max(len(chosen) * (len(chosen) - 1) / 2, 1.0)
+    q = log10_q(every.log10_p[both], tests)
+    held = np.flatnonzero(q <= log10_rate)
     company = linked_components(len(chosen), one[held], other[held]).astype(np.int64)
     weakest = log10_q_alone.copy()
     for ends in (one, other):
         np.maximum.at(weakest, ends[held], q[held])
-    return company, weakest
+    stands = zip(held.tolist(), standing(every.log10_p[both], tests, held), strict=True)
+    joined = [
+        (int(one[at]), every.terms(both[at]) | {"shared": int(every.shared[both[at]])} | stand)
+        for at, stand in stands
+    ]
+    return company, weakest, joined
 
 
 def _given_ages(
@@ -168,10 +249,8 @@ def _given_ages(
     return most
 
 
-def _given_sides(
-    bursts: Bursts, chosen: Ints, touches: tuple[Ints, Ints], window_us: int
-) -> Floats:
-    """Users expected in a window of each burst's object by the busier side of the burst."""
+def _given_sides(bursts: Bursts, chosen: Ints, touches: tuple[Ints, Ints], window_us: int) -> Ints:
+    """Users of each burst's object in the SIDE windows before it and after, shape [2, chosen]."""
     thing, time_us = touches
     zero = time_us.min() if len(time_us) else 0
     span = SIDE * window_us
@@ -184,5 +263,5 @@ def _given_sides(
     after = np.searchsorted(line, end + span, side="right") - np.searchsorted(
         line, end, side="right"
     )
-    busier: Floats = np.maximum(before, after) / SIDE
-    return busier
+    sides: Ints = np.stack([before, after])
+    return sides

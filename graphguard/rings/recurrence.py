@@ -7,8 +7,10 @@ pairs: who is in how many bursts keeps that number, and who touched both objects
 did, give or take the age class of the object.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,6 +19,7 @@ from scipy.sparse import csr_array
 from scipy.special import gammaln
 
 from graphguard.rings.meetings import Acts
+from graphguard.rings.set_terms import OF_SET, Numbers, Terms, ToldSet, standing, stood
 from graphguard.rings.significance import LN10, log10_poisson_tail, log10_q
 from graphguard.rings.timing_null import TimingNull
 
@@ -25,6 +28,8 @@ Floats = NDArray[np.float64]
 
 LEAST_USERS = 3
 """Two users on two objects are a pair, and are tested as one."""
+LEAST_CHANCE = 1e-12
+"""No two touches are less likely to meet than that, whatever was never seen to meet."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +60,49 @@ class Sets:
         users: Members of each set, sorted.
         objects: On which they met, shape [num_sets, objects of a set].
         log10_q: Of each set, shape [num_sets].
+        terms: What it follows from, set by set.
     """
 
     users: list[Ints]
     objects: Ints
     log10_q: Floats
+    terms: list[Terms] = field(default_factory=list)
+
+    def told(self, test: str) -> list[ToldSet]:
+        """One by one, of the named test."""
+        rows = zip(self.users, self.objects, self.log10_q.tolist(), self.terms, strict=True)
+        return [ToldSet(test, users, on, len(users), q, terms) for users, on, q, terms in rows]
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """Pairs of bursts on two objects that share enough users, shape [num_overlaps] each.
+
+    Attributes:
+        one: Place of a burst.
+        other: Place of the other.
+        shared: Users they share.
+        busy: In how many bursts the users of each are together, shape [2, num_overlaps].
+        sizes: Users of each, likewise.
+        touches: Users of all bursts together.
+        log10_p: Of sharing so many.
+    """
+
+    one: Ints
+    other: Ints
+    shared: Ints
+    busy: Floats
+    sizes: Ints
+    touches: float
+    log10_p: Floats
+
+    def terms(self, place: int) -> Terms:
+        """What `log10_shared` needs to know of one of them but for the users they share."""
+        return {
+            "busy": self.busy[:, place].tolist(),
+            "sizes": self.sizes[:, place].tolist(),
+            "touches": self.touches,
+        }
 
 
 def find_bursts(acts: Acts, window_us: int, most: int) -> Bursts:
@@ -112,16 +155,42 @@ def recurring_sets(
     Cost: O(sum over users of the square of their bursts).
     """
     tests = max(len(bursts) * (len(bursts) - 1) / 2, 1.0)
-    one, other, activity = overlaps(bursts)
-    activity_q = log10_q(activity, tests)
+    every = overlaps(bursts)
+    activity_q = log10_q(every.log10_p, tests)
     hopeful = np.flatnonzero(activity_q <= log10_rate)
-    pairs = np.stack([one[hopeful], other[hopeful]])
+    pairs = np.stack([every.one[hopeful], every.other[hopeful]])
     touched = _touched(acts)
     crowds = _common_users(touched, bursts.object[pairs])
-    users, timing = _timing(bursts, pairs, crowds, null, window)
-    q = np.maximum(log10_q(timing, _touched_together(touched)), activity_q[hopeful])
+    users, chances, timing = _timing(bursts, pairs, crowds, null, window)
+    together = _touched_together(touched)
+    q = np.maximum(log10_q(timing, together), activity_q[hopeful])
     found = np.flatnonzero(q <= log10_rate)
-    return Sets([users[place] for place in found], bursts.object[pairs[:, found]].T, q[found])
+    stands = zip(
+        standing(every.log10_p, tests, hopeful[found]),
+        standing(timing, together, found),
+        strict=True,
+    )
+    terms: list[Terms] = [
+        {
+            "activity": every.terms(int(hopeful[place])) | shared,
+            "timing": {"crowd": int(crowds[place]), "chances": chances[place]} | met,
+        }
+        for place, (shared, met) in zip(found.tolist(), stands, strict=True)
+    ]
+    return Sets(
+        [users[place] for place in found], bursts.object[pairs[:, found]].T, q[found], terms
+    )
+
+
+def again_numbers(users: int, terms: Mapping[str, Any]) -> Numbers:
+    """What the terms of `recurring_sets` say of so many users: each test's p, and q of both."""
+    activity, timing = terms["activity"], terms["timing"]
+    shared = _shared_p(users, activity)
+    sides = np.array([[log10_all_meet(np.array(each))] for each in timing["chances"]])
+    twice = float(log10_twice(np.array([timing["crowd"]]), np.array([users]), sides)[0])
+    numbers = stood(shared, activity, "activity") | stood(twice, timing, "timing")
+    both = max(numbers["activity", "log10_q"], numbers["timing", "log10_q"])
+    return numbers | {OF_SET: both}
 
 
 def links_within(sets: Sets, num_pairs: float) -> pl.DataFrame:
@@ -151,11 +220,8 @@ def links_within(sets: Sets, num_pairs: float) -> pl.DataFrame:
     ).sort("user_a", "user_b")
 
 
-def overlaps(bursts: Bursts) -> tuple[Ints, Ints, Floats]:
-    """Pairs of bursts on two objects that share enough users, and log10 p of sharing so many.
-
-    Who is in how many bursts is given, and how large they are.
-    """
+def overlaps(bursts: Bursts) -> Overlaps:
+    """Pairs of bursts on two objects that share enough users, and log10 p of sharing so many."""
     number = len(bursts)
     burst = np.repeat(np.arange(number), np.diff(bursts.start))
     num_users = int(bursts.user.max(initial=-1)) + 1
@@ -167,19 +233,63 @@ def overlaps(bursts: Bursts) -> tuple[Ints, Ints, Floats]:
     apart = bursts.object[one] != bursts.object[other]
     one, other, shared = one[apart], other[apart], common.data[right][apart].astype(np.int64)
     order = np.lexsort((other, one))
-    one, other, shared = one[order], other[order], shared[order]
+    ends, shared = np.stack([one[order], other[order]]), shared[order]
     degree = np.bincount(bursts.user, minlength=shape[1]).astype(np.float64)
-    busy = np.bincount(burst, degree[bursts.user], minlength=number)
-    size = np.diff(bursts.start)
+    busy = np.bincount(burst, degree[bursts.user], minlength=number)[ends]
+    sizes, touches = np.diff(bursts.start)[ends], float(degree.sum())
+    log10_p = log10_shared(shared, busy, sizes, touches)
+    return Overlaps(ends[0], ends[1], shared, busy, sizes, touches, log10_p)
+
+
+def log10_shared(shared: Ints, busy: Floats, sizes: Ints, touches: float) -> Floats:
+    """log10 p of two bursts to share so many users, given who is in how many, and their sizes.
+
+    Args:
+        shared: Users they share, shape [n].
+        busy: In how many bursts the users of each are together, shape [2, n].
+        sizes: Users of each, shape [2, n].
+        touches: Users of all bursts together.
+    """
     # Whose places are drawn anew is a choice; the likelier of both answers counts.
-    expected = np.maximum(busy[one] * size[other], busy[other] * size[one]) / max(degree.sum(), 1)
-    return one, other, log10_poisson_tail(shared, expected)
+    expected = np.maximum(busy[0] * sizes[1], busy[1] * sizes[0]) / max(touches, 1)
+    return log10_poisson_tail(shared, expected)
+
+
+def _shared_p(shared: int, terms: Mapping[str, Any]) -> float:
+    """As `log10_shared`, of one pair of bursts by its terms."""
+    busy, sizes = np.array([terms["busy"]]).T, np.array([terms["sizes"]]).T
+    return float(log10_shared(np.array([shared]), busy, sizes, terms["touches"])[0])
+
+
+def log10_overlap(terms: Mapping[str, Any]) -> float:
+    """log10 p of an overlap by its terms, and `shared`."""
+    return _shared_p(terms["shared"], terms)
+
+
+def log10_all_meet(chances: Floats) -> Floats:
+    """log10 of the chance that a user meets all others, given that for each; by rows."""
+    met: Floats = np.log10(np.maximum(chances, LEAST_CHANCE)).sum(axis=-1)
+    return met
+
+
+def log10_twice(crowds: Ints, sizes: Ints, sides: Floats) -> Floats:
+    """log10 p of so many of a crowd to meet twice.
+
+    Args:
+        crowds: Users who touched both objects, shape [n].
+        sizes: Members among them, shape [n].
+        sides: `log10_all_meet` of one member with the others on each object, shape [2, n].
+    """
+    # Added in order of size: objects' numbers are arbitrary, and a sum's last bit is not.
+    choice = np.log10(crowds) + _log10_choose(crowds - 1, sizes - 1)
+    twice: Floats = np.minimum(choice + sides.min(axis=0) + sides.max(axis=0), 0.0)
+    return twice
 
 
 def _timing(
     bursts: Bursts, pairs: Ints, crowds: Ints, null: TimingNull, window: int
-) -> tuple[list[Ints], Floats]:
-    """Members of both bursts of each pair, and log10 p of their meeting twice, given the crowds.
+) -> tuple[list[Ints], list[list[list[float]]], Floats]:
+    """Members of both bursts of each pair, their chances, and log10 p, given the crowds.
 
     One member's times are given, the others meet him; which of those who touched both objects are
     the members, and who is given, may be chosen.
@@ -192,23 +302,27 @@ def _timing(
         window: As in `recurring_sets`.
     """
     age = null.classes(np.repeat(bursts.object, np.diff(bursts.start)), bursts.time_us)
-    chance = np.log10(np.maximum(null.rate[window], 1e-12))
     members: list[Ints] = []
+    chances: list[list[list[float]]] = []
     meeting = np.zeros((2, pairs.shape[1]))
     for place, pair in enumerate(pairs.T.tolist()):
         parts = [slice(bursts.start[at], bursts.start[at + 1]) for at in pair]
         one, other = (bursts.user[part] for part in parts)
         mine, *places = np.intersect1d(one, other, assume_unique=True, return_indices=True)
         members.append(mine)
+        given = []
         for side, (part, at) in enumerate(zip(parts, places, strict=True)):
             ages = age[part][np.sort(at)]
-            each = chance[np.ix_(ages, ages)]
-            np.fill_diagonal(each, 0.0)
-            meeting[side, place] = each.sum(axis=1).max()
+            each = null.rate[window][np.ix_(ages, ages)]
+            # Himself he meets for certain.
+            np.fill_diagonal(each, 1.0)
+            met = log10_all_meet(each)
+            meeting[side, place] = met.max()
+            best = int(met.argmax())
+            given.append(sorted(np.delete(each[best], best).tolist()))
+        chances.append(sorted(given))
     sizes = np.array([len(mine) for mine in members], dtype=np.int64)
-    # Added in order of size: objects' numbers are arbitrary, and a sum's last bit is not.
-    choice = np.log10(crowds) + _log10_choose(crowds - 1, sizes - 1)
-    return members, np.minimum(choice + meeting.min(axis=0) + meeting.max(axis=0), 0.0)
+    return members, chances, log10_twice(crowds, sizes, meeting)
 
 
 def _touched(acts: Acts) -> csr_array:

@@ -231,12 +231,35 @@ def log10_q(log10_p: NDArray[Any], num_tests: float) -> Floats:
     [-7.0, -0.3]
     """
     order = np.argsort(log10_p, kind="stable")
-    rank = np.arange(1, len(order) + 1)
-    raised = log10_p[order] + np.log10(max(num_tests, 1.0)) - np.log10(rank)
-    lowest = np.minimum.accumulate(raised[::-1])[::-1]
+    raised = log10_q_at(log10_p[order], num_tests, np.arange(1, len(order) + 1))
     result = np.empty(len(order))
-    result[order] = np.minimum(lowest, 0.0)
+    result[order] = np.minimum.accumulate(raised[::-1])[::-1]
     return result
+
+
+def log10_q_at(log10_p: NDArray[Any], num_tests: float, rank: NDArray[Any]) -> Floats:
+    """log10 of the share of chance among the `rank` least likely of so many tests, at most 0."""
+    q: Floats = np.minimum(log10_p + np.log10(max(num_tests, 1.0)) - np.log10(rank), 0.0)
+    return q
+
+
+def q_steps(log10_p: NDArray[Any], num_tests: float) -> tuple[Floats, NDArray[np.int64]]:
+    """From which test each takes its q of `log10_q`: log10 p of that test, and its rank.
+
+    It is the test itself, or one that is likelier, and yet has less of chance among those up to it.
+
+    >>> q_steps(np.array([-10.0, -3.0, -2.9]), 1000)[1].tolist()
+    [1, 3, 3]
+    """
+    order = np.argsort(log10_p, kind="stable")
+    p, rank = log10_p[order], np.arange(1, len(order) + 1)
+    raised = log10_q_at(p, num_tests, rank)
+    lowest = np.minimum.accumulate(raised[::-1])[::-1]
+    at = np.where(raised == lowest, rank - 1, len(order))
+    at = np.minimum.accumulate(at[::-1])[::-1]
+    steps, ranks = np.empty(len(order)), np.empty(len(order), dtype=np.int64)
+    steps[order], ranks[order] = p[at], rank[at]
+    return steps, ranks
 
 
 def all_pairs(num_users: int) -> float:

@@ -210,13 +210,13 @@ def _leaf(column: pa.Field) -> str:
 
 def _plain_kinds(table: pa.Table) -> pa.Table:
     """Store strings and lists as such: Polars hands over large ones, which say nothing more."""
-    fields = []
-    for one in table.schema:
-        kind = one.type
-        if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-            kind = pa.string()
-        if pa.types.is_large_list(kind):
-            kind = pa.list_(kind.value_type)
-        fields.append(pa.field(one.name, kind, one.nullable))
-    schema = pa.schema(fields)
+    schema = pa.schema(
+        [pa.field(one.name, _plain_kind(one.type), one.nullable) for one in table.schema]
+    )
     return table if table.schema.equals(schema) else table.cast(schema)
+
+
+def _plain_kind(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    return pa.list_(_plain_kind(kind.value_type)) if pa.types.is_large_list(kind) else kind

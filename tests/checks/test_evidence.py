@@ -48,6 +48,8 @@ def test_links_members_and_rings_follow_from_the_acts_shown(night):
     assert proof.rings > 0
     assert proof.links > 20
     assert proof.acts > 50
+    assert proof.sets > 5
+    assert proof.by_sets > 20
 
 
 def first(column, value):
@@ -84,6 +86,10 @@ def chances(new):
         ("ring_evidence", plain("weight", pl.col("weight") + 1), "weight is"),
         ("ring_evidence", plain("log10_q", pl.col("log10_q") - 1), "log10_q is"),
         ("ring_evidence", first("bits", pl.col("bits") + 1), "bits is"),
+        ("ring_sets", first("log10_q", pl.col("log10_q") - 1), "log10_q is"),
+        ("ring_sets", first("users", pl.col("users") + 1), "log10_q is"),
+        ("ring_sets", first("keys", pl.col("keys").list.slice(1)), "the link is of no set"),
+        ("ring_sets", lambda sets: sets[1:], "recomputed"),
         ("ring_members", first("degree", pl.col("degree") + 1), "degree is"),
         ("rings", first("evidence_bits", pl.col("evidence_bits") * 2), "evidence_bits is"),
         ("rings", first("log10_p", pl.col("log10_p") - 1), "log10_p is"),

@@ -17,7 +17,15 @@ from graphguard.erase.swap import Rewrite, Rewriter, exchange, json_writer, swee
 from graphguard.errors import ArtefactInvalid, GraphInvalid
 from graphguard.graph.arrays import EdgeArrays, NodeArrays
 from graphguard.graph.build import write_graph
-from graphguard.schema import REJECTS, RING_ACTS, RING_CHANGES, RING_EVIDENCE, RING_MEMBERS, RINGS
+from graphguard.schema import (
+    REJECTS,
+    RING_ACTS,
+    RING_CHANGES,
+    RING_EVIDENCE,
+    RING_MEMBERS,
+    RING_SETS,
+    RINGS,
+)
 from graphguard.tables.commit import committing, read_manifest, verify
 from graphguard.tables.files import read_json, write_json
 from graphguard.tables.ids import IdStore
@@ -95,8 +103,12 @@ def ring_tables():
         {**dict.fromkeys(RING_ACTS.columns, 0), "ring_id": ring, "key": key}
         for ring, key in (("r", "a"), ("r", "b"), ("r", "c"), ("s", "e"))
     ])  # fmt: skip
+    sets = pl.DataFrame([
+        {**dict.fromkeys(RING_SETS.columns, 0), "ring_id": ring, "keys": keys, "objects": []}
+        for ring, keys in (("r", ["a", "b", "c"]), ("r", ["b", "d"]), ("s", ["e", "f"]))
+    ])  # fmt: skip
     return {"rings": rings, "ring_members": members, "ring_evidence": evidence,
-            "ring_acts": acts, "ring_changes": changes}  # fmt: skip
+            "ring_acts": acts, "ring_sets": sets, "ring_changes": changes}  # fmt: skip
 
 
 def test_a_ring_that_loses_a_member_is_described_anew_and_a_small_one_is_dissolved():
@@ -113,6 +125,8 @@ def test_a_ring_that_loses_a_member_is_described_anew_and_a_small_one_is_dissolv
     assert members == [("a", "core", 1, 2.0), ("c", "core", 2, 3.0), ("d", "core", 1, 1.0)]
     assert after["ring_evidence"].select("key_a", "key_b").rows() == [("a", "c"), ("c", "d")]
     assert after["ring_acts"].select("ring_id", "key").rows() == [("r", "a"), ("r", "c")]
+    # Of a set of one nothing is left.
+    assert after["ring_sets"].select("ring_id", "keys").rows() == [("r", ["a", "c"])]
     assert after["ring_changes"].height == 0
 
 

@@ -17,7 +17,7 @@ from graphguard.tables.commit import verify
 from graphguard.tables.files import file_digest, read_json, read_parquet, replace_json
 from graphguard.tables.workspace import Workspace
 
-LATER_FILES = ("ring_acts.parquet", "ring_memory.parquet", "nulls.json")
+LATER_FILES = ("ring_acts.parquet", "ring_sets.parquet", "ring_memory.parquet", "nulls.json")
 LATER_COLUMNS = {
     "rings": ("log10_q", "met_share", "chance_share"),
     "ring_members": ("first_share",),

@@ -1,20 +1,25 @@
 """Traces of nearly equal texts through the jobs, on a small platform of captions and links."""
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
 
 from graphguard.checks.evidence import check_evidence
 from graphguard.checks.leakage import CheckFailed
+from graphguard.checks.said import texts_differ
 from graphguard.errors import BadSetting
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.acts import trace_acts
 from graphguard.jobs.context import Job, Silent
 from graphguard.jobs.nightly import Night, run_night
 from graphguard.jobs.texts import alike_links
+from graphguard.report.held import held_together
+from graphguard.rings.quotes import quotes
 from graphguard.schema import RING_ACTS
 from graphguard.tables.events import read_pairs
-from graphguard.tables.files import read_parquet, write_parquet
+from graphguard.tables.files import read_json, read_parquet, write_parquet
 
 WORDS = [a + b + c for a in "bdfglmnprst" for b in "aeiou" for c in "bdfglmnprst"]
 SPAM = "earn {} euros a day from home and join our {} team now"
@@ -89,7 +94,8 @@ def test_a_text_said_again_after_more_than_a_day_is_another_object(platform, rin
 def test_who_writes_alike_about_one_site_is_one_set_though_every_link_differs(platform, ring):
     job, graph = linked_job(platform())
 
-    (links,) = alike_links(job, graph, 180_000.0)
+    (told,) = alike_links(job, graph, 180_000.0)
+    links = told.links
 
     assert names(links, graph.keys("user")[:]) == all_pairs(ring)
     assert set(links.get_column("channel")) == {"alike.posts.link"}
@@ -105,14 +111,65 @@ def test_the_evidence_of_near_texts_is_shown_and_an_act_that_nobody_wrote_is_tol
     acts = read_parquet(path)
 
     assert sorted(set(acts.get_column("key"))) == ring
-    assert set(acts.get_column("object_type")) == {"near.text"}
-    assert acts.get_column("object").n_unique() == 4
-    assert check_evidence(config, run).acts == acts.height == 24
+    near = acts.filter(pl.col("object_type") == "near.text")
+    about = acts.filter(pl.col("object_type") == "site.posts.link")
+    assert near.get_column("object").n_unique() == 4
+    assert set(about.get_column("object")) == {"deal.example"}
+    # Each post is an act on a text, and one on the site that it is about.
+    assert sorted(near.get_column("time_us")) == sorted(about.get_column("time_us"))
+    proof = check_evidence(config, run)
+    assert proof.acts == acts.height == 48
+    assert (proof.sets, proof.read) == (6, 2)
+    assert proof.by_sets == 30
     late = acts.with_columns(pl.col("time_us") + (pl.int_range(pl.len()) == 0).cast(pl.Int64))
     path.unlink()
     write_parquet(path, late, RING_ACTS)
     with pytest.raises(CheckFailed, match="holds no event of r"):
         check_evidence(config, run)
+
+
+def test_what_a_set_says_of_its_texts_is_held_against_those_in_the_log(platform, ring):
+    config = platform()
+    run = run_night(Night(config, last="find_rings"))
+    path = run.file("find_rings", "ring_sets.parquet")
+    sets = read_parquet(path)
+    said = sets.filter(pl.col("test") == "alike")
+
+    assert said.get_column("keys").to_list() == [ring, ring]
+    for name, new, told in (
+        ("log_trees", 1.0, "log_trees is 1.0"),
+        ("among", 5, "among is 5, 6 by the texts"),
+        ("texts", [4, 4, 4, 4, 4, 3], "4, 4, 4, 4, 4, 4] in the log"),
+        ("chances", {"anywhere": 0.1, "elsewhere": 0.0, "around": 0.1}, "chances.around is 0.1"),
+        ("similarity", 0.9, "by the texts"),
+    ):
+        spoilt = said.with_columns(
+            pl.Series("terms", [json.dumps(json.loads(one) | {name: new}) for one in said["terms"]])
+        )
+        assert any(told in one for one in texts_differ(config, run, spoilt)), name
+    assert list(texts_differ(config, run, said)) == []
+    stranger = said.with_columns(keys=pl.concat_list("keys", pl.lit("u7")))
+    assert any("do not connect" in one for one in texts_differ(config, run, stranger))
+
+
+def test_two_texts_of_a_set_are_quoted_from_the_log(platform, ring):
+    config = platform()
+    run = run_night(Night(config, last="find_rings"))
+    sets, acts = (
+        read_parquet(run.file("find_rings", f"{name}.parquet"))
+        for name in ("ring_sets", "ring_acts")
+    )
+
+    found = quotes(run, read_json(run.folder / "config.json"), sets, acts)
+
+    of_set = found.filter(pl.col("number") == 0)
+    assert of_set.height == 2
+    assert len(set(of_set.get_column("key"))) == 2
+    assert set(of_set.get_column("key")) <= set(ring)
+    assert all(one.startswith("earn ") for one in of_set.get_column("text"))
+    shown = held_together(sets, found)
+    assert "6 wrote alike about deal.example" in shown
+    assert "euros a day from home" in shown
 
 
 def test_a_near_text_is_no_entity_and_the_trace_must_name_the_logs_text(platform):

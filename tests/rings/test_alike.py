@@ -13,8 +13,10 @@ from graphguard.rings.alike import (
     _components,
     _log10_p,
     _log_trees,
+    alike_numbers,
     alike_sets,
 )
+from graphguard.rings.set_terms import OF_SET, plain
 
 RULES = TextRules()
 WORDS = [a + b + c for a in "bdfglmnprst" for b in "aeiou" for c in "bdfglmnprst"]
@@ -296,3 +298,19 @@ def test_where_all_things_are_quoted_a_quote_is_no_campaign(found):
 def test_no_sayings_have_no_sets():
     rows = [(1, 1, "a text of some words"), (2, 1, "another one")]
     assert len(found(rows).sets.users) == 0
+
+
+@pytest.mark.parametrize("found", [found, roughly])
+def test_q_follows_again_from_texts_trees_and_chances(found):
+    rng = np.random.default_rng(0)
+    ring = list(range(5_000, 5_007))
+    rows = platform(rng) + list(zip(ring, [500] * 7, paraphrases(rng, 7), strict=True))
+    rows += [(5_000, 500, text) for text in chatter(rng, 2)]
+
+    (told,) = found(rows).sets.told("alike")
+
+    terms = plain(told.terms)
+    assert alike_numbers(told.size, terms)[OF_SET] == pytest.approx(told.log10_q)
+    assert terms["texts"] == [1, 1, 1, 1, 1, 1, 3]
+    assert terms["among"] == 7
+    assert alike_numbers(told.size + 1, terms)[OF_SET] == 0.0

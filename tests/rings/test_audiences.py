@@ -1,5 +1,7 @@
 """Objects whose audiences share more users than tastes explain."""
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,6 +10,8 @@ from scipy.stats import gamma
 
 from graphguard.rings.audience_sets import MOST_THINGS, audience_sets, log10_sets
 from graphguard.rings.audiences import (
+    audience_companies,
+    audience_numbers,
     companies,
     company_links,
     shared_audiences,
@@ -15,6 +19,7 @@ from graphguard.rings.audiences import (
     with_cores,
 )
 from graphguard.rings.meetings import Acts
+from graphguard.rings.set_terms import OF_SET, plain
 from graphguard.rings.significance import all_pairs, log10_poisson_tail, log10_q
 from graphguard.rings.tastes import find_tastes
 
@@ -292,3 +297,32 @@ def test_the_chance_of_a_product_is_fishers():
         product = gamma.sf(-log10_p * np.log(10), size - 1)
         ways = all_pairs(500) * 500 ** (size - 2) * MOST_THINGS
         assert log10_sets(log10_p, size, 500) == pytest.approx(np.log10(product * ways))
+
+
+@pytest.mark.parametrize(
+    ("seed", "calls", "chance"), [(1, 8, 0.7), (1, 10, 0.9), (0, 6, 0.6), (2, 6, 0.6), (4, 6, 0.6)]
+)
+def test_q_of_a_company_follows_again_from_how_its_objects_were_told(seed, calls, chance):
+    tastes, _ = sparse_ring(seed, calls=calls, chance=chance)
+
+    for company in audience_companies(tastes, RATE):
+        told = company.told(tastes)
+        numbers = audience_numbers(told.size, plain(told.terms))
+
+        assert numbers[OF_SET] == pytest.approx(told.log10_q)
+        assert told.objects.tolist() == tastes.things[company.things].tolist()
+        for place, pair in enumerate(told.terms["pairs"]):
+            one, other = (tastes.audience(int(company.things[end])) for end in pair["ends"])
+            assert pair["common"] == len(np.intersect1d(one, other))
+            assert numbers["pairs", place, "log10_p"] == pytest.approx(pair["log10_p"])
+            assert numbers["pairs", place, "log10_q"] == pytest.approx(pair["log10_q"])
+
+
+def test_objects_are_told_in_all_three_ways():
+    ways = set()
+    for seed, calls, chance in ((3, 2, 1.0), (1, 10, 0.9), (0, 6, 0.6), (2, 6, 0.6)):
+        tastes, _ = sparse_ring(seed, calls=calls, chance=chance)
+        told = told_pairs(tastes, shared_audiences(tastes), RATE)
+        ways |= {json.loads(way)["way"] for way in told.get_column("way")}
+
+    assert ways == {"alone", "set", "core"}

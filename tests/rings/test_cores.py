@@ -5,7 +5,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from graphguard.rings.cores import WEAK, core_links, in_core, log10_sets
+from graphguard.rings.cores import (
+    WEAK,
+    core_links,
+    core_numbers,
+    in_core,
+    log10_sets,
+    told_cores,
+)
+from graphguard.rings.set_terms import OF_SET
 
 
 def table(pairs, log10_p=WEAK - 1):
@@ -101,3 +109,19 @@ def test_no_links_have_no_core():
     assert (
         core_links(table([]).cast({"user_a": pl.Int64, "user_b": pl.Int64}), 10, -2.0).height == 0
     )
+
+
+def test_q_of_a_core_follows_again_from_its_size_and_the_share_of_links():
+    rng = np.random.default_rng(0)
+    members = range(20_000, 20_014)
+    links = table(chance_links(rng, 20_000, 400) + ring(rng, members, 0.6) + [(3, 20_000)])
+    core = core_links(links, 20_014, -2.0)
+
+    (told,) = told_cores(core, links.height, 20_014)
+
+    assert told.users.tolist() == list(members)
+    # User 3 hangs on it by one link, and who hangs on him counts too.
+    assert told.size > len(members)
+    assert core_numbers(told.size, told.terms)[OF_SET] == pytest.approx(told.log10_q)
+    assert set(core.get_column("log10_q")) == {told.log10_q}
+    assert core_numbers(told.size - 1, told.terms)[OF_SET] > told.log10_q

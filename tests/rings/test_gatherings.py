@@ -2,9 +2,16 @@ import numpy as np
 import pytest
 
 from graphguard.rings.coaction import find_coactions
-from graphguard.rings.gatherings import Gatherings, gathered_links, gatherings
+from graphguard.rings.gatherings import (
+    Gatherings,
+    company_numbers,
+    gathered_links,
+    gatherings,
+    once_numbers,
+)
 from graphguard.rings.meetings import Acts
 from graphguard.rings.recurrence import Sets, find_bursts
+from graphguard.rings.set_terms import OF_SET, plain
 from graphguard.rings.timing_null import timing_null
 
 MINUTE_US = 60_000_000
@@ -229,3 +236,27 @@ def test_without_acts_there_is_nothing():
 
     assert found.users == []
     assert found.objects.shape == (0, 1)
+
+
+def test_q_of_bursts_and_of_their_company_follows_again_from_what_was_counted():
+    log, born = platform()
+    log = both(log, followers(born))
+    groups = range(1_000, 1_010), range(1_006, 1_016), range(1_100, 1_110)
+
+    found = found_in(both(log, calls(born, *groups)), born)
+    told = found.told()
+
+    bursts = [one for one in told if one.test == "once"]
+    (company,) = [one for one in told if one.test == "company"]
+    assert [one.users.tolist() for one in bursts] == [list(group) for group in groups]
+    for one in bursts:
+        assert once_numbers(one.size, plain(one.terms))[OF_SET] == pytest.approx(one.log10_q)
+    assert company.users.tolist() == list(range(1_000, 1_016))
+    assert company.log10_q == found.log10_q[:2].max()
+    assert company.objects.tolist() == [CALLED, CALLED + 1]
+    numbers = company_numbers(company.size, plain(company.terms))
+    assert numbers[OF_SET] == pytest.approx(company.log10_q)
+    assert len(company.terms["bursts"]) == 2
+    assert [one["shared"] for one in company.terms["overlaps"]] == [4]
+    # More users than the bursts can have are none of theirs.
+    assert company_numbers(18, company.terms)[OF_SET] == 0.0

@@ -6,10 +6,12 @@ from graphguard.rings.coaction import find_coactions
 from graphguard.rings.meetings import Acts
 from graphguard.rings.recurrence import (
     Sets,
+    again_numbers,
     find_bursts,
     links_within,
     recurring_sets,
 )
+from graphguard.rings.set_terms import OF_SET, plain
 from graphguard.rings.timing_null import timing_null
 
 MINUTE_US = 60_000_000
@@ -155,3 +157,23 @@ def test_nothing_makes_nothing():
     assert len(find_bursts(empty, MINUTE_US, 200)) == 0
     none = Sets([], np.zeros((0, 2), dtype=np.int64), np.zeros(0))
     assert links_within(none, 10.0).schema["log10_p"] == pl.Float64
+
+
+def test_q_follows_again_from_what_was_counted_and_expected():
+    log, born = platform([[10, 20, 30, 40, 50, 60]] * 2)
+
+    told = sets_of(log, born).told("again")
+
+    assert len(told) == 1
+    for one in told:
+        numbers = again_numbers(one.size, plain(one.terms))
+        assert numbers[OF_SET] == pytest.approx(one.log10_q)
+        for test in ("activity", "timing"):
+            for name in ("log10_p", "log10_q"):
+                assert numbers[test, name] == pytest.approx(one.terms[test][name])
+        # One user more is less likely to come by chance; the chances are of each with one of them.
+        assert (
+            again_numbers(one.size + 1, one.terms)["activity", "log10_p"]
+            < numbers["activity", "log10_p"]
+        )
+        assert [len(each) for each in one.terms["timing"]["chances"]] == [one.size - 1] * 2

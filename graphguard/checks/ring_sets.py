@@ -1,0 +1,195 @@
+"""Recompute what the sets behind a night's rings say: their q from terms, links from sets."""
+
+import json
+from collections.abc import Iterator
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from graphguard.checks.numbers import CLOSE, far, told
+from graphguard.rings.cores import TIES
+from graphguard.rings.evidence import SETS, acts_channel
+from graphguard.rings.set_numbers import TESTS
+from graphguard.rings.set_terms import OF_SET
+
+SET = ["ring_id", "channel", "number"]
+PAIR = ["ring_id", "channel", "key_a", "key_b"]
+BURSTS = ("again", "once")
+"""Tests of sets whose users were together within the window, on each object."""
+CORE, COMPANY, AUDIENCE = "core", "company", "audience"
+
+
+def sets_differ(sets: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
+    """Sets whose q does not follow from their terms, or that did not meet on what they say.
+
+    Args:
+        sets: RING_SETS.
+        acts: RING_ACTS.
+    """
+    for row in sets.iter_rows(named=True):
+        where = f"set {row['number']} of {row['channel']} in {row['ring_id']}"
+        if len(row["keys"]) > row["users"]:
+            yield f"{where}: {len(row['keys'])} of its {row['users']} users are in the ring"
+        terms = json.loads(row["terms"])
+        try:
+            numbers = TESTS[row["test"]](row["users"], terms)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            yield f"{where}: no number follows from its terms ({type(error).__name__}: {error})"
+            continue
+        for place, again in numbers.items():
+            held = row["log10_q"] if place == OF_SET else reduce(_at, place, terms)
+            if not np.isclose(held, again, rtol=CLOSE, atol=CLOSE):
+                name = ".".join(map(str, place)) or "log10_q"
+                yield f"{where}: {name} is {held}, recomputed {again}"
+    yield from _apart(sets, acts)
+
+
+def common_differs(sets: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
+    """Pairs of objects with fewer users in common than the ring's own acts show."""
+    seen = _users_of(acts)
+    for row in sets.filter(pl.col("test") == AUDIENCE).iter_rows(named=True):
+        trace = row["channel"].split(".", 1)[1]
+        for pair in json.loads(row["terms"]).get("pairs", []):
+            ends = [(row["ring_id"], trace, row["objects"][end]) for end in pair["ends"]]
+            both = len(seen.get(ends[0], set()) & seen.get(ends[1], set()))
+            if both > pair["common"]:
+                names = " and ".join(repr(one[2]) for one in ends)
+                yield f"{names} share {pair['common']} users, {both} of the ring alone"
+
+
+def set_links_differ(
+    links: pl.DataFrame, sets: pl.DataFrame, acts: pl.DataFrame, num_pairs: float
+) -> Iterator[str]:
+    """Links that are not those of the sets: pairs, objects in common, p and q.
+
+    Args:
+        links: RING_EVIDENCE.
+        sets: RING_SETS.
+        acts: RING_ACTS.
+        num_pairs: All pairs of users: a link's p is its set's q on their scale.
+    """
+    mine = links.filter(pl.col("channel").str.contains(SETS))
+    mine = mine.with_columns(
+        key_a=pl.min_horizontal("key_a", "key_b"), key_b=pl.max_horizontal("key_a", "key_b")
+    )
+    made = pl.concat([_met(sets, acts), _cores(sets, mine)])
+    best = made.group_by(PAIR).agg(pl.col("weight").max(), pl.col("log10_q").min())
+    both = mine.join(best, on=PAIR, how="full", suffix="_set", coalesce=True)
+    for lacking, reason in (("log10_q_set", "is of no set"), ("log10_q", "is in no evidence")):
+        for row in both.filter(pl.col(lacking).is_null()).select(PAIR).sort(PAIR).iter_rows():
+            yield f"{', '.join(row)}: the link {reason}"
+    held = both.drop_nulls(["log10_q", "log10_q_set"]).sort(PAIR)
+    again = held.get_column("weight_set")
+    wrong = (held.get_column("weight") != again) & again.is_not_null()
+    yield from told(held.filter(wrong), "weight", again.filter(wrong))
+    yield from far(held, "log10_q", held.get_column("log10_q_set"))
+    on_scale = held.get_column("log10_q_set") - np.log10(max(num_pairs, 1.0))
+    yield from far(held, "log10_p", on_scale)
+
+
+def _at(value: Any, place: str | int) -> Any:
+    return value[place]
+
+
+def _users_of(acts: pl.DataFrame) -> dict[tuple[str, str, str], set[str]]:
+    """Members who acted on each object of a ring and channel."""
+    place = ("ring_id", "channel", "object")
+    found = acts.group_by(place).agg(pl.col("key").unique())
+    return {(ring, channel, thing): set(keys) for ring, channel, thing, keys in found.iter_rows()}
+
+
+def _placed(sets: pl.DataFrame) -> pl.DataFrame:
+    """Each user of a set and each of its objects, with the channel of its acts (`trace`)."""
+    return (
+        sets.with_columns(acts_channel(pl.col("channel")).alias("trace"))
+        .explode("objects", empty_as_null=False)
+        .explode("keys", empty_as_null=False)
+        .rename({"objects": "object", "keys": "key"})
+    )
+
+
+def _first(acts: pl.DataFrame) -> pl.DataFrame:
+    """When each member first acted on an object."""
+    place = ["ring_id", "channel", "object", "key"]
+    first = acts.group_by(place).agg(pl.col("time_us").min().alias("first_us"))
+    return first.rename({"channel": "trace"})
+
+
+def _apart(sets: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
+    """Users of a set who did not act on an object of it, or were not together there in time."""
+    whole = sets.filter(pl.col("test").is_in([*BURSTS, "alike"]))
+    place = ["ring_id", "trace", "object", "key"]
+    seen = _placed(whole).join(_first(acts), on=place, how="left").sort(*SET, "object", "key")
+    for row in seen.filter(pl.col("first_us").is_null()).iter_rows(named=True):
+        yield f"{row['key']} of {row['channel']} in {row['ring_id']} has no act on {row['object']}"
+    bursts = seen.filter(pl.col("test").is_in(BURSTS))
+    span = pl.col("first_us").max() - pl.col("first_us").min()
+    spans = bursts.group_by(*SET, "object", "window_us", maintain_order=True).agg(span)
+    for row in spans.filter(pl.col("first_us") > pl.col("window_us")).iter_rows(named=True):
+        yield (
+            f"set {row['number']} of {row['channel']} in {row['ring_id']} was on {row['object']} "
+            f"within {row['first_us'] / 1e6:g} s, not {row['window_us'] / 1e6:g} s"
+        )
+
+
+def _met(sets: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
+    """The pairs inside sets that met, with the objects that they have in common and the least q."""
+    met = sets.filter(~pl.col("test").is_in([CORE, COMPANY]))
+    there = _placed(met).join(
+        _first(acts), on=["ring_id", "trace", "object", "key"], how="inner"
+    ).select(*SET, "object", "key", "log10_q")  # fmt: skip
+    inside = there.join(there, on=[*SET, "object"], suffix="_b").filter(
+        pl.col("key") < pl.col("key_b")
+    )
+    weight = pl.col("object").n_unique().cast(pl.Int64).alias("weight")
+    named = inside.rename({"key": "key_a"})
+    pairs = named.group_by(PAIR).agg(weight, pl.col("log10_q").min())
+    # Who were in no burst together are linked by the company they kept.
+    company = _pairs(sets.filter(pl.col("test") == COMPANY))
+    apart = company.join(pairs, on=PAIR, how="anti").with_columns(
+        pl.lit(0, dtype=pl.Int64).alias("weight")
+    )
+    return pl.concat([pairs, apart.select(pairs.columns)])
+
+
+def _pairs(sets: pl.DataFrame) -> pl.DataFrame:
+    """All pairs inside sets, with the least q of these."""
+    users = sets.select(*SET, "keys", "log10_q").explode("keys", empty_as_null=False)
+    users = users.rename({"keys": "key_a"})
+    both = users.join(users.rename({"key_a": "key_b"}).drop("log10_q"), on=SET)
+    inside = both.filter(pl.col("key_a") < pl.col("key_b"))
+    return inside.group_by(PAIR).agg(pl.col("log10_q").min())
+
+
+def _cores(sets: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
+    """The pairs of cores that are linked: in a core not all are, so its links name themselves."""
+    cores = sets.filter(pl.col("test") == CORE)
+    inside = _pairs(cores).join(links.select(PAIR), on=PAIR, how="semi")
+    unlinked = pl.lit(None, dtype=pl.Int64).alias("weight")
+    return inside.with_columns(unlinked).select(*PAIR, "weight", "log10_q")
+
+
+def untied(sets: pl.DataFrame, links: pl.DataFrame) -> Iterator[str]:
+    """Users of sets without a link of them, or with fewer than a core needs that is in the ring.
+
+    Args:
+        sets: RING_SETS.
+        links: RING_EVIDENCE.
+    """
+    ends = pl.concat(
+        [links.select("ring_id", "channel", pl.col(one).alias("key")) for one in ("key_a", "key_b")]
+    )
+    ties = ends.group_by("ring_id", "channel", "key").agg(pl.len().alias("ties"))
+    members = sets.with_columns(pl.col("keys").list.len().alias("held"))
+    members = members.explode("keys", empty_as_null=False).rename({"keys": "key"})
+    found = members.join(ties, on=["ring_id", "channel", "key"], how="left")
+    whole = (pl.col("test") == CORE) & (pl.col("held") == pl.col("users"))
+    least = pl.when(whole).then(TIES).otherwise(1)
+    few = found.with_columns(pl.col("ties").fill_null(0), least.alias("least"))
+    for row in few.filter(pl.col("ties") < pl.col("least")).sort(*SET, "key").iter_rows(named=True):
+        yield (
+            f"{row['key']} has {row['ties']} links of {row['channel']} in {row['ring_id']}, "
+            f"not {row['least']}"
+        )

@@ -1,0 +1,58 @@
+"""What holds a ring together beside pairs: sets that met, and what sets wrote."""
+
+import re
+from typing import Any
+
+import polars as pl
+
+from graphguard.report.markup import number, text
+
+WORDS = {
+    "again": "met again on",
+    "once": "met at once on",
+    "audience": "are the audience of",
+    "alike": "wrote alike about",
+}
+"""What users of a set did, by its test; of others the links say it."""
+MOST_SETS, MOST_OBJECTS, LONGEST = 3, 3, 160
+SCHEME = re.compile(r"\bhttp(s?)://", re.IGNORECASE)
+
+
+def held_together(sets: pl.DataFrame, quotes: pl.DataFrame) -> str:
+    """The least likely set of each kind, with two of the texts of those that say the same.
+
+    Args:
+        sets: RING_SETS of one ring.
+        quotes: As `rings.quotes.quotes` makes them, of one ring.
+    """
+    told = sets.filter(pl.col("test").is_in(list(WORDS)))
+    best = told.sort("log10_q", "channel", "number").unique("test", keep="first")
+    ranked = best.sort("log10_q", "channel").head(MOST_SETS)
+    return "".join(_line(row, quotes) for row in ranked.iter_rows(named=True))
+
+
+def _line(row: dict[str, Any], quotes: pl.DataFrame) -> str:
+    names = [text(plain(one), 30) for one in row["objects"][:MOST_OBJECTS]]
+    more = len(row["objects"]) - len(names)
+    if more > 0:
+        names.append(f"{number(more)} more")
+    mine = quotes.filter(
+        (pl.col("channel") == row["channel"]) & (pl.col("number") == row["number"])
+    )
+    said = "".join(
+        f"<br>{text(key)}: “{text(plain(one), LONGEST)}”"
+        for key, one in mine.select("key", "text").iter_rows()
+    )
+    return (
+        f"<p class='quiet'>{number(len(row['keys']))} {WORDS[row['test']]} {', '.join(names)} "
+        f"(false discoveries 10<sup>{row['log10_q']:.0f}</sup>){said}</p>"
+    )
+
+
+def plain(value: str) -> str:
+    """A text whose links lead nowhere, as they are passed on among investigators.
+
+    >>> plain("see https://deal.example")
+    'see hxxps://deal.example'
+    """
+    return SCHEME.sub(r"hxxp\1://", value)

@@ -1,0 +1,92 @@
+"""The sets behind a night's rings: whom each test found together, on what, and on what terms."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from graphguard.graph.hetero import HeteroGraph
+from graphguard.jobs.context import Job
+from graphguard.jobs.told import Told
+from graphguard.rings.set_terms import ToldSet, plain
+from graphguard.schema import RING_SETS
+
+IN_ORDER = ("audience",)
+"""Tests whose terms name objects by their place."""
+
+
+def ring_sets(
+    job: Job, graph: HeteroGraph, evidence: pl.DataFrame, found: Sequence[Told]
+) -> pl.DataFrame:
+    """RING_SETS but for the rings' names, and `ring`.
+
+    Args:
+        job: The night.
+        graph: Its graph.
+        evidence: `ring`, `channel`, `user_a` and `user_b` (dense) of all evidence within rings.
+        found: All sets that were told.
+    """
+    keys = graph.keys(job.config.training.target)
+    ends = [
+        evidence.select("ring", "channel", pl.col(one).alias("user"))
+        for one in ("user_a", "user_b")
+    ]
+    linked = pl.concat(ends).unique().group_by("ring", "channel").agg("user").sort("ring")
+    rows = []
+    for told in found:
+        mine = linked.filter(pl.col("channel") == told.channel).select("ring", "user")
+        inside = [(ring, np.array(users, dtype=np.int64)) for ring, users in mine.iter_rows()]
+        for one in told.sets:
+            here = [(ring, np.intersect1d(one.users, users)) for ring, users in inside]
+            shared = [(ring, users) for ring, users in here if len(users) > 1]
+            if not shared:
+                continue
+            kind, objects = _objects(told, one)
+            facts = (told.channel, one.test, told.window_us, kind, objects, one.size)
+            terms = json.dumps(plain(one.terms), sort_keys=True)
+            for ring, users in shared:
+                named = sorted(keys[int(user)] for user in users)
+                rows.append((ring, *facts, named, one.log10_q, terms))
+    columns = [name for name in RING_SETS.columns if name not in ("ring_id", "number")]
+    schema = {"ring": pl.Int64} | {name: RING_SETS.empty().schema[name] for name in columns}
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    table = table.sort("ring", "channel", "log10_q", "test", "terms", "keys", "objects")
+    number = pl.int_range(pl.len(), dtype=pl.Int64).over("ring", "channel")
+    return table.with_columns(number.alias("number"))
+
+
+def told_acts(found: Sequence[Told], members: pl.DataFrame) -> pl.DataFrame:
+    """The acts of sets that rest on no acts of a trace: `ring`, `channel`, their type and name.
+
+    Args:
+        found: All sets that were told.
+        members: `ring` and `user` (dense) of the night's rings.
+
+    Returns:
+        `ring`, `channel`, `user`, `object_type`, `object`, `users`, `time_us`, `log`; each once.
+    """
+    parts = []
+    for told in found:
+        acts = told.acts
+        if acts is None:
+            continue
+        for one in told.sets:
+            kind, objects = _objects(told, one)
+            about = acts.filter(pl.col("object") == int(one.objects[0]))
+            mine = about.join(pl.DataFrame({"user": one.users}), on="user", how="semi")
+            named = mine.with_columns(
+                pl.lit(told.channel).alias("channel"),
+                pl.lit(kind).alias("object_type"),
+                pl.lit(objects[0]).alias("object"),
+            ).join(members.select("ring", "user"), on="user")
+            # Of whom no other of the set is in the ring nothing is shown.
+            parts.append(named.filter(pl.col("user").n_unique().over("ring") > 1))
+    return pl.concat(parts).unique() if parts else pl.DataFrame()
+
+
+def _objects(told: Told, one: ToldSet) -> tuple[str, list[str]]:
+    """Type and names of what a set met on."""
+    named = told.names(one.objects)
+    names = [name for _, name in named]
+    return (named[0][0] if named else ""), (names if one.test in IN_ORDER else sorted(names))

@@ -1,0 +1,254 @@
+"""What a set says follows from its terms and acts, and its links from it; what does not is told."""
+
+import json
+from functools import reduce
+from itertools import combinations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from graphguard.checks.ring_sets import common_differs, set_links_differ, sets_differ, untied
+from graphguard.rings.set_numbers import TESTS
+from graphguard.rings.set_terms import OF_SET
+from graphguard.schema import RING_ACTS, RING_EVIDENCE, RING_SETS
+
+NUM_PAIRS = 1_000.0
+MINUTE_US = 60_000_000
+STANDS = {"log10_p": 0.0, "log10_q": 0.0, "tests": 50.0, "step": [-99.0, 2]}
+"""No step: each test has the q of its own p."""
+BURST = {"by_age": 0.1, "sides": [0, 1], **STANDS}
+OVERLAP = {"busy": [6.0, 5.0], "sizes": [5, 4], "touches": 400.0, **STANDS}
+PAIR = {"common": 6, "expected": 0.01, "log10_p": 0.0, "log10_q": 0.0}
+# Name of the test: users, objects, keys in the ring, terms.
+SETS = {
+    "again": (5, ["x", "y"], "abcd", {
+        "activity": OVERLAP,
+        "timing": {"crowd": 9, "chances": [[0.01] * 4, [0.02] * 4], **STANDS},
+    }),
+    "once": (5, ["x"], "abcde", BURST),
+    "company": (6, ["x", "y"], "abcdef", {
+        "bursts": [{**BURST, "users": 5}, {**BURST, "users": 4}],
+        "overlaps": [{**OVERLAP, "shared": 3}],
+    }),
+    "core": (4, [], "abcd", {"links": 60, "known": 0, "users": 20_000}),
+    "audience": (9, ["x", "y", "z"], "abcd", {"things": 300, "pairs": [
+        {**PAIR, "ends": [0, 1], "way": "alone", "tests": 9e4, "step": [-99.0, 1]},
+        {**PAIR, "ends": [0, 2], "way": "set", "draws": [-6.0, -5.0, -7.0]},
+        {**PAIR, "ends": [1, 2], "way": "core", "connected": 5, "links": 6, "known": 1},
+    ]}),
+    "alike": (6, ["deal.example"], "abcde", {
+        "similarity": 0.5, "among": 7, "texts": [1, 1, 1, 1, 2, 2], "log_trees": 3.0,
+        "chances": {"anywhere": 0.001, "elsewhere": 0.0, "around": 0.002}, **STANDS,
+    }),
+}  # fmt: skip
+SECONDS = {"x": 0, "y": 5_000, "z": 9_000, "deal.example": 20_000}
+
+
+def with_numbers(test, users, terms):
+    """The terms with their p and q, and the q of the set."""
+    terms = json.loads(json.dumps(terms))
+    numbers = TESTS[test](users, terms)
+    for place, value in numbers.items():
+        if place != OF_SET:
+            reduce(lambda held, at: held[at], place[:-1], terms)[place[-1]] = value
+    return terms, numbers[OF_SET]
+
+
+def channel_of(test):
+    return f"{'once' if test == 'company' else test}.likes.post"
+
+
+def row(test, number=0):
+    users, objects, keys, terms = SETS[test]
+    filled, log10_q = with_numbers(test, users, terms)
+    window = None if test == "core" else MINUTE_US
+    return {
+        "ring_id": "r", "channel": channel_of(test), "number": number, "test": test,
+        "window_us": window, "object_type": "post", "objects": objects, "users": users,
+        "keys": list(keys), "log10_q": log10_q, "terms": json.dumps(filled),
+    }  # fmt: skip
+
+
+def tables(test):
+    """RING_SETS, RING_ACTS and RING_EVIDENCE of one ring held by one kind of set."""
+    rows = [row(test)]
+    if test == "company":
+        # The two bursts, a to e on x and c to f on y; a and f never met.
+        second = {**row("once", 2), "objects": ["y"], "keys": list("cdef"), "users": 4}
+        terms, log10_q = with_numbers("once", 4, BURST)
+        rows += [row("once", 1), {**second, "terms": json.dumps(terms), "log10_q": log10_q}]
+    sets = pl.DataFrame(rows, schema=RING_SETS.empty().schema)
+    trace = channel_of(test) if test == "alike" else "likes.post"
+    there = {
+        (one, key)
+        for part in rows
+        if part["test"] != "company"
+        for one in part["objects"]
+        for key in part["keys"]
+    }
+    acts = pl.DataFrame(
+        [
+            {"ring_id": "r", "channel": trace, "object_type": "post", "object": thing, "users": 9,
+             "key": key, "time_us": (SECONDS[thing] + ord(key) % 9) * 1_000_000,
+             "event_id": f"likes:{number:016x}"}
+            for number, (thing, key) in enumerate(sorted(there))
+        ],
+        schema=RING_ACTS.empty().schema,
+    )  # fmt: skip
+    links = []
+    for a, b in combinations("abcdef", 2):
+        mine = [one for one in rows if {a, b} <= set(one["keys"])]
+        met = [one for one in mine if one["test"] != "company"] or mine
+        if met:
+            on = {thing for one in met if one["test"] != "company" for thing in one["objects"]}
+            log10_q = min(one["log10_q"] for one in met)
+            links.append({
+                "ring_id": "r", "key_a": a, "key_b": b, "channel": channel_of(test),
+                "weight": len(on), "log10_q": log10_q, "log10_p": log10_q - np.log10(NUM_PAIRS),
+            })  # fmt: skip
+    evidence = pl.DataFrame(links).join(
+        pl.DataFrame(schema=RING_EVIDENCE.empty().schema), on="ring_id", how="left"
+    )
+    return sets, acts, evidence.select(pl.DataFrame(links).columns)
+
+
+def differences(sets, acts, links):
+    return [
+        *sets_differ(sets, acts),
+        *set_links_differ(links, sets, acts, NUM_PAIRS),
+        *common_differs(sets, acts),
+        *untied(sets, links),
+    ]
+
+
+@pytest.mark.parametrize("test", SETS)
+def test_a_set_its_acts_and_its_links_say_the_same(test):
+    assert differences(*tables(test)) == []
+
+
+def changed(place, factor=1.5):
+    """Change one term of the first set."""
+
+    def how(sets):
+        first = sets.row(0, named=True)
+        terms = json.loads(first["terms"])
+        inner = reduce(lambda held, at: held[at], place[:-1], terms)
+        inner[place[-1]] = inner[place[-1]] * factor + 1
+        text = pl.when(pl.int_range(pl.len()) == 0).then(pl.lit(json.dumps(terms)))
+        return sets.with_columns(text.otherwise("terms").alias("terms"))
+
+    return how
+
+
+TERMS = [
+    ("again", ("activity", "busy", 0)),
+    ("again", ("activity", "sizes", 1)),
+    ("again", ("activity", "touches")),
+    ("again", ("activity", "log10_p")),
+    ("again", ("timing", "crowd")),
+    ("again", ("timing", "chances", 1, 2)),
+    ("again", ("timing", "tests")),
+    ("again", ("timing", "step", 1)),
+    ("once", ("by_age",)),
+    ("once", ("tests",)),
+    ("once", ("step", 1)),
+    ("company", ("bursts", 1, "users")),
+    ("company", ("bursts", 0, "by_age")),
+    ("company", ("bursts", 1, "log10_p")),
+    ("company", ("overlaps", 0, "shared")),
+    ("company", ("overlaps", 0, "touches")),
+    ("core", ("links",)),
+    ("core", ("known",)),
+    ("core", ("users",)),
+    ("audience", ("things",)),
+    ("audience", ("pairs", 0, "common")),
+    ("audience", ("pairs", 1, "expected")),
+    ("audience", ("pairs", 0, "tests")),
+    ("audience", ("pairs", 1, "draws", 1)),
+    ("audience", ("pairs", 2, "connected")),
+    ("audience", ("pairs", 2, "links")),
+    ("audience", ("pairs", 2, "log10_q")),
+    ("alike", ("among",)),
+    ("alike", ("texts", 0)),
+    ("alike", ("log_trees",)),
+    ("alike", ("chances", "around")),
+    ("alike", ("tests",)),
+]
+
+
+@pytest.mark.parametrize(("test", "place"), TERMS, ids=[f"{a}-{b}" for a, b in TERMS])
+def test_a_term_that_was_changed_is_told(test, place):
+    sets, acts, links = tables(test)
+
+    assert differences(changed(place)(sets), acts, links)
+
+
+def set_to(column, value):
+    return lambda table: table.with_columns(
+        pl.when(pl.int_range(pl.len()) == 0).then(value).otherwise(column).alias(column)
+    )
+
+
+@pytest.mark.parametrize("test", SETS)
+@pytest.mark.parametrize(
+    ("which", "how"),
+    [
+        (0, set_to("log10_q", pl.col("log10_q") - 1)),
+        (0, set_to("users", pl.col("users") + 1)),
+        (0, set_to("users", pl.lit(2, dtype=pl.Int64))),
+        (0, set_to("keys", pl.col("keys").list.slice(1))),
+        (0, set_to("keys", pl.concat_list("keys", pl.lit("m")))),
+        (0, set_to("terms", pl.lit("{}"))),
+        (0, lambda sets: sets[1:]),
+        (2, set_to("log10_q", pl.col("log10_q") - 1)),
+        (2, set_to("log10_p", pl.col("log10_p") - 1)),
+        (2, set_to("key_b", pl.lit("m"))),
+        (2, lambda links: links[:-1]),
+    ],
+    ids=["q", "users", "few", "member", "stranger", "terms", "set", "link-q", "link-p", "end",
+         "link"],
+)  # fmt: skip
+def test_a_member_a_q_or_a_link_that_was_changed_is_told(test, which, how):
+    parts = list(tables(test))
+    if test == "audience" and parts[which].columns == RING_SETS.empty().columns:
+        # How many users an audience has is no part of its test, but it has its members.
+        parts[0] = parts[0].with_columns(pl.lit(4, dtype=pl.Int64).alias("users"))
+    parts[which] = how(parts[which])
+
+    told = differences(*parts)
+
+    only_size = test == "audience" and which == 0 and parts[0]["users"].to_list() == [5]
+    assert bool(told) != only_size
+
+
+@pytest.mark.parametrize("test", ["again", "once", "company", "audience", "alike"])
+@pytest.mark.parametrize("how", [lambda acts: acts[1:], lambda acts: acts[:0]])
+def test_an_act_that_is_not_there_is_told(test, how):
+    sets, acts, links = tables(test)
+
+    assert differences(sets, how(acts), links)
+
+
+@pytest.mark.parametrize("test", ["again", "once", "company"])
+def test_users_who_were_not_together_in_time_are_told(test):
+    sets, acts, links = tables(test)
+    late = set_to("time_us", pl.col("time_us") + 2 * MINUTE_US)
+
+    assert any(", not 60 s" in one for one in differences(sets, late(acts), links))
+
+
+def test_objects_that_share_fewer_users_than_the_ring_has_on_them_are_told():
+    sets, acts, links = tables("audience")
+    sets = changed(("pairs", 0, "common"), factor=0)(sets)
+
+    assert any("share 1 users, 4 of the ring alone" in one for one in common_differs(sets, acts))
+
+
+def test_a_user_of_a_core_with_fewer_links_than_a_core_has_is_told():
+    sets, acts, links = tables("core")
+
+    assert list(untied(sets, links[:-1])) == [
+        "c has 2 links of core.likes.post in r, not 3",
+        "d has 2 links of core.likes.post in r, not 3",
+    ]
