@@ -1,10 +1,11 @@
 """The sets behind a night's rings: whom each test found together, on what, and on what terms."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Job
@@ -12,6 +13,7 @@ from graphguard.jobs.told import Told
 from graphguard.rings.set_terms import ToldSet, plain
 from graphguard.schema import RING_SETS
 
+Ints = NDArray[np.int64]
 IN_ORDER = ("audience",)
 """Tests whose terms name objects by their place."""
 
@@ -37,12 +39,11 @@ def ring_sets(
     for told in found:
         mine = linked.filter(pl.col("channel") == told.channel).select("ring", "user")
         inside = [(ring, np.array(users, dtype=np.int64)) for ring, users in mine.iter_rows()]
-        for one in told.sets:
-            here = [(ring, np.intersect1d(one.users, users)) for ring, users in inside]
-            shared = [(ring, users) for ring, users in here if len(users) > 1]
-            if not shared:
-                continue
-            kind, objects = _objects(told, one)
+        here = [(one, _shared(one.users, inside)) for one in told.sets]
+        held = [(one, shared) for one, shared in here if shared]
+        names = _names(told, [one for one, _ in held])
+        for one, shared in held:
+            kind, objects = _objects(one, names)
             facts = (told.channel, one.test, told.window_us, kind, objects, one.size)
             terms = json.dumps(plain(one.terms), sort_keys=True)
             for ring, users in shared:
@@ -71,8 +72,9 @@ def told_acts(found: Sequence[Told], members: pl.DataFrame) -> pl.DataFrame:
         acts = told.acts
         if acts is None:
             continue
+        names = _names(told, told.sets)
         for one in told.sets:
-            kind, objects = _objects(told, one)
+            kind, objects = _objects(one, names)
             about = acts.filter(pl.col("object") == int(one.objects[0]))
             mine = about.join(pl.DataFrame({"user": one.users}), on="user", how="semi")
             named = mine.with_columns(
@@ -85,8 +87,20 @@ def told_acts(found: Sequence[Told], members: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(parts).unique() if parts else pl.DataFrame()
 
 
-def _objects(told: Told, one: ToldSet) -> tuple[str, list[str]]:
+def _shared(users: Ints, inside: Sequence[tuple[int, Ints]]) -> list[tuple[int, Ints]]:
+    """The rings that hold two or more of some users, and which."""
+    here = [(ring, np.intersect1d(users, members)) for ring, members in inside]
+    return [(ring, both) for ring, both in here if len(both) > 1]
+
+
+def _names(told: Told, sets: Sequence[ToldSet]) -> dict[int, tuple[str, str]]:
+    """Type and name of all objects of some sets: a dictionary of keys is read once."""
+    objects = np.unique(np.concatenate([np.zeros(0, np.int64), *(one.objects for one in sets)]))
+    return dict(zip(objects.tolist(), told.names(objects), strict=False))
+
+
+def _objects(one: ToldSet, names: Mapping[int, tuple[str, str]]) -> tuple[str, list[str]]:
     """Type and names of what a set met on."""
-    named = told.names(one.objects)
-    names = [name for _, name in named]
-    return (named[0][0] if named else ""), (names if one.test in IN_ORDER else sorted(names))
+    named = [names[thing] for thing in one.objects.tolist()]
+    keys = [key for _, key in named]
+    return (named[0][0] if named else ""), (keys if one.test in IN_ORDER else sorted(keys))

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 
 import polars as pl
 
+from graphguard.erase.doomed import Doomed
 from graphguard.rings.describe import RingInputs, member_table
 from graphguard.rings.fusion import pair_bits
 
@@ -64,6 +65,16 @@ def without(lists: pl.Expr, gone: Collection[str]) -> pl.Expr:
     return lists.list.filter(
         ~pl.element().is_in(pl.Series(sorted(gone), dtype=pl.String).implode())
     )
+
+
+def sets_without_objects(sets: pl.DataFrame, doomed: Doomed) -> pl.DataFrame:
+    """RING_SETS on no object that is erased, and on none whose name names somebody erased."""
+    for kind, keys in sorted(doomed.keys.items()):
+        kept = pl.when(pl.col("object_type") == kind).then(without(pl.col("objects"), keys))
+        sets = sets.with_columns(kept.otherwise("objects").alias("objects"))
+    names = sets.get_column("objects").explode(empty_as_null=False).unique()
+    named = [names[place] for place in doomed.mentions.blanked(names)]
+    return sets.with_columns(without(pl.col("objects"), named)) if named else sets
 
 
 def without_rings(frame: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:

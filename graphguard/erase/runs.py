@@ -13,7 +13,7 @@ import polars as pl
 from graphguard.erase.columns import EntityColumns
 from graphguard.erase.doomed import Doomed
 from graphguard.erase.graph import doomed_nodes, embedding_write, graph_writes
-from graphguard.erase.rings import WHAT_STANDS, rings_without, without, without_rings
+from graphguard.erase.rings import WHAT_STANDS, rings_without, sets_without_objects, without_rings
 from graphguard.erase.rows import rejects_change, table_change, table_write, without_doomed
 from graphguard.erase.swap import Rewrite, Rewriter, Write, json_writer
 from graphguard.schema import TABLES
@@ -127,7 +127,7 @@ class RunEraser:
             if name == "ring_acts":
                 table = self._without_objects(table)
             if name == "ring_sets":
-                table = self._sets_without_objects(table)
+                table = sets_without_objects(table, self._doomed)
             table = without_doomed(table, place, self._columns, self._doomed)
             if name in held and not table.equals(before[name]):
                 columns = held[name].columns
@@ -144,15 +144,6 @@ class RunEraser:
             gone = acts.select((pl.col("object_type") == kind) & erased).to_series()
             acts = acts.filter(~gone) if gone.any() else acts
         return acts
-
-    def _sets_without_objects(self, sets: pl.DataFrame) -> pl.DataFrame:
-        """RING_SETS on no object that is erased, and on none whose name names somebody erased."""
-        for kind, keys in sorted(self._doomed.keys.items()):
-            kept = pl.when(pl.col("object_type") == kind).then(without(pl.col("objects"), keys))
-            sets = sets.with_columns(kept.otherwise("objects").alias("objects"))
-        names = sets.get_column("objects").explode(empty_as_null=False).unique()
-        named = [names[place] for place in self._doomed.mentions.blanked(names)]
-        return sets.with_columns(without(pl.col("objects"), named)) if named else sets
 
     def _leave_rings(self, run: Run, stage: str, change: Rewrite) -> None:
         """Scores and decisions name no ring that was dissolved."""

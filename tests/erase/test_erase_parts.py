@@ -10,9 +10,10 @@ import pytest
 from graphguard.erase.columns import EntityColumns
 from graphguard.erase.doomed import Doomed, Mentions
 from graphguard.erase.graph import doomed_nodes, embedding_write, graph_writes
-from graphguard.erase.rings import rings_without, without_rings
+from graphguard.erase.rings import rings_without, sets_without_objects, without_rings
 from graphguard.erase.rows import unit_change, without_doomed
 from graphguard.erase.runs import RunEraser
+from graphguard.erase.scan import _Scanner
 from graphguard.erase.swap import Rewrite, Rewriter, exchange, json_writer, sweep
 from graphguard.errors import ArtefactInvalid, GraphInvalid
 from graphguard.graph.arrays import EdgeArrays, NodeArrays
@@ -128,6 +129,31 @@ def test_a_ring_that_loses_a_member_is_described_anew_and_a_small_one_is_dissolv
     # Of a set of one nothing is left.
     assert after["ring_sets"].select("ring_id", "keys").rows() == [("r", ["a", "c"])]
     assert after["ring_changes"].height == 0
+
+
+def test_sets_are_on_no_object_that_is_erased_or_names_the_erased():
+    sets = pl.DataFrame(
+        {
+            "object_type": ["post", "link", "site.link"],
+            "objects": [["p1", "p2"], ["p1"], ["by-user-123456.example", "deal.example"]],
+        }
+    )
+    doomed = Doomed({"post": frozenset({"p1"}), "user": frozenset({"user-123456"})})
+
+    after = sets_without_objects(sets, doomed)
+
+    assert after.get_column("objects").to_list() == [["p2"], ["p1"], ["deal.example"]]
+
+
+def test_a_short_key_in_a_list_of_keys_is_a_trace(tmp_path):
+    columns = EntityColumns({}, "user", "user")
+    scanner = _Scanner(Doomed({"user": frozenset({"u1"})}), columns)
+    for name, keys in (("held", [["u2"], ["u3", "u1"]]), ("clean", [["u2"], ["u11"]])):
+        pl.DataFrame({"keys": keys}).write_parquet(tmp_path / f"{name}.parquet")
+
+    place = PurePath("runs/one/find_rings/ring_sets.parquet")
+    assert scanner.traces(tmp_path / "held.parquet", place) == ["column 'keys'"]
+    assert scanner.traces(tmp_path / "clean.parquet", place) == []
 
 
 def test_rings_without_a_doomed_member_are_left_alone():

@@ -11,6 +11,7 @@ from graphguard.checks.leakage import CheckFailed
 from graphguard.checks.said import texts_differ
 from graphguard.errors import BadSetting
 from graphguard.graph.hetero import HeteroGraph
+from graphguard.investigate.explain import held_by
 from graphguard.jobs.acts import trace_acts
 from graphguard.jobs.context import Job, Silent
 from graphguard.jobs.nightly import Night, run_night
@@ -167,6 +168,10 @@ def test_two_texts_of_a_set_are_quoted_from_the_log(platform, ring):
     assert len(set(of_set.get_column("key"))) == 2
     assert set(of_set.get_column("key")) <= set(ring)
     assert all(one.startswith("earn ") for one in of_set.get_column("text"))
+    (said, *_) = [one for one in held_by(sets, found, "r3") if one["test"] == "alike"]
+    assert said["objects"] == ["deal.example"]
+    assert said["texts"] == of_set.select("key", "text").to_dicts()
+    assert held_by(sets, found, "u7") == []
     shown = held_together(sets, found)
     assert "6 wrote alike about deal.example" in shown
     assert "euros a day from home" in shown

@@ -100,10 +100,36 @@ def test_foreign_text_is_escaped(contents):
     assert "\u202e" not in page
 
 
+def test_a_ring_shows_what_its_sets_met_on_and_two_texts_that_lead_nowhere(contents):
+    ring = contents.rings.sort("evidence_bits", descending=True).row(0, named=True)["ring_id"]
+    bad = "<img src=x onerror=alert(1)> https://deal.example/win"
+    shared = {"ring_id": ring, "number": 0, "window_us": 1, "users": 3, "keys": ["a", "b", "c"],
+              "log10_q": -9.0, "terms": "{}"}  # fmt: skip
+    alike = {"channel": "alike.posts.link", "test": "alike", "object_type": "site.posts.link",
+             "objects": ["<deal>.example"]}  # fmt: skip
+    again = {"channel": "again.likes.post", "test": "again", "object_type": "post",
+             "objects": ["p1", "p2", "p3", "p4", "p5"]}  # fmt: skip
+    sets = pl.DataFrame([shared | alike, shared | again], schema=contents.sets.schema)
+    quotes = pl.DataFrame(
+        [(ring, "alike.posts.link", 0, "<deal>.example", key, 1, bad) for key in ("a", "<b>")],
+        schema=contents.quotes.schema,
+        orient="row",
+    )
+
+    page = render(replace(contents, sets=sets, quotes=quotes))
+
+    parsed(page)
+    assert "3 wrote alike about &lt;deal&gt;.example" in page
+    assert page.count("“&lt;img src=x onerror=alert(1)&gt; hxxps://deal.example/win”") == 2
+    assert "3 met again on p1, p2, p3, 2 more" in page
+    assert "https://deal" not in page
+    assert "<img" not in page
+
+
 def test_a_night_without_rings_and_decisions_is_drawn(contents):
     empty = {
         name: getattr(contents, name).clear()
-        for name in ("rings", "members", "evidence", "changes", "decisions")
+        for name in ("rings", "members", "evidence", "changes", "decisions", "sets", "quotes")
     }
 
     page = render(replace(contents, **empty))
