@@ -283,12 +283,9 @@ RING_ACTS = TableSchema(
     name="ring_acts",
     columns={
         "ring_id": TEXT,
-        # A trace, `shared.<type>` or `alike.` and a trace: what rows of `ring_evidence` rest on
-        "channel": TEXT,
+        "channel": TEXT,  # a trace, `shared.<type>` or `alike.`: what `ring_evidence` rests on
         "object_type": TEXT,
-        # Key of an object that two linked members acted on, or more; the site of links that they
-        # wrote alike about
-        "object": TEXT,
+        "object": TEXT,  # key of an object that two linked members acted on; or site of links
         "users": INT,  # all users of the object in the window
         "key": TEXT,  # the member
         "time_us": INT,
@@ -303,8 +300,7 @@ RING_SETS = TableSchema(
         "ring_id": TEXT,
         "channel": TEXT,  # of `ring_evidence`: its links are the pairs inside such sets
         "number": INT,  # of the set in its ring and channel, the least likely first
-        # again | once | company (of bursts that share users) | core | audience | alike
-        "test": TEXT,
+        "test": TEXT,  # again | once | company | core | audience | alike
         "window_us": INT,  # within which it met; null where each link has a window of its own
         "object_type": TEXT,  # empty where only the links say on what it met
         "objects": TEXTS,  # on which it met, as in `ring_acts`

@@ -52,12 +52,11 @@ def quotes(
     parts = [pl.DataFrame(schema=SCHEMA)]
     for (log,), mine in wrote.group_by("log", maintain_order=True):
         actor = _actor(settings, str(log), target)
-        first, last = mine.select(pl.col("time_us").min(), pl.col("time_us").max() + 1).row(0)
-        events = scan_events(run, str(log), first, last)
+        when = mine.get_column("time_us").to_numpy()
+        events = scan_events(run, str(log), int(when.min()), int(when.max()) + 1)
         if actor is None or events is None:
             continue
-        times = mine.get_column("time_us").unique().implode()
-        held = events.filter(pl.col("time_us").is_in(times))
+        held = events.filter(pl.col("time_us").is_in(pl.Series(when).unique().implode()))
         texts = held.select(user=actor, time_us="time_us", text=EVENT_TEXT).drop_nulls().collect()
         named = run.workspace.ids(target).decode(texts, "user", "key").drop("user")
         parts.append(mine.join(named, on=["key", "time_us"], how="inner").select(list(SCHEMA)))

@@ -140,9 +140,9 @@ def test_what_a_set_says_of_its_texts_is_held_against_those_in_the_log(platform,
     for name, new, told in (
         ("log_trees", 1.0, "log_trees is 1.0"),
         ("among", 5, "among is 5, 6 by the texts"),
-        ("texts", [4, 4, 4, 4, 4, 3], "4, 4, 4, 4, 4, 4] in the log"),
-        ("chances", {"anywhere": 0.1, "elsewhere": 0.0, "around": 0.1}, "chances.around is 0.1"),
-        ("similarity", 0.9, "by the texts"),
+        ("texts", [9] * 6, "texts is [9, 9, 9, 9, 9, 9], "),
+        ("chances", {"anywhere": 0.1, "elsewhere": 0, "around": 0.2}, "chances.around is 0.2"),
+        ("similarity", 0.95, "set 0 of alike.posts.link"),
     ):
         spoilt = said.with_columns(
             pl.Series("terms", [json.dumps(json.loads(one) | {name: new}) for one in said["terms"]])
