@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from graphguard.checks.counted import TOUCHES, users_differ
 from graphguard.checks.ring_sets import common_differs, set_links_differ, sets_differ, untied
 from graphguard.rings.set_numbers import TESTS
 from graphguard.rings.set_terms import OF_SET
@@ -243,6 +244,46 @@ def test_objects_that_share_fewer_users_than_the_ring_has_on_them_are_told():
     sets = changed(("pairs", 0, "common"), factor=0)(sets)
 
     assert any("share 1 users, 4 of the ring alone" in one for one in common_differs(sets, acts))
+
+
+TOUCHED = {
+    # Users a to e within 9 s from 100 s on; before 90 s and 40 s, after 111 s and long after.
+    "x": {"a": 100, "b": 103, "c": 104, "d": 105, "e": 109, "m": 90, "n": 40, "o": 111, "p": 9_999},
+    "y": {"a": 500, "b": 501, "c": 502, "d": 503, "e": 504, "n": 505, "q": 506},
+    "z": {"a": 900, "b": 900, "m": 900},
+}
+
+
+@pytest.mark.parametrize(
+    ("test", "right"),
+    [
+        ("again", {("timing", "crowd"): 6}),
+        ("once", {("sides",): [1, 1]}),
+        ("audience", {("pairs", 0, "common"): 6, ("pairs", 1, "common"): 3,
+                      ("pairs", 2, "common"): 2}),
+    ],
+)  # fmt: skip
+def test_what_a_set_counts_of_all_users_of_its_objects_is_counted_in_the_log(test, right):
+    touches = pl.DataFrame(
+        [(key, thing, at * 1_000_000) for thing, users in TOUCHED.items() for key, at in
+         users.items()],
+        schema=TOUCHES, orient="row",
+    )  # fmt: skip
+    held = row(test) | {"window_us": 5_000_000}
+    terms = json.loads(held["terms"])
+    for place, value in right.items():
+        reduce(lambda inner, at: inner[at], place[:-1], terms)[place[-1]] = value
+    sets = pl.DataFrame([held | {"terms": json.dumps(terms)}], schema=RING_SETS.empty().schema)
+
+    assert list(users_differ(sets, touches)) == []
+    less = touches.filter(~pl.col("key").is_in(["m", "n", "b"]))
+    told = list(users_differ(sets, less))
+    if test == "once":
+        # Without b the burst is not known whole.
+        assert told == []
+        told = list(users_differ(sets, touches.filter(pl.col("key") != "m")))
+    assert len(told) == len(right)
+    assert all("in the log" in one for one in told)
 
 
 def test_a_user_of_a_core_with_fewer_links_than_a_core_has_is_told():
