@@ -74,12 +74,13 @@ def _counts(row: Mapping[str, Any], seen: Touches) -> dict[str, tuple[Any, Any]]
             for place, pair in enumerate(terms["pairs"])
             for one, other in [pair["ends"]]
         }
+    counts: dict[str, tuple[Any, Any]] = {"others": (sum(terms["others"]), len(on[0]) - 1)}
     # When a burst began and ended is only known where all of it is in the ring.
     times = [on[0][key] for key in row["keys"] if key in on[0]]
-    if len(times) < row["users"]:
-        return {}
-    every = np.array(sorted(on[0].values()), dtype=np.int64)
-    return {"sides": (terms["sides"], _sides(every, times, SIDE * row["window_us"]))}
+    if len(times) == row["users"]:
+        every = np.array(sorted(on[0].values()), dtype=np.int64)
+        counts["sides"] = (terms["sides"], _sides(every, times, SIDE * row["window_us"]))
+    return counts
 
 
 def _sides(every: NDArray[np.int64], times: list[int], span_us: int) -> list[int]:

@@ -122,8 +122,10 @@ def gatherings(
     users = [np.sort(bursts.user[bursts.start[at] : bursts.start[at + 1]]) for at in found.tolist()]
     places = np.flatnonzero(told)
     stands = zip(places.tolist(), standing(p, tests, places), strict=True)
-    terms = [
-        {"by_age": float(by_age[at]), "sides": sides[:, at].tolist()} | one for at, one in stands
+    others = _others(bursts, found, (thing, time_us), null, window)
+    terms: list[Terms] = [
+        {"by_age": float(by_age[at]), "sides": sides[:, at].tolist(), **company, **stand}
+        for (at, stand), company in zip(stands, others, strict=True)
     ]
     sets = Sets(users, bursts.object[found][:, None], q[told], terms)
     return Gatherings(sets, *_company(bursts, found, q[told], log10_rate))
@@ -149,15 +151,17 @@ def once_numbers(users: int, terms: Mapping[str, Any]) -> Numbers:
     """What the terms of a burst say of so many users: p, and q."""
     expected = expected_around(np.array([terms["by_age"]]), np.array([terms["sides"]]).T)
     numbers = stood(float(log10_gathered(np.array([users]), expected)[0]), terms)
-    return numbers | {OF_SET: numbers["log10_q",]}
+    by_age = float(np.dot(terms["others"], terms["rates"]))
+    return numbers | {("by_age",): by_age, OF_SET: numbers["log10_q",]}
 
 
 def company_numbers(users: int, terms: Mapping[str, Any]) -> Numbers:
     """What the terms of bursts of one ring say: p of each and of their overlaps, and q of all."""
     numbers: Numbers = {}
     for place, one in enumerate(terms["bursts"]):
-        log10_p = once_numbers(one["users"], one)["log10_p",]
-        numbers |= stood(log10_p, one, "bursts", place)
+        found = once_numbers(one["users"], one)
+        numbers |= stood(found["log10_p",], one, "bursts", place)
+        numbers["bursts", place, "by_age"] = found["by_age",]
     for place, one in enumerate(terms["overlaps"]):
         numbers |= stood(log10_overlap(one), one, "overlaps", place)
     # Each burst that is joined brings three users at least who are there already.
@@ -232,21 +236,48 @@ def _given_ages(
 
     Which member is given may be chosen, so it is the one with most company.
     """
+    _, company, mine = _by_class(bursts, chosen, touches, null, window)
+    return np.array([each[classes].max() for each, classes in zip(company, mine, strict=True)])
+
+
+def _others(
+    bursts: Bursts, chosen: Ints, touches: tuple[Ints, Ints], null: TimingNull, window: int
+) -> list[Terms]:
+    """Of each burst, users beside the given member by class of age, and how often each meets him.
+
+    As many `others` times their `rates` as `_given_ages` expects.
+    """
+    counts, company, mine = _by_class(bursts, chosen, touches, null, window)
+    terms: list[Terms] = []
+    for all_users, each, classes in zip(counts, company, mine, strict=True):
+        given = classes[each[classes].argmax()]
+        others = all_users - (np.arange(len(all_users)) == given)
+        held = np.flatnonzero(others)
+        rates = null.rate[window][held, given]
+        terms.append({"others": others[held].tolist(), "rates": rates.tolist()})
+    return terms
+
+
+def _by_class(
+    bursts: Bursts, chosen: Ints, touches: tuple[Ints, Ints], null: TimingNull, window: int
+) -> tuple[Ints, Floats, list[Ints]]:
+    """Of each burst, users of its object by class, who comes to one of each, and its own classes.
+
+    Returns:
+        Counts and company, himself left out, shape [chosen, classes], and classes of the users.
+    """
     rate = null.rate[window]
     objects, row = np.unique(bursts.object[chosen], return_inverse=True)
     held = np.flatnonzero(np.isin(touches[0], objects))
     place = np.searchsorted(objects, touches[0][held]) * len(rate)
     place += null.classes(touches[0][held], touches[1][held])
     counts = np.bincount(place, minlength=len(objects) * len(rate)).reshape(-1, len(rate))
-    # Company of one of each class, himself left out; shape [objects, classes].
     company = counts @ rate - np.diag(rate)
-    most = np.zeros(len(chosen))
-    for at, burst in enumerate(chosen.tolist()):
-        inside = slice(bursts.start[burst], bursts.start[burst + 1])
-        times = bursts.time_us[inside]
-        mine = null.classes(np.full(len(times), bursts.object[burst]), times)
-        most[at] = company[row[at], mine].max()
-    return most
+    mine = []
+    for burst in chosen.tolist():
+        times = bursts.time_us[bursts.start[burst] : bursts.start[burst + 1]]
+        mine.append(null.classes(np.full(len(times), bursts.object[burst]), times))
+    return counts[row], company[row], mine
 
 
 def _given_sides(bursts: Bursts, chosen: Ints, touches: tuple[Ints, Ints], window_us: int) -> Ints:

@@ -18,7 +18,7 @@ NUM_PAIRS = 1_000.0
 MINUTE_US = 60_000_000
 STANDS = {"log10_p": 0.0, "log10_q": 0.0, "tests": 50.0, "step": [-99.0, 2]}
 """No step: each test has the q of its own p."""
-BURST = {"by_age": 0.1, "sides": [0, 1], **STANDS}
+BURST = {"by_age": 0.1, "others": [6, 2], "rates": [0.015, 0.005], "sides": [0, 1], **STANDS}
 OVERLAP = {"busy": [6.0, 5.0], "sizes": [5, 4], "touches": 400.0, **STANDS}
 PAIR = {"common": 6, "expected": 0.01, "log10_p": 0.0, "log10_q": 0.0}
 # Name of the test: users, objects, keys in the ring, terms.
@@ -152,6 +152,8 @@ TERMS = [
     ("again", ("timing", "tests")),
     ("again", ("timing", "step", 1)),
     ("once", ("by_age",)),
+    ("once", ("others", 0)),
+    ("once", ("rates", 1)),
     ("once", ("tests",)),
     ("once", ("step", 1)),
     ("company", ("bursts", 1, "users")),
@@ -279,9 +281,13 @@ def test_what_a_set_counts_of_all_users_of_its_objects_is_counted_in_the_log(tes
     less = touches.filter(~pl.col("key").is_in(["m", "n", "b"]))
     told = list(users_differ(sets, less))
     if test == "once":
-        # Without b the burst is not known whole.
+        # Without b the burst is not known whole, and what was beside it cannot be counted.
+        assert told == ["set 0 of once.likes.post in r: others is 8, 5 in the log"]
+        other = pl.when(pl.col("key") == "m").then(95_000_000).otherwise("time_us")
+        told = list(users_differ(sets, touches.with_columns(time_us=other)))
         assert told == []
-        told = list(users_differ(sets, touches.filter(pl.col("key") != "m")))
+        late = pl.when(pl.col("key") == "m").then(999_000_000).otherwise("time_us")
+        told = list(users_differ(sets, touches.with_columns(time_us=late)))
     assert len(told) == len(right)
     assert all("in the log" in one for one in told)
 
