@@ -68,5 +68,5 @@ def near_marks(
     """A name for each near object that says who began it without naming him."""
     keys = graph.keys(job.config.training.target)
     rows = zip(makers, first, strict=True)
-    marks = key_hash(f"{keys[int(maker)]}\x1f{time}" for maker, time in rows)
+    marks = key_hash([f"{keys[int(maker)]}\x1f{time}" for maker, time in rows])
     return [f"{mark:016x}" for mark in marks.tolist()]
