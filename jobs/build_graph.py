@@ -17,7 +17,7 @@ from graphguard.config.sections import EdgeConfig
 from graphguard.config.values import DAY_US, day_us, us_day
 from graphguard.errors import ArtefactInvalid, GraphInvalid
 from graphguard.graph.advance import advance_graph
-from graphguard.graph.arrays import EdgeArrays, NodeArrays, dense_of
+from graphguard.graph.arrays import EdgeArrays, NodeArrays, dense_of, renumber
 from graphguard.graph.build import load_sorting, write_graph
 from graphguard.graph.hetero import EdgeType, HeteroGraph
 from graphguard.jobs.context import Facts, Job
@@ -317,12 +317,7 @@ def _dense_edges(
     dense = {name: dense_of(frame.get_column("index").to_numpy()) for name, frame in nodes.items()}
     for edge_type in list(edges):
         arrays = edges.pop(edge_type)
-        yield (
-            edge_type,
-            EdgeArrays(
-                source=dense[edge_type[0]][arrays.source],
-                target=dense[edge_type[2]][arrays.target],
-                time_us=arrays.time_us,
-                count=arrays.count,
-            ),
-        )
+        ends = ((arrays.source, dense[edge_type[0]]), (arrays.target, dense[edge_type[2]]))
+        with threads() as pool:
+            pool.each(lambda end: renumber(*end), ends)
+        yield edge_type, arrays

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from graphguard.errors import GraphInvalid
 from graphguard.graph.hetero import EdgeType
 
+BLOCK = 1 << 16
+"""Edges that are looked at together: what is made on the way fits the caches."""
+
 
 @dataclass(frozen=True)
 class NodeArrays:
@@ -30,6 +33,19 @@ def dense_of(storage: NDArray[Any]) -> NDArray[np.int32]:
     dense = np.full(size, -1, dtype=np.int32)
     dense[storage] = np.arange(storage.size, dtype=np.int32)
     return dense
+
+
+def renumber(ends: NDArray[np.int32], dense: NDArray[np.int32]) -> None:
+    """Put the dense index of each storage index in its place, where many would need new pages.
+
+    >>> ends = np.array([5, 2, 5], dtype=np.int32)
+    >>> renumber(ends, dense_of(np.array([2, 5])))
+    >>> ends.tolist()
+    [1, 0, 1]
+    """
+    for start in range(0, len(ends), BLOCK):
+        part = ends[start : start + BLOCK]
+        part[:] = dense.take(part)
 
 
 @dataclass(frozen=True)

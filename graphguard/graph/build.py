@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from graphguard.graph.caps import capped
 from graphguard.graph.hetero import EdgeType
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import write_json
-from graphguard.tables.threads import Started, threads
+from graphguard.tables.threads import threads
 
 FEW = 1 << 20
 """Edges that NumPy sorts in less time than SciPy takes to import."""
@@ -35,7 +36,7 @@ def write_graph(
     Args:
         folder: Where to write; the caller commits it.
         nodes: Nodes by type.
-        edges: Each edge type once; one is held in memory while the one before is written.
+        edges: Each edge type once; only one is held in memory.
         hubs: Most edges a node keeps of one day, by node type; the others are dropped by the
             smallest keyed hashes of the edge's keys, and counted in the degree.
         seed: Seed of these hashes.
@@ -43,14 +44,14 @@ def write_graph(
     Raises:
         GraphInvalid: An edge points outside its nodes.
 
-    Cost: O(E) time for edges in order of time, about 40 bytes an edge of the two largest types.
-    Rows are made by counting sort, which keeps the order of time inside each.
+    Cost: O(E) time for edges in order of time, about 60 bytes an edge of the largest type. Rows are
+    made by counting sort, which keeps the order of time inside each.
     """
     names = []
+    for name, part in nodes.items():
+        write_nodes(folder / "nodes" / name, part)
+    # One type after the other, each in all threads: the largest would else be left to one of them.
     with threads() as pool:
-        for name, part in nodes.items():
-            write_nodes(folder / "nodes" / name, part)
-        written: Started[None] = pool.start(_write_side, [])
         for edge_type, arrays in edges:
             names.append(edge_type)
             counts = (len(nodes[edge_type[0]].keys), len(nodes[edge_type[2]].keys))
@@ -59,7 +60,6 @@ def write_graph(
             check_ends(place, edge_type, arrays, counts)
             some = capped(arrays, edge_type, hubs, nodes, seed)
             kept = in_order(some)
-            written.results()
             sides = [
                 _Side(place, ("csr", "source"), (kept.source, kept.target), kept, counts[0]),
                 _Side(place, ("csc", "target"), (kept.target, kept.source), kept, counts[1]),
@@ -67,9 +67,9 @@ def write_graph(
             if some is not arrays:
                 for side, ends in zip(sides, (arrays.source, arrays.target), strict=True):
                     side.degree = np.bincount(ends, minlength=side.num_rows)
-            written = pool.start(_write_side, sides)
+            columns = chain.from_iterable(pool.each(_begin_side, sides))
+            pool.each(_save_taken, columns)
             del arrays, some, kept, sides
-        written.results()
     write_meta(folder, nodes, names)
 
 
@@ -113,20 +113,32 @@ class _Side:
     degree: NDArray[np.int64] | None = None
 
 
-def _write_side(side: _Side) -> None:
+@dataclass(frozen=True)
+class _Column:
+    """A column of one direction to write: `values[order]`, as numbers of `kind`."""
+
+    path: Path
+    values: NDArray[Any]
+    order: NDArray[Any]
+    kind: type
+
+
+def _begin_side(side: _Side) -> list[_Column]:
+    """Write where the rows of a direction begin; returns what is left to write."""
     rows, others = side.ends
     name, end = side.names
     order, indptr = by_row(rows, side.num_rows)
     np.save(side.place / f"{name}_indptr.npy", indptr)
     degree = np.diff(indptr) if side.degree is None else side.degree
     np.save(side.place / f"degree_{end}.npy", degree)
-    for column, values, kind in (
-        ("neighbor", others, np.int32),
-        ("time", side.edges.time_us, np.int64),
-        ("count", side.edges.count, np.int32),
-    ):
-        _save_taken(side.place / f"{name}_{column}.npy", values, order, kind)
-        failpoint(f"write:graph.{name}.{column}")
+    return [
+        _Column(side.place / f"{name}_{column}.npy", values, order, kind)
+        for column, values, kind in (
+            ("neighbor", others, np.int32),
+            ("time", side.edges.time_us, np.int64),
+            ("count", side.edges.count, np.int32),
+        )
+    ]
 
 
 def load_sorting() -> None:
@@ -161,20 +173,20 @@ def by_row(
     return held.indices, held.indptr.astype(np.int64)
 
 
-def _save_taken(
-    path: Path, values: NDArray[Any], order: NDArray[Any], kind: type, block: int = 1 << 16
-) -> None:
-    """Save `values[order]` as the file that `np.save` would write.
+def _save_taken(column: _Column, block: int = 1 << 16) -> None:
+    """Save a column as the file that `np.save` would write.
 
     A block at a time, in buffers that stay in the cache and need no new pages.
     """
+    values, order = column.values, column.order
     places = np.empty(block, dtype=np.int64)
     taken = np.empty(block, dtype=values.dtype)
-    with path.open("wb") as file:
-        begin_array(file, np.dtype(kind), (len(order),))
+    with column.path.open("wb") as file:
+        begin_array(file, np.dtype(column.kind), (len(order),))
         for start in range(0, len(order), block):
             size = min(block, len(order) - start)
             places[:size] = order[start : start + size]
             # Places are those of `values`; "clip" only saves looking at each again.
             np.take(values, places[:size], out=taken[:size], mode="clip")
-            file.write(taken[:size].astype(kind, copy=False).data)
+            file.write(taken[:size].astype(column.kind, copy=False).data)
+    failpoint(f"write:graph.{column.path.stem.replace('_', '.')}")

@@ -1,6 +1,7 @@
 """Hubs: a bottom-k sample of a node's edges of each day, by keyed hashes of the edges' keys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,10 @@ from graphguard.config.values import DAY_US
 from graphguard.graph.arrays import EdgeArrays, NodeArrays
 from graphguard.graph.hetero import EdgeType
 from graphguard.graph.keyed import key_hash, mix, seeded
+from graphguard.tables.threads import threads
+
+Side = tuple[NDArray[Any], int]
+"""A node of each edge, and how many edges of a day it keeps."""
 
 
 def capped(
@@ -23,23 +28,44 @@ def capped(
 
     A sample per day depends on no other day, so a window's sample is the union of its days'.
     """
-    keep = np.ones(len(arrays.source), dtype=np.bool_)
-    sides = ((edge_type[0], arrays.source), (edge_type[2], arrays.target))
-    for node_type, ends in sides:
-        cap = hubs.get(node_type)
-        if cap is None or not len(ends):
-            continue
-        # Only nodes with more edges than that in all days can have too many in one.
-        busy = np.flatnonzero((np.bincount(ends) > cap)[ends])
-        group = ends[busy] * np.int64(2**20) + arrays.time_us[busy] // DAY_US
-        _, place, size = np.unique(group, return_inverse=True, return_counts=True)
-        full = np.flatnonzero(size[place] > cap)
-        if full.size:
-            marks = _edge_hash(arrays, edge_type, nodes, busy[full], seed)
-            some = arrays[busy[full]]
-            ranks = _rank_in_group(place[full], (marks, some.source, some.target))
-            keep[busy[full[ranks >= cap]]] = False
-    return arrays if keep.all() else arrays[keep]
+    sides = [
+        (ends, hubs[kind])
+        for kind, ends in ((edge_type[0], arrays.source), (edge_type[2], arrays.target))
+        if kind in hubs and len(ends)
+    ]
+    mark = partial(_edge_hash, arrays, edge_type, nodes, seed=seed)
+    with threads() as pool:
+        dropped = pool.each(partial(_beyond, arrays, mark), sides)
+        if not any(len(places) for places in dropped):
+            return arrays
+        keep = np.ones(len(arrays.source), dtype=np.bool_)
+        for places in dropped:
+            keep[places] = False
+        columns = (arrays.source, arrays.target, arrays.time_us, arrays.count)
+        return EdgeArrays(*pool.each(lambda values: values[keep], columns))
+
+
+def _beyond(
+    arrays: EdgeArrays, mark: Callable[[NDArray[np.int64]], NDArray[np.uint64]], side: Side
+) -> NDArray[np.int64]:
+    """Places of the edges that the hubs of one side do not keep; `mark` is of those at places."""
+    ends, cap = side
+    # Only nodes with more edges than that in all days can have too many in one.
+    hubs = np.bincount(ends) > cap
+    if not hubs.any():
+        return np.empty(0, dtype=np.int64)
+    busy = np.flatnonzero(hubs[ends])
+    group = ends[busy] * np.int64(2**20) + arrays.time_us[busy] // DAY_US
+    _, place, size = np.unique(group, return_inverse=True, return_counts=True)
+    full = np.flatnonzero(size[place] > cap)
+    if not full.size:
+        return full
+    places = busy[full]
+    ranks = _rank_in_group(
+        place[full], (mark(places), arrays.source[places], arrays.target[places])
+    )
+    lost: NDArray[np.int64] = places[ranks >= cap]
+    return lost
 
 
 def _edge_hash(
@@ -47,6 +73,7 @@ def _edge_hash(
     edge_type: EdgeType,
     nodes: Mapping[str, NodeArrays],
     chosen: NDArray[np.int64],
+    *,
     seed: int,
 ) -> NDArray[np.uint64]:
     """Hash of each chosen edge's keys and the seed; indices play no part in it."""
