@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from graphguard.errors import ArtefactInvalid, FileUnreadable
 from graphguard.table_schema import TableSchema
+from graphguard.tables.dictionaries import repeating
 from graphguard.tables.failpoint import failpoint
 
 ROW_GROUP = 1 << 18
@@ -85,14 +86,19 @@ def read_foreign_parquet(
     Args:
         path: The file.
         columns: Which to read; None for all.
-        coded: String columns to read as dictionaries, without making a string of each row.
+        coded: String columns to read as dictionaries, without making a string of each row, where
+            their values repeat.
 
     Raises:
         FileUnreadable: The file is no Parquet or is damaged.
     """
     try:
+        footer = pq.read_metadata(path)
         with pq.ParquetFile(
-            path, read_dictionary=list(coded), page_checksum_verification=True
+            path,
+            metadata=footer,
+            read_dictionary=repeating(footer, coded),
+            page_checksum_verification=True,
         ) as file:
             # Files are read in several threads; those of Arrow's own would be in their way.
             chosen = None if columns is None else list(columns)

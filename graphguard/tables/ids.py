@@ -23,6 +23,9 @@ SEGMENTS = "[0-9]*.parquet"
 MARK_BITS = 22
 """Of a hash, in a table of what is looked for: four million bytes stay in the caches."""
 
+PIECES_COST = 16
+"""How many strings are put in one piece in the time that one is longer sought in several."""
+
 
 class IdStore:
     """Keys and storage indices of one entity type; loaded whole, saved segment by segment.
@@ -97,6 +100,7 @@ class IdStore:
         Cost: where much is asked, a look into a table for each key; else one pass over all ids a
         call. Keys that are new are sorted.
         """
+        keys = keys.rechunk()
         asked = pl.DataFrame({"key": keys, "mark": keys.hash()})
         if self._table is None and asked.height * 2 > self._frame.height:
             held = self._frame.get_column("index").to_numpy()
@@ -194,6 +198,8 @@ class IdStore:
             return False
         if self._frame.height == self._next:
             every = pl.concat([self._frame.get_column("key"), new.get_column("key")])
+            if len(every) < PIECES_COST * len(keys):
+                every = every.rechunk()
             return bool(every.gather(index).eq_missing(keys).all())
         fresh = (index >= self._next).to_numpy()
         names = new.get_column("key")

@@ -7,16 +7,20 @@ reason. Rows at or after the cutoff are counted and looked at no further.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from graphguard.config.values import DAY_US
 from graphguard.errors import ColumnMissing, ColumnTypeWrong
 from graphguard.schema import EVENT_TEXT, FIXED_POINT, REJECTS
 from graphguard.tables.column_kinds import is_category, is_key, is_number, is_string, is_time, plain
+from graphguard.tables.dictionaries import codes_of
 from graphguard.tables.files import foreign_schema, read_foreign_parquet
+from graphguard.tables.repeats import repeated_places
 
 SKEW_US = 5 * 60 * 1_000_000
 """A time this much after the end of its file's own day is from the future."""
@@ -68,7 +72,7 @@ class RowContract:
 
     @property
     def as_dictionaries(self) -> tuple[str, ...]:
-        """Columns that are read as dictionaries."""
+        """Columns that are read as dictionaries where their values repeat."""
         return (*self.keys, *self.optional_keys) if self.coded else ()
 
 
@@ -209,7 +213,7 @@ def _typed(table: pa.Table, contract: RowContract) -> tuple[pl.DataFrame, dict[s
     coded: dict[str, pl.Series] = {}
     codes = []
     for name in contract.as_dictionaries:
-        column, coded[name] = _codes(table, name)
+        column, coded[name] = codes_of(table, name)
         codes.append(column)
     kept = [name for name in table.column_names if name not in coded]
     plainly = pl.DataFrame(pl.from_arrow(table.select(kept))).get_columns() if kept else []
@@ -235,19 +239,6 @@ def _typed(table: pa.Table, contract: RowContract) -> tuple[pl.DataFrame, dict[s
         if name is not None and name in coded
     ]
     return frame.with_columns(both) if both else frame, coded
-
-
-def _codes(table: pa.Table, name: str) -> tuple[pl.Series, pl.Series]:
-    """A column as codes, and the distinct strings that they stand for."""
-    values = table.column(name)
-    if not pa.types.is_dictionary(values.type):
-        values = values.cast(pa.string()).dictionary_encode()
-    elif not is_string(values.type.value_type):
-        values = values.cast(values.type.value_type).cast(pa.string()).dictionary_encode()
-    whole = values.unify_dictionaries().combine_chunks()
-    whole = whole.chunk(0) if isinstance(whole, pa.ChunkedArray) else whole
-    words = pl.Series(name, pl.from_arrow(whole.dictionary), dtype=pl.String)
-    return pl.Series(name, pl.from_arrow(whole.indices), dtype=pl.Int32), words
 
 
 def _micros(frame: pl.DataFrame, column: str) -> pl.Expr:
@@ -327,13 +318,22 @@ def _split(
 
 def _identical(frame: pl.DataFrame) -> int:
     """Rows equal to an earlier one: looked for only where times are equal, which few are."""
-    time = frame.get_column(TIME)
-    if not time.null_count():
-        ordered = time.to_numpy() if time.is_sorted() else np.sort(time.to_numpy())
-        if not (ordered[1:] == ordered[:-1]).any():
-            return 0
-    same = frame.filter(time.is_duplicated()).drop(ROW)
-    return same.height - same.n_unique() if same.height else 0
+    places = _of_equal_times(frame.get_column(TIME))
+    if not len(places):
+        return 0
+    same = frame.drop(ROW)[places]
+    return same.height - same.n_unique()
+
+
+def _of_equal_times(time: pl.Series) -> NDArray[Any]:
+    """Places of the times that occur more than once."""
+    if time.null_count():
+        return time.is_duplicated().arg_true().to_numpy()
+    values = time.to_numpy()
+    if not time.is_sorted():
+        return repeated_places(values)
+    same = values[1:] == values[:-1]
+    return np.flatnonzero(np.r_[False, same] | np.r_[same, False])[: len(values)]
 
 
 def _shown(column: str, kind: pl.DataType) -> pl.Expr:

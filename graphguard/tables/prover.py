@@ -5,7 +5,7 @@ stdout, both JSON. Its memory is capped at what it had at the start and `MEBIBYT
 file that wants more ends as an error here, or as the end of this process, and never as the end of
 the night.
 
-Reads nothing of the project, so that it starts in a fraction of a second.
+Reads hardly anything of the project, so that it starts in a fraction of a second.
 """
 
 import json
@@ -20,6 +20,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from graphguard.tables.dictionaries import repeating
 
 BATCH_ROWS = 1 << 16
 VIEW_BYTES = 16
@@ -43,7 +45,7 @@ class Request:
     Attributes:
         path: The file.
         columns: Names of the columns that will be read.
-        coded: Those of them that will be read as dictionaries.
+        coded: Those of them that will be read as dictionaries where their values repeat.
         decode: Whether to decode them all, verifying page checksums.
         limits: Limits of FileLimits by name.
     """
@@ -71,7 +73,8 @@ def prove(request: Request, alive: Callable[[], None]) -> dict[str, Any]:
         checked = bool(wanted) and _has_checksums(Path(request.path), file.metadata, wanted)
         if request.decode:
             # Damage may show in one way of reading and not in another: this is the night's.
-            coded = [name for name in request.coded if name in file.schema_arrow.names]
+            held = [name for name in request.coded if name in file.schema_arrow.names]
+            coded = repeating(file.metadata, held)
             with _opened(request.path, read_dictionary=coded, metadata=file.metadata) as again:
                 _decode(again, request, alive)
         return {"rows": file.metadata.num_rows, "page_checksums": checked}

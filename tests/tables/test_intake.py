@@ -75,12 +75,17 @@ def test_a_repeated_event_key_is_rejected_in_the_order_of_files(tmp_path):
     assert [one["rejected"] for one in intake.counts] == [0, 1]
 
 
-def test_identical_rows_of_a_log_without_a_key_are_kept_and_counted(tmp_path):
-    path = log(tmp_path / "a.parquet", user=["u", "u"], object=["o", "o"], ts=[5, 5])
+@pytest.mark.parametrize("ts", [[5, 5, 5, 7], [7, 5, 5, 5], [5, 7, 5, 5]])
+def test_identical_rows_of_a_log_without_a_key_are_kept_and_counted(tmp_path, ts):
+    # Three rows of one time, of which two are equal; in order of time or not.
+    user = ["u" if time == 5 else "v" for time in ts]
+    objects = ["o"] * 4
+    objects[ts.index(5)] = "p"
+    path = log(tmp_path / "a.parquet", user=user, object=objects, ts=ts)
 
     intake = read_rows([path], CONTRACT, tmp_path)
 
-    assert intake.accepted.height == 2
+    assert intake.accepted.height == 4
     assert intake.counts[0]["identical"] == 1
 
 

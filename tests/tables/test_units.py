@@ -56,13 +56,13 @@ def test_a_coded_column_may_be_text_and_name_the_row_as_well(tmp_path):
     assert intake.words["post"].gather(intake.accepted.get_column("post")).to_list() == ["p", "q"]
 
 
-def test_text_that_is_no_text_is_a_damaged_file(tmp_path):
-    broken = pa.Array.from_buffers(
-        pa.string(),
-        1,
-        [None, pa.py_buffer(np.array([0, 2], dtype=np.int32)), pa.py_buffer(b"\xff\xfe")],
-    )
-    pq.write_table(pa.table({"user": broken, "ts": pa.array([1])}), tmp_path / "a.pq")
+@pytest.mark.parametrize("rows", [1, 50])
+def test_text_that_is_no_text_is_a_damaged_file(tmp_path, rows):
+    # Of one row it is read as a string, of many as a dictionary.
+    ends = np.arange(rows + 1, dtype=np.int32) * 2
+    parts = [None, pa.py_buffer(ends), pa.py_buffer(b"\xff\xfe" * rows)]
+    broken = pa.Array.from_buffers(pa.string(), rows, parts)
+    pq.write_table(pa.table({"user": broken, "ts": range(rows)}), tmp_path / "a.pq")
 
     with pytest.raises(FileUnreadable):
         read_rows([tmp_path / "a.pq"], RowContract("l", ("user",), time="ts", coded=True), tmp_path)

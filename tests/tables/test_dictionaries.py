@@ -1,0 +1,48 @@
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from graphguard.tables.dictionaries import codes_of, repeating
+from graphguard.tables.files import read_foreign_parquet
+
+
+def written(path, keys, **settings):
+    pq.write_table(pa.table({"key": keys}), path, **settings)
+    return path
+
+
+FEW = [f"u{number % 9}" for number in range(1000)]
+MANY = [f"u{number:03}" for number in range(1000)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "settings", "chosen"),
+    [
+        (FEW, {}, ["key"]),
+        (MANY, {}, []),
+        # What repeats and was written plainly is read as it stands.
+        (FEW, {"use_dictionary": False}, []),
+        (MANY, {"row_group_size": 100}, []),
+        (MANY, {"write_statistics": False}, ["key"]),
+        ([None] * 5, {}, ["key"]),
+        (list(range(1000)), {}, ["key"]),
+        ([], {}, ["key"]),
+    ],
+)
+def test_columns_of_keys_that_hardly_repeat_need_no_dictionary(tmp_path, keys, settings, chosen):
+    kind = None if keys else pa.string()
+    path = written(tmp_path / "a.parquet", pa.array(keys, kind), **settings)
+
+    assert repeating(pq.read_metadata(path), ["key"]) == chosen
+
+
+@pytest.mark.parametrize("keys", [FEW, MANY, [None, *MANY, None], [None, *FEW], [*FEW, ""]])
+def test_codes_stand_for_the_same_keys_read_either_way(tmp_path, keys):
+    path = written(tmp_path / "a.parquet", keys)
+
+    codes, words = codes_of(read_foreign_parquet(path, ["key"], ["key"]), "key")
+
+    assert codes.dtype == pl.Int32
+    assert words.gather(codes).to_list() == keys
+    assert codes.null_count() == keys.count(None)
