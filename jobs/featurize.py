@@ -35,7 +35,7 @@ from graphguard.tables.events import open_events, read_pairs, scan_events
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
 from graphguard.tables.people import bad_spans
 
-FORMAT = 3
+FORMAT = 4
 """Raised when stored features of an older program may no longer be used."""
 
 

@@ -24,9 +24,10 @@ from graphguard.schema import EVENT_TEXT
 from graphguard.tables.events import scan_events
 
 Ints = NDArray[np.int64]
-LIKENESS = (1.0, 0.8)
+LIKENESS = (1.0, 0.8, 0.6)
 """Shares of a trace's similarity at which sets that say the same are looked for: a paraphrase in
-which every third word is another is not near, yet nearer than what others write about one thing."""
+which every second word is another is not near, yet nearer than what others write about one thing.
+What is near that roughly is no surprise, and a set is told where nearly all of it is."""
 
 
 @dataclass(frozen=True)
@@ -109,13 +110,13 @@ def alike_links(job: Job, graph: HeteroGraph, num_pairs: float) -> list[Told]:
             )
             for share in LIKENESS
         ]
-        near, rough = found
-        job.reporter.note(
-            f"texts about {trace.log}.{trace.object}: two are near with chance {near.rate:.2g}, "
-            f"roughly alike with {rough.rate:.2g}; {len(near.sets.users)} and "
-            f"{len(rough.sets.users)} sets say the same; left out: {near.crowds} crowds, "
-            f"{near.passed_on} and {rough.passed_on} posts that are passed on"
-        )
+        for share, one in zip(LIKENESS, found, strict=True):
+            job.reporter.note(
+                f"texts about {trace.log}.{trace.object}, alike by "
+                f"{share * text.similarity:.2g}: two are with chance {one.rate:.2g}, "
+                f"{len(one.sets.users)} sets say the same; left out: {one.crowds} crowds, "
+                f"{one.passed_on} posts that are passed on"
+            )
         sets = Sets(
             [users for one in found for users in one.sets.users],
             np.concatenate([one.sets.objects for one in found]),

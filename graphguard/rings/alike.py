@@ -40,6 +40,9 @@ share button, a form), and nothing can be told from them."""
 PASSED_ON = 0.9
 """A set of which so many users wrote the very same is no campaign that can be told from a post that
 is passed on: by a share button, or by hand."""
+STRANGERS = 0.05
+"""Share of texts about other things that are near to a text of a set, above which it is not told:
+of strangers who write about its thing so many would be taken for members."""
 DIGITS = 6
 """To which the log of a number of trees is told."""
 SAMPLE = 2_000
@@ -131,13 +134,14 @@ def alike_sets(said: Sayings, rules: TextRules, most: int, log10_rate: float) ->
     # How usual the words are, and near texts about the thing, is only asked of hopeful sets.
     hopeful = np.flatnonzero(log10_q(log10_p, tests) <= log10_rate)
     asked = [found[place] for place in hopeful]
-    common = _said_elsewhere(asked, inside, said, rules)
+    elsewhere = _said_elsewhere(asked, inside, said, rules)
     around = near_around(asked, inside, pairs, rate)
     chances: dict[int, dict[str, float]] = {}
-    for place, elsewhere, near in zip(hopeful.tolist(), common, around, strict=True):
-        chances[place] = {"anywhere": rate, "elsewhere": elsewhere, "around": near}
-        seen, chance = trees[place], max(chances[place].values())
-        log10_p[place] = _log10_p(inside.user[found[place]], among[place], chance, seen)
+    for place, (common, any_of_them), near in zip(hopeful.tolist(), elsewhere, around, strict=True):
+        chances[place] = {"anywhere": rate, "elsewhere": common, "around": near}
+        chance = max(chances[place].values())
+        p = _log10_p(inside.user[found[place]], among[place], chance, trees[place])
+        log10_p[place] = p if any_of_them <= STRANGERS else 0.0
     q = log10_q(log10_p, tests)
     likely = np.flatnonzero(q <= log10_rate)
     varied = np.array([_varies(inside, found[place]) for place in likely], dtype=np.bool_)
@@ -318,8 +322,11 @@ def _crossings(user: Ints) -> int:
 
 def _said_elsewhere(
     found: list[Ints], inside: Sayings, said: Sayings, rules: TextRules
-) -> list[float]:
-    """Share of all sayings that are like a set's and about other things: its words' popularity."""
+) -> list[tuple[float, float]]:
+    """Share of all sayings that are like a set's and about other things: its words' popularity.
+
+    Twice: of that text of the set which most are near to, and of all its texts together.
+    """
     if said.group is None:
         return _like_samples(found, inside, said, rules)
     _, group = np.unique(said.group, return_inverse=True)
@@ -329,14 +336,15 @@ def _said_elsewhere(
         mine = np.unique(group[inside.text[part]])
         low, high = np.searchsorted(inside.thing, inside.thing[part[0]] + np.array([0, 1]))
         here = np.isin(group[inside.text[low:high]], mine).sum()
-        shares.append(float(total[mine].sum() - here) / len(said))
+        share = float(total[mine].sum() - here) / len(said)
+        shares.append((share, share))
     return shares
 
 
 def _like_samples(
     found: list[Ints], inside: Sayings, said: Sayings, rules: TextRules
-) -> list[float]:
-    """As `_said_elsewhere`, for that text of a set which most of a sample of texts are near to."""
+) -> list[tuple[float, float]]:
+    """As `_said_elsewhere`, told by a sample of texts."""
     # Ranks follow hashes of the texts, so the first of them are a sample, and the same every night.
     sample = np.flatnonzero(said.texts.rank < SAMPLE)
     mine = [np.unique(inside.text[part]) for part in found]
@@ -350,7 +358,9 @@ def _like_samples(
         ends = np.searchsorted(asked, texts)
         pairs = np.stack([np.repeat(ends, len(others)), np.tile(others, len(ends))])
         near = (jaccard(held, pairs) >= rules.similarity).reshape(len(ends), len(others))
-        shares.append(float((near @ elsewhere).max() / max(elsewhere.sum(), 1)))
+        every = max(elsewhere.sum(), 1)
+        any_of_them = float(near.any(axis=0) @ elsewhere / every)
+        shares.append((float((near @ elsewhere).max() / every), any_of_them))
     return shares
 
 

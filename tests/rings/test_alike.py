@@ -60,10 +60,10 @@ def found(rows, most=200):
     return alike_sets(sayings(rows), RULES, most, -2.0)
 
 
-def roughly(rows):
+def roughly(rows, similarity=0.35):
     """The same for texts less alike, whose groups nobody has made."""
     said = replace(sayings(rows), group=None)
-    return alike_sets(said, replace(RULES, similarity=0.35), 200, -2.0)
+    return alike_sets(said, replace(RULES, similarity=similarity), 200, -2.0)
 
 
 @pytest.mark.parametrize("found", [found, roughly])
@@ -88,6 +88,22 @@ def test_a_looser_campaign_is_found_whole_by_a_looser_likeness():
 
     assert found(rows).sets.users == []
     assert [one.tolist() for one in roughly(rows).sets.users] == [ring]
+
+
+def test_a_set_in_whose_words_any_stranger_would_write_is_not_told():
+    rng = np.random.default_rng(2)
+    phrases = [" ".join(rng.choice(WORDS, 6)) for _ in range(8)]
+    # Eight users put two phrases together each; elsewhere these are said, or words of one's own.
+    both = [f"{phrases[one]} {phrases[(one + 1) % 8]}" for one in range(8)]
+    here = [(5_000 + number, 500, text) for number, text in enumerate(both)]
+    said = [(7_000 + number, 600 + number, phrases[number % 8]) for number in range(64)]
+    words = chatter(rng, 64)
+    other = [(7_000 + number, 600 + number, text) for number, text in enumerate(words)]
+
+    rows = platform(rng) + here
+
+    assert [len(one) for one in roughly(rows + other, 0.28).sets.users] == [8]
+    assert roughly(rows + said, 0.28).sets.users == []
 
 
 @pytest.mark.parametrize("found", [found, roughly])
