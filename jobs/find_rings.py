@@ -11,6 +11,7 @@ from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.ranges import distinct_pairs, ranges
 from graphguard.jobs.audiences import audience_links
 from graphguard.jobs.context import Facts, Job
+from graphguard.jobs.known import join_known
 from graphguard.jobs.likeness import like_users
 from graphguard.jobs.recurring import recurring_pairs
 from graphguard.jobs.ring_acts import ring_acts
@@ -49,8 +50,11 @@ def run(job: Job, out: Path) -> Facts:
         *audience_links(job, graph, num_pairs, since_us=0),
     ]
     pairs = pl.concat([pairs, *(one.links for one in told)], how="diagonal_relaxed")
-    groups = _groups(job, pairs, near, graph.num_nodes[target])
-    inputs = _inputs(job, graph, (pairs, near), groups, num_pairs)
+    groups, bad = _groups(job, pairs, near, graph.num_nodes[target]), _bad(job, graph)
+    groups, known = join_known(job, graph, groups, bad, num_pairs)
+    told += known
+    pairs = pl.concat([pairs, *(one.links for one in known)], how="diagonal_relaxed")
+    inputs = _inputs(job, graph, (pairs, near, bad), groups, num_pairs)
     evidence = ring_evidence(inputs)
     rings = ring_table(inputs, evidence)
     # A ring that is no discovery by itself at the night's alpha is not reported at all.
@@ -99,11 +103,11 @@ def _groups(
 def _inputs(
     job: Job,
     graph: HeteroGraph,
-    links: tuple[pl.DataFrame, pl.DataFrame],
+    found: tuple[pl.DataFrame, pl.DataFrame, NDArray[np.int64]],
     groups: list[NDArray[np.int64]],
     num_pairs: float,
 ) -> RingInputs:
-    pairs, near = links
+    pairs, near, bad = found
     target = job.config.training.target
     numbers = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     users = np.concatenate(groups) if groups else np.zeros(0, dtype=np.int64)
@@ -124,7 +128,7 @@ def _inputs(
         members=members,
         evidence=evidence,
         risk=risk,
-        bad=pl.DataFrame({"user": _bad(job, graph)}),
+        bad=pl.DataFrame({"user": bad}),
         touches=_touches(job, graph, users),
         num_pairs=num_pairs,
     )

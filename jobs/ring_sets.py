@@ -88,9 +88,9 @@ def told_acts(found: Sequence[Told], members: pl.DataFrame) -> pl.DataFrame:
 
 
 def _shared(users: Ints, inside: Sequence[tuple[int, Ints]]) -> list[tuple[int, Ints]]:
-    """The rings that hold two or more of some users, and which."""
+    """The rings that hold two or more of some users, or the one there is, and which."""
     here = [(ring, np.intersect1d(users, members)) for ring, members in inside]
-    return [(ring, both) for ring, both in here if len(both) > 1]
+    return [(ring, both) for ring, both in here if len(both) >= min(2, len(users))]
 
 
 def _names(told: Told, sets: Sequence[ToldSet]) -> dict[int, tuple[str, str]]:

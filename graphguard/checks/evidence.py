@@ -10,7 +10,13 @@ import polars as pl
 from graphguard.checks.counted import counts_differ
 from graphguard.checks.leakage import CheckFailed
 from graphguard.checks.numbers import CLOSE, far, told
-from graphguard.checks.ring_sets import common_differs, set_links_differ, sets_differ, untied
+from graphguard.checks.ring_sets import (
+    common_differs,
+    set_links_differ,
+    sets_differ,
+    strangers_join,
+    untied,
+)
 from graphguard.checks.said import SAID, texts_differ
 from graphguard.config.sections import Config
 from graphguard.config.values import day_us
@@ -110,6 +116,7 @@ def check_evidence(config: Config, run: Run) -> EvidenceProof:
         *set_links_differ(links, sets, acts, num_pairs),
         *([] if erased else _rates_differ(run, links)),
         *([] if erased else [*common_differs(sets, acts), *untied(sets, links)]),
+        *([] if erased else strangers_join(sets, acts)),
         *([] if erased else counts_differ(config, run, sets)),
         *([] if erased else texts_differ(config, run, sets)),
         *_rings_differ(run, tables, () if erased else TESTED),

@@ -11,6 +11,7 @@ import polars as pl
 from graphguard.checks.numbers import CLOSE, far, told
 from graphguard.rings.cores import TIES
 from graphguard.rings.evidence import SETS, acts_channel
+from graphguard.rings.known import KNOWN_TEST, LEAST_MEMBERS, OWN
 from graphguard.rings.set_numbers import TESTS
 from graphguard.rings.set_terms import OF_SET
 
@@ -74,7 +75,7 @@ def set_links_differ(
     mine = mine.with_columns(
         key_a=pl.min_horizontal("key_a", "key_b"), key_b=pl.max_horizontal("key_a", "key_b")
     )
-    made = pl.concat([_met(sets, acts), _cores(sets, mine)])
+    made = pl.concat([_met(sets, acts), _cores(sets, mine), _joined(sets, acts)])
     best = made.group_by(PAIR).agg(pl.col("weight").max(), pl.col("log10_q").min())
     both = mine.join(best, on=PAIR, how="full", suffix="_set", coalesce=True)
     for lacking, reason in (("log10_q_set", "is of no set"), ("log10_q", "is in no evidence")):
@@ -119,7 +120,7 @@ def _first(acts: pl.DataFrame) -> pl.DataFrame:
 
 def _apart(sets: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
     """Users of a set who did not act on an object of it, or were not together there in time."""
-    whole = sets.filter(pl.col("test").is_in([*BURSTS, "alike"]))
+    whole = sets.filter(pl.col("test").is_in([*BURSTS, "alike", KNOWN_TEST]))
     place = ["ring_id", "trace", "object", "key"]
     seen = _placed(whole).join(_first(acts), on=place, how="left").sort(*SET, "object", "key")
     for row in seen.filter(pl.col("first_us").is_null()).iter_rows(named=True):
@@ -136,7 +137,7 @@ def _apart(sets: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
 
 def _met(sets: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
     """The pairs inside sets that met, with the objects that they have in common and the least q."""
-    met = sets.filter(~pl.col("test").is_in([CORE, COMPANY]))
+    met = sets.filter(~pl.col("test").is_in([CORE, COMPANY, KNOWN_TEST]))
     there = _placed(met).join(
         _first(acts), on=["ring_id", "trace", "object", "key"], how="inner"
     ).select(*SET, "object", "key", "log10_q")  # fmt: skip
@@ -152,6 +153,55 @@ def _met(sets: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
         pl.lit(0, dtype=pl.Int64).alias("weight")
     )
     return pl.concat([pairs, apart.select(pairs.columns)])
+
+
+def _joined(sets: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
+    """Who joins, with all of the ring who are on the same; of two who join the greater q."""
+    seen = _with_others(sets, acts).filter(pl.col("other") != pl.col("key"))
+    weight = pl.col("object").n_unique().cast(pl.Int64).alias("weight")
+    ends = seen.with_columns(
+        key_a=pl.min_horizontal("key", "other"), key_b=pl.max_horizontal("key", "other")
+    )
+    return ends.group_by(PAIR).agg(weight, pl.col("log10_q").max())
+
+
+def _with_others(sets: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
+    """Who joins on each object, and each of the ring (`other`) who is there, at `first_us`."""
+    joins = _placed(sets.filter(pl.col("test") == KNOWN_TEST))
+    there = _first(acts).rename({"key": "other"})
+    return joins.join(there, on=["ring_id", "trace", "object"], how="inner")
+
+
+def strangers_join(sets: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
+    """Users who join by what is not largely the ring's own, or when no member was there.
+
+    Args:
+        sets: RING_SETS.
+        acts: RING_ACTS.
+    """
+    known = sets.filter(pl.col("test") == KNOWN_TEST)
+    joining = known.explode("keys", empty_as_null=False).select("ring_id", other="keys").unique()
+    users = acts.select("ring_id", "object", "users", trace="channel").unique()
+    seen = _with_others(sets, acts)
+    here, place = ["ring_id", "trace", "object"], [*SET, "object"]
+    own = seen.filter(pl.col("other") == pl.col("key")).select(
+        *place, "key", "trace", "window_us", at_us="first_us"
+    )
+    members = seen.join(joining, on=["ring_id", "other"], how="anti").join(
+        own.select(*place, "at_us"), on=place
+    )
+    apart = (pl.col("first_us") - pl.col("at_us")).abs().min().alias("apart_us")
+    held = members.group_by(place).agg(pl.len().alias("members"), apart)
+    held = own.join(users, on=here).join(held, on=place, how="left")
+    number = pl.col("members").fill_null(0)
+    few = (number < LEAST_MEMBERS) | (number < OWN * pl.col("users"))
+    late = (pl.col("apart_us") > pl.col("window_us")).fill_null(value=False)
+    for row in held.filter(few | late).sort(place).iter_rows(named=True):
+        yield (
+            f"{row['key']} joins {row['ring_id']} on {row['object']}, where {row['members'] or 0} "
+            f"of {row['users']} users are members, the nearest {(row['apart_us'] or 0) / 1e6:g} s "
+            "away"
+        )
 
 
 def _pairs(sets: pl.DataFrame) -> pl.DataFrame:

@@ -20,8 +20,8 @@ def rings_without(tables: Mapping[str, pl.DataFrame], gone: Collection[str], lea
     Of a ring that loses members, size, density, bits, channels, roles and degrees are counted anew
     from the evidence among those who stay; what tests and scores said of the ring that night
     (`log10_p`, `synchrony_s`, `mean_risk`, `known_bad`, ties' counts) stays as it was said, and so
-    does what tests said of sets; of a set of one nothing is left. A ring left with fewer than
-    `least` members is dissolved: it goes from all tables.
+    does what tests said of sets; of a set of several one alone is nothing. A ring left with fewer
+    than `least` members is dissolved: it goes from all tables.
 
     Args:
         tables: The tables; without evidence only sizes are counted anew.
@@ -46,7 +46,8 @@ def rings_without(tables: Mapping[str, pl.DataFrame], gone: Collection[str], lea
         found["ring_acts"] = found["ring_acts"].filter(~pl.col("key").is_in(keys))
     if "ring_sets" in tables:
         left = found["ring_sets"].with_columns(without(pl.col("keys"), gone))
-        found["ring_sets"] = left.filter(pl.col("keys").list.len() > 1)
+        several = pl.min_horizontal("users", pl.lit(2))
+        found["ring_sets"] = left.filter(pl.col("keys").list.len() >= several)
     if "ring_evidence" in tables:
         evidence = tables["ring_evidence"].filter(
             alive & ~pl.col("key_a").is_in(keys) & ~pl.col("key_b").is_in(keys)

@@ -7,6 +7,7 @@ from graphguard.rings.alike import alike_numbers
 from graphguard.rings.audiences import audience_numbers
 from graphguard.rings.cores import core_numbers
 from graphguard.rings.gatherings import company_numbers, once_numbers
+from graphguard.rings.known import KNOWN_TEST, known_numbers
 from graphguard.rings.recurrence import again_numbers
 from graphguard.rings.set_terms import Numbers
 
@@ -17,5 +18,6 @@ TESTS: dict[str, Callable[[int, Mapping[str, Any]], Numbers]] = {
     "core": core_numbers,
     "audience": audience_numbers,
     "alike": alike_numbers,
+    KNOWN_TEST: known_numbers,
 }
 """Each test of sets by its name in `ring_sets`: takes the users it counted, and the terms."""

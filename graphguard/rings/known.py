@@ -1,0 +1,314 @@
+"""Accounts known to be bad that acted where a told ring acts.
+
+A member that acted once with its ring leaves no link that stands out, and is like any stranger who
+came by. But few strangers come to what is largely the ring's own (a slow call's post, a farm's
+phone), and next to none of them was found to be bad by other means. So each bad user outside of all
+rings is tested against each ring: of its acts, how many fall by chance on the ring's own objects,
+while it is there, where chance takes an act as it takes those of other outsiders?
+
+Bad users are not any users: who rents addresses meets others who do. How often rings come to what
+is another ring's own, beside what their activity lets expect, tells how much likelier that is in a
+channel, and all its expectations are as many times larger.
+
+Nearly all tests are of users that came nowhere near, and none can be lower than its expectation. So
+the discoveries at a p are held against what chance gives there in all tests together (Heyse, A
+false discovery rate procedure for categorical data, 2011), not against their number.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from graphguard.rings.set_terms import OF_SET, Numbers, ToldSet
+from graphguard.rings.significance import log10_poisson_tail
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+LEAST_MEMBERS = 3
+"""Members of a ring on an object of its own."""
+OWN = 0.2
+"""Share of an object's users that they are at least."""
+COUNTED = ("hits", "acts", "strangers", "likelier", "outside")
+"""What the p of one who joins follows from, as `log10_came` takes it."""
+KNOWN_TEST = "known"
+HALF = 0.5
+"""Added to pairs of rings seen and expected, so that few of them say little."""
+MOST_HITS = 10
+"""Acts on a ring's objects, above which a count is taken for this one."""
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Who came to what in a channel: each user and object once, shape [num_visits].
+
+    Attributes:
+        channel: Its name.
+        user: Dense index of the user.
+        object: Index of the object.
+        time_us: When the user first came; all one where time says nothing.
+        reach_us: How far from a member's visit an outsider's counts.
+    """
+
+    channel: str
+    user: Ints
+    object: Ints
+    time_us: Ints
+    reach_us: int
+
+
+def known_members(
+    visits: Sequence[Visits], groups: list[Ints], bad: Ints, log10_rate: float
+) -> pl.DataFrame:
+    """Bad users outside of all groups that came to a group's own objects, more than chance has it.
+
+    Args:
+        visits: Of the window, by channel.
+        groups: Members of each told group; no user in two.
+        bad: Users known to be bad.
+        log10_rate: log10 of the false-discovery rate, over all bad users, groups and channels.
+
+    Returns:
+        `channel`, `group`, `user`, what its q follows from (`known_numbers`), and `log10_q`: a
+        user's rows are of one group, that of its lowest q.
+
+    Cost: O(visits log visits) a channel.
+    """
+    parts = [_tests(one, groups, bad) for one in visits] if groups and len(bad) else []
+    near = [found for found, _ in parts if found.height]
+    if not near:
+        return _none()
+    found = pl.concat(near)
+    p = log10_came(*(found.get_column(name).to_numpy() for name in COUNTED))
+    steps = discrete_steps(p, np.concatenate([chances for _, chances in parts], axis=1))
+    told = found.with_columns(
+        pl.Series("log10_p", p),
+        pl.Series("log10_false", steps.log10_false),
+        pl.Series("rank", steps.rank),
+        pl.Series("log10_q", log10_discrete_q(p, *steps)),
+    ).filter(pl.col("log10_q") <= log10_rate)
+    order = ["user", "log10_q", "group", "channel"]
+    home = told.sort(order).unique("user", keep="first").select("user", "group")
+    return told.join(home, on=["user", "group"], how="semi").sort("group", "user", "channel")
+
+
+def known_links(
+    visits: Visits, groups: list[Ints], found: pl.DataFrame, num_pairs: float
+) -> tuple[pl.DataFrame, list[ToldSet]]:
+    """Links in a channel of those found with all who are on the same of their ring's own objects.
+
+    Args:
+        visits: Of the channel.
+        groups: As for `known_members`.
+        found: What that returned, of all channels.
+        num_pairs: All pairs of users: the p of joining is put on their scale.
+
+    Returns:
+        `user_a`, `user_b`, `weight`, `log10_p`, `log10_q`, sorted by pair; and for each of those
+        found what it came to. Of two who both join the less sure one's q counts.
+    """
+    mine = found.filter(pl.col("channel") == visits.channel)
+    came = _frame(visits, groups)
+    own = _own(came)
+    near = _outside(came, own, visits.reach_us).join(mine, on=["group", "user"])
+    inside = pl.concat([_members(groups), found.select("user", home="group")]).unique()
+    others = came.select("user", "object").join(inside, on="user")
+    both = near.join(
+        others, left_on=["group", "object"], right_on=["home", "object"], suffix="_b"
+    ).filter(pl.col("user") != pl.col("user_b"))
+    links = (
+        both.group_by(
+            pl.min_horizontal("user", "user_b").alias("user_a"),
+            pl.max_horizontal("user", "user_b").alias("user_b"),
+        )
+        .agg(
+            pl.col("object").n_unique().cast(pl.Int64).alias("weight"),
+            pl.col("log10_q").max(),
+        )
+        .with_columns((pl.col("log10_q") - np.log10(max(num_pairs, 1.0))).alias("log10_p"))
+        .sort("user_a", "user_b")
+    )
+    return links, _told(mine, near)
+
+
+def _told(mine: pl.DataFrame, near: pl.DataFrame) -> list[ToldSet]:
+    things = near.group_by("user").agg(pl.col("object").unique().sort())
+    sets = []
+    for row in mine.join(things, on="user").sort("user").iter_rows(named=True):
+        terms = {name: row[name] for name in (*COUNTED, "log10_p", "log10_false", "rank")}
+        user, objects = np.array([row["user"]]), np.array(row["object"], dtype=np.int64)
+        sets.append(ToldSet(KNOWN_TEST, user, objects, 1, row["log10_q"], terms))
+    return sets
+
+
+def known_numbers(users: int, terms: Mapping[str, Any]) -> Numbers:
+    """What the terms of one who joins say: p, and q."""
+    p = log10_came(*(np.array([terms[name]]) for name in COUNTED))
+    step = np.array([terms["log10_false"]]), np.array([terms["rank"]])
+    q = float(log10_discrete_q(p, *step)[0])
+    return {("log10_p",): float(p[0]), OF_SET: q if users == 1 else 0.0}
+
+
+def log10_came(hits: Ints, acts: Ints, strangers: Ints, likelier: Floats, outside: Ints) -> Floats:
+    """log10 of the chance that so many of the acts on a ring's own objects are one user's.
+
+    Args:
+        hits: The user's acts there.
+        acts: All its acts.
+        strangers: All acts of outsiders there.
+        likelier: How many times as often as by activity bad users come there.
+        outside: All acts of outsiders.
+
+    >>> np.round(log10_came(*(np.array([one]) for one in (1, 5, 4, 1.0, 100_000))), 2).tolist()
+    [-3.7]
+    """
+    return log10_poisson_tail(np.minimum(hits, MOST_HITS), acts * strangers * likelier / outside)
+
+
+class Steps(NamedTuple):
+    """From which discovery each takes its q: how many chance gives down to it (log10), its rank."""
+
+    log10_false: Floats
+    rank: Ints
+
+
+def discrete_steps(log10_p: Floats, chances: Floats) -> Steps:
+    """What chance gives in all tests down to each p, where that is the least share.
+
+    Args:
+        log10_p: Of the discoveries.
+        chances: Expectations of all tests and how many tests have each, shape [2, n]: a test of
+            expectation m has a p of at most t with the largest Poisson tail of m that is no more.
+
+    >>> found = np.array([-3.0, -2.0])
+    >>> steps = discrete_steps(found, np.array([[1e-3], [10.0]]))
+    >>> np.round(10 ** log10_discrete_q(found, *steps), 4).tolist()
+    [0.005, 0.005]
+    """
+    number = np.arange(1, MOST_HITS + 1)
+    tails = log10_poisson_tail(number[:, np.newaxis], chances[0])
+    share = 10**tails
+    # A tail adds to what chance gives at it what the next one has not given before.
+    gives = (share - np.append(share[1:], np.zeros((1, share.shape[1])), axis=0)) * chances[1]
+    ascending = np.argsort(tails, axis=None)
+    false = np.concatenate([[0.0], np.cumsum(gives.ravel()[ascending])])
+    # The same tail made twice may differ in its last bits.
+    below = np.searchsorted(tails.ravel()[ascending], log10_p + 1e-9, side="right")
+    order = np.argsort(log10_p, kind="stable")
+    rank = np.searchsorted(log10_p[order], log10_p, side="right")
+    with np.errstate(divide="ignore"):
+        expected = np.maximum(np.log10(false[below]), log10_p)[order]
+    share_false = expected - np.log10(rank[order])
+    lowest = np.minimum.accumulate(share_false[::-1])[::-1]
+    at = np.where(share_false == lowest, np.arange(len(order)), len(order))
+    at = np.minimum.accumulate(at[::-1])[::-1]
+    steps = Steps(np.empty(len(order)), np.empty(len(order), dtype=np.int64))
+    steps.log10_false[order], steps.rank[order] = expected[at], rank[order][at]
+    return steps
+
+
+def log10_discrete_q(log10_p: Floats, log10_false: Floats, rank: Ints) -> Floats:
+    """log10 of the expected share of false discoveries of tests with these steps."""
+    q: Floats = np.minimum(np.maximum(log10_false, log10_p) - np.log10(rank), 0.0)
+    return q
+
+
+def _none() -> pl.DataFrame:
+    whole = dict.fromkeys(("group", "user", "rank"), pl.Int64)
+    real = dict.fromkeys((*COUNTED, "log10_p", "log10_false", "log10_q"), pl.Float64)
+    return pl.DataFrame(schema={"channel": pl.String, **whole, **real})
+
+
+def _tests(visits: Visits, groups: list[Ints], bad: Ints) -> tuple[pl.DataFrame, Floats]:
+    """Who came to which group's own, and the expectations of all tests as in `discrete_q`."""
+    came = _frame(visits, groups)
+    acts = came.group_by("user").agg(pl.len().alias("acts"), pl.col("home").first())
+    outside = _outside(came, _own(came), visits.reach_us)
+    near = outside.group_by("group", "user").agg(pl.len().cast(pl.Int64).alias("hits"))
+    strangers = near.group_by("group").agg(pl.col("hits").sum().alias("strangers"))
+    every = max(came.get_column("home").null_count(), 1)
+    likelier = _likelier(acts, near, strangers, every)
+    among = pl.Series(bad).implode()
+    asked = acts.filter(pl.col("home").is_null() & pl.col("user").is_in(among))
+    found = (
+        near.join(asked, on="user")
+        .join(strangers, on="group")
+        .select(
+            pl.lit(visits.channel).alias("channel"),
+            "group",
+            "user",
+            "hits",
+            pl.col("acts").cast(pl.Int64),
+            "strangers",
+            pl.lit(likelier).alias("likelier"),
+            pl.lit(every, dtype=pl.Int64).alias("outside"),
+        )
+        .sort("group", "user")
+    )
+    return found, _chances(asked, strangers, likelier / every)
+
+
+def _chances(asked: pl.DataFrame, strangers: pl.DataFrame, each: float) -> Floats:
+    acts, users = np.unique(asked.get_column("acts").to_numpy(), return_counts=True)
+    rare, groups = np.unique(strangers.get_column("strangers").to_numpy(), return_counts=True)
+    return np.stack([np.outer(acts, rare).ravel() * each, np.outer(users, groups).ravel()])
+
+
+def _likelier(acts: pl.DataFrame, near: pl.DataFrame, strangers: pl.DataFrame, every: int) -> float:
+    """How many times as often as by their activity members of rings are on another ring's own.
+
+    Counted are pairs of rings, so that a ring told as two does not speak for all.
+    """
+    homes = acts.drop_nulls("home")
+    inside = homes.group_by("home").agg(pl.col("acts").sum())
+    seen = near.join(homes, on="user").select("home", "group").unique().height
+    pairs = inside.join(strangers, how="cross").filter(pl.col("home") != pl.col("group"))
+    mean = pairs.get_column("acts").to_numpy() * pairs.get_column("strangers").to_numpy() / every
+    return float(max((seen + HALF) / ((1 - np.exp(-mean)).sum() + HALF), 1.0))
+
+
+def _frame(visits: Visits, groups: list[Ints]) -> pl.DataFrame:
+    """`user`, `object`, `time_us` and `home`, the user's group if it has one."""
+    return pl.DataFrame(
+        {"user": visits.user, "object": visits.object, "time_us": visits.time_us}
+    ).join(_members(groups), on="user", how="left", maintain_order="left")
+
+
+def _members(groups: list[Ints]) -> pl.DataFrame:
+    """`user` and `home`, the number of its group."""
+    numbers = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    return pl.DataFrame({"user": np.concatenate(groups), "home": numbers})
+
+
+def _own(came: pl.DataFrame) -> pl.DataFrame:
+    """Members' visits to what is their group's own: `group`, `object`, `at_us`."""
+    inside = came.filter(pl.col("home").is_not_null())
+    inside = inside.with_columns(pl.len().over("home", "object").alias("members"))
+    many = inside.filter(pl.col("members") >= LEAST_MEMBERS)
+    things = many.select("object").unique()
+    users = came.join(things, on="object", how="semi").group_by("object").agg(users=pl.len())
+    own = many.join(users, on="object").filter(pl.col("members") >= OWN * pl.col("users"))
+    return own.select("object", group="home", at_us="time_us")
+
+
+def _outside(came: pl.DataFrame, own: pl.DataFrame, reach_us: int) -> pl.DataFrame:
+    """Visits of others to a group's own within reach of a member's: `group`, `object`, `user`."""
+    ends = own.group_by("group", "object").agg(at_us=pl.col("at_us").sort())
+    both = came.join(ends, on="object").filter(pl.col("home").ne_missing(pl.col("group")))
+    times = both.select("group", "object", "user", "time_us").sort("time_us")
+    members = own.select("group", "object", "at_us").sort("at_us")
+    by = ["group", "object"]
+    near = times.join_asof(
+        members,
+        left_on="time_us",
+        right_on="at_us",
+        by=by,
+        strategy="nearest",
+        tolerance=reach_us,
+        check_sortedness=False,
+    )
+    return near.drop_nulls("at_us").select("group", "object", "user")
