@@ -9,7 +9,13 @@ import polars as pl
 import pytest
 
 from graphguard.checks.counted import TOUCHES, users_differ
-from graphguard.checks.ring_sets import common_differs, set_links_differ, sets_differ, untied
+from graphguard.checks.ring_sets import (
+    common_differs,
+    set_links_differ,
+    sets_differ,
+    strangers_join,
+    untied,
+)
 from graphguard.rings.set_numbers import TESTS
 from graphguard.rings.set_terms import OF_SET
 from graphguard.schema import RING_ACTS, RING_EVIDENCE, RING_SETS
@@ -120,6 +126,7 @@ def differences(sets, acts, links):
         *set_links_differ(links, sets, acts, NUM_PAIRS),
         *common_differs(sets, acts),
         *untied(sets, links),
+        *strangers_join(sets, acts),
     ]
 
 
@@ -298,4 +305,87 @@ def test_a_user_of_a_core_with_fewer_links_than_a_core_has_is_told():
     assert list(untied(sets, links[:-1])) == [
         "c has 2 links of core.likes.post in r, not 3",
         "d has 2 links of core.likes.post in r, not 3",
+    ]
+
+
+CAME = {"hits": 1, "acts": 3, "strangers": 4, "likelier": 1.5, "outside": 90_000, "log10_p": 0.0,
+        "log10_false": -3.0, "rank": 2}  # fmt: skip
+
+
+def joined():
+    """Two bad users, e and f, join the four members a to d on x; e less surely."""
+    rows = []
+    for number, (key, acts) in enumerate((("f", 3), ("e", 900))):
+        terms, log10_q = with_numbers("known", 1, {**CAME, "acts": acts})
+        rows.append({
+            "ring_id": "r", "channel": "known.likes.post", "number": number, "test": "known",
+            "window_us": MINUTE_US, "object_type": "post", "objects": ["x"], "users": 1,
+            "keys": [key], "log10_q": log10_q, "terms": json.dumps(terms),
+        })  # fmt: skip
+    acts = [
+        {"ring_id": "r", "channel": "likes.post", "object_type": "post", "object": "x",
+         "users": 9, "key": key, "time_us": number * 1_000_000, "event_id": f"likes:{number:016x}"}
+        for number, key in enumerate("abcdef")
+    ]  # fmt: skip
+    sure, less = (one["log10_q"] for one in rows)
+    q = {(key, "f"): sure for key in "abcd"} | {(key, "e"): less for key in "abcd"}
+    links = [
+        {"ring_id": "r", "key_a": a, "key_b": b, "channel": "known.likes.post", "weight": 1,
+         "log10_q": value, "log10_p": value - np.log10(NUM_PAIRS)}
+        for (a, b), value in (q | {("e", "f"): less}).items()
+    ]  # fmt: skip
+    assert sure < less < 0
+    empty = (RING_SETS.empty().schema, RING_ACTS.empty().schema)
+    tables = [pl.DataFrame(rows, schema=empty[0]), pl.DataFrame(acts, schema=empty[1])]
+    return [*tables, pl.DataFrame(links)]
+
+
+def test_who_joins_is_linked_with_all_of_the_ring_who_are_there():
+    assert differences(*joined()) == []
+
+
+@pytest.mark.parametrize("name", list(CAME))
+def test_a_term_of_who_joins_that_was_changed_is_told(name):
+    sets, acts, links = joined()
+
+    assert differences(changed((name,))(sets), acts, links)
+
+
+@pytest.mark.parametrize(
+    ("which", "how"),
+    [
+        (0, set_to("log10_q", pl.col("log10_q") - 1)),
+        (0, set_to("users", pl.lit(2, dtype=pl.Int64))),
+        (0, set_to("keys", pl.lit(["g"]))),
+        (0, set_to("objects", pl.lit(["y"]))),
+        (0, lambda sets: sets[1:]),
+        (1, lambda acts: acts.filter(pl.col("key") != "f")),
+        (1, lambda acts: acts.filter(pl.col("key") != "a")),
+        (1, lambda acts: acts.with_columns(pl.lit(40, dtype=pl.Int64).alias("users"))),
+        (1, lambda acts: acts.with_columns(pl.when(pl.col("key") == "f").then(
+            pl.lit(10**9)).otherwise("time_us").alias("time_us"))),
+        (2, set_to("weight", pl.lit(2, dtype=pl.Int64))),
+        (2, set_to("log10_q", pl.col("log10_q") - 1)),
+        (2, lambda links: links[:-1]),
+    ],
+    ids=["q", "users", "who", "what", "set", "act", "member", "crowd", "late", "weight", "link-q",
+         "link"],
+)  # fmt: skip
+def test_what_was_changed_of_who_joins_is_told(which, how):
+    parts = joined()
+    parts[which] = how(parts[which])
+
+    assert differences(*parts)
+
+
+def test_who_joins_is_no_member_by_whom_another_joins():
+    sets, acts, links = joined()
+    few = acts.filter(pl.col("key").is_in(list("abef")))
+    less = links.filter(pl.col("key_a").is_in(list("abe")))
+
+    told = differences(sets, few, less)
+
+    assert [one.split(", the nearest")[0] for one in told] == [
+        "f joins r on x, where 2 of 9 users are members",
+        "e joins r on x, where 2 of 9 users are members",
     ]
