@@ -112,14 +112,16 @@ def known_links(
         found what it came to. Of two who both join the less sure one's q counts.
     """
     mine = found.filter(pl.col("channel") == visits.channel)
-    came = _frame(visits, groups)
+    home = _homes(groups, visits)
+    came = _came(visits, home)
     own = _own(came)
     near = _outside(came, own, visits.reach_us).join(mine, on=["group", "user"])
-    inside = pl.concat([_members(groups), found.select("user", home="group")]).unique()
-    others = came.select("user", "object").join(inside, on="user")
-    both = near.join(
-        others, left_on=["group", "object"], right_on=["home", "object"], suffix="_b"
-    ).filter(pl.col("user") != pl.col("user_b"))
+    joined = found.select("user", "group").unique()
+    inside = came.drop_nulls("home").select("user", "object", group="home")
+    others = pl.concat([inside, came.join(joined, on="user").select(inside.columns)])
+    both = near.join(others, on=["group", "object"], suffix="_b").filter(
+        pl.col("user") != pl.col("user_b")
+    )
     links = (
         both.group_by(
             pl.min_horizontal("user", "user_b").alias("user_a"),
@@ -224,16 +226,19 @@ def _none() -> pl.DataFrame:
 
 
 def _tests(visits: Visits, groups: list[Ints], bad: Ints) -> tuple[pl.DataFrame, Floats]:
-    """Who came to which group's own, and the expectations of all tests as in `discrete_q`."""
-    came = _frame(visits, groups)
-    acts = came.group_by("user").agg(pl.len().alias("acts"), pl.col("home").first())
+    """Who came to which group's own, and what all tests expect, as `discrete_steps` takes it."""
+    home = _homes(groups, visits)
+    came = _came(visits, home)
     outside = _outside(came, _own(came), visits.reach_us)
-    near = outside.group_by("group", "user").agg(pl.len().cast(pl.Int64).alias("hits"))
+    hits = pl.len().cast(pl.Int64).alias("hits")
+    near = outside.group_by("group", "user").agg(hits, pl.col("home").first())
     strangers = near.group_by("group").agg(pl.col("hits").sum().alias("strangers"))
-    every = max(came.get_column("home").null_count(), 1)
-    likelier = _likelier(acts, near, strangers, every)
-    among = pl.Series(bad).implode()
-    asked = acts.filter(pl.col("home").is_null() & pl.col("user").is_in(among))
+    acts = np.bincount(visits.user, minlength=len(home))
+    every = max(int(acts[home < 0].sum()), 1)
+    likelier = _likelier(np.bincount(home[home >= 0], acts[home >= 0]), near, strangers, every)
+    bad = bad[bad < len(home)]
+    bad = bad[(home[bad] < 0) & (acts[bad] > 0)]
+    asked = pl.DataFrame({"user": bad, "acts": acts[bad]})
     found = (
         near.join(asked, on="user")
         .join(strangers, on="group")
@@ -258,30 +263,39 @@ def _chances(asked: pl.DataFrame, strangers: pl.DataFrame, each: float) -> Float
     return np.stack([np.outer(acts, rare).ravel() * each, np.outer(users, groups).ravel()])
 
 
-def _likelier(acts: pl.DataFrame, near: pl.DataFrame, strangers: pl.DataFrame, every: int) -> float:
+def _likelier(acts: Floats, near: pl.DataFrame, strangers: pl.DataFrame, every: int) -> float:
     """How many times as often as by their activity members of rings are on another ring's own.
 
-    Counted are pairs of rings, so that a ring told as two does not speak for all.
+    Counted are pairs of rings, so that a ring told as two does not speak for all. `acts` are those
+    of each ring's members.
     """
-    homes = acts.drop_nulls("home")
-    inside = homes.group_by("home").agg(pl.col("acts").sum())
-    seen = near.join(homes, on="user").select("home", "group").unique().height
+    others = near.drop_nulls("home").filter(pl.col("home") != pl.col("group"))
+    seen = others.select("home", "group").unique().height
+    inside = pl.DataFrame({"home": np.arange(len(acts)), "acts": acts})
     pairs = inside.join(strangers, how="cross").filter(pl.col("home") != pl.col("group"))
     mean = pairs.get_column("acts").to_numpy() * pairs.get_column("strangers").to_numpy() / every
     return float(max((seen + HALF) / ((1 - np.exp(-mean)).sum() + HALF), 1.0))
 
 
-def _frame(visits: Visits, groups: list[Ints]) -> pl.DataFrame:
-    """`user`, `object`, `time_us` and `home`, the user's group if it has one."""
-    return pl.DataFrame(
-        {"user": visits.user, "object": visits.object, "time_us": visits.time_us}
-    ).join(_members(groups), on="user", how="left", maintain_order="left")
+def _homes(groups: list[Ints], visits: Visits) -> Ints:
+    """Number of each user's group, -1 where it has none."""
+    users = np.concatenate(groups)
+    home = np.full(int(max(users.max(), visits.user.max(initial=0))) + 1, -1, dtype=np.int64)
+    home[users] = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    return home
 
 
-def _members(groups: list[Ints]) -> pl.DataFrame:
-    """`user` and `home`, the number of its group."""
-    numbers = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-    return pl.DataFrame({"user": np.concatenate(groups), "home": numbers})
+def _came(visits: Visits, home: Ints) -> pl.DataFrame:
+    """Visits to what a member of any group came to: `user`, `object`, `time_us`, `home` or null."""
+    touched = np.zeros(int(visits.object.max(initial=0)) + 1, dtype=np.bool_)
+    touched[visits.object[home[visits.user] >= 0]] = True
+    kept = np.flatnonzero(touched[visits.object])
+    columns = {"user": visits.user, "object": visits.object, "time_us": visits.time_us}
+    frame = pl.DataFrame({name: values[kept] for name, values in columns.items()})
+    number = pl.Series("home", home[visits.user[kept]])
+    return frame.with_columns(number).with_columns(
+        pl.when(pl.col("home") >= 0).then("home").alias("home")
+    )
 
 
 def _own(came: pl.DataFrame) -> pl.DataFrame:
@@ -296,10 +310,10 @@ def _own(came: pl.DataFrame) -> pl.DataFrame:
 
 
 def _outside(came: pl.DataFrame, own: pl.DataFrame, reach_us: int) -> pl.DataFrame:
-    """Visits of others to a group's own within reach of a member's: `group`, `object`, `user`."""
+    """Visits of others to a group's own, near a member's: `group`, `object`, `user`, `home`."""
     ends = own.group_by("group", "object").agg(at_us=pl.col("at_us").sort())
     both = came.join(ends, on="object").filter(pl.col("home").ne_missing(pl.col("group")))
-    times = both.select("group", "object", "user", "time_us").sort("time_us")
+    times = both.select("group", "object", "user", "home", "time_us").sort("time_us")
     members = own.select("group", "object", "at_us").sort("at_us")
     by = ["group", "object"]
     near = times.join_asof(
@@ -311,4 +325,4 @@ def _outside(came: pl.DataFrame, own: pl.DataFrame, reach_us: int) -> pl.DataFra
         tolerance=reach_us,
         check_sortedness=False,
     )
-    return near.drop_nulls("at_us").select("group", "object", "user")
+    return near.drop_nulls("at_us").select("group", "object", "user", "home")
