@@ -28,7 +28,7 @@ from ring_methods import (
 from ring_truth import f1, pair_figures, ring_figures
 
 from graphguard.graph.keyed import KeyHashes
-from graphguard.rings.audiences import audience_pairs
+from graphguard.rings.audiences import audience_companies, company_links
 from graphguard.rings.coaction import find_coactions
 from graphguard.rings.fusion import set_evidence
 from graphguard.rings.link import LinkRules, linked
@@ -104,7 +104,8 @@ def methods(world: Planted, seed: int) -> Iterator[tuple[str, Found]]:
     authors = rng.integers(0, world.num_users, len(world.born_us))
     active = len(np.unique(world.user))
     tastes = find_tastes(acts, authors, world.num_users, rules.max_burst)
-    shared = audience_pairs(tastes, float(np.log10(RATE)), all_pairs(active))
+    companies = audience_companies(tastes, float(np.log10(RATE)))
+    shared = company_links(tastes, companies, all_pairs(active))
     slow = set_evidence(shared, "audience.shares", DAY * SECOND)
     for method, author, sets in (
         ("ours", authors, slow),
