@@ -1,49 +1,15 @@
 """Key columns of foreign files as codes, and the strings that the codes stand for.
 
-Arrow's table of words takes a tenth of a microsecond for each: it pays where most keys repeat. Any
-other column is read as plain strings, and each row is a code of its own.
+Arrow's table of words takes a tenth of a microsecond for each: it pays where most keys repeat
+(`graphguard/tables/footers.py`). Any other column is read as plain strings, and each row is a code
+of its own.
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from graphguard.tables.column_kinds import is_string
-
-LENGTH_BYTES = 4
-"""What Parquet stores beside the bytes of a plain string."""
-REPEATING = 0.6
-"""A column this much smaller than its plain strings would be has mostly words seen before."""
-
-
-def repeating(footer: pq.FileMetaData, columns: Sequence[str]) -> list[str]:
-    """Those of `columns` whose strings repeat so often that a dictionary pays.
-
-    Told by the footer alone: bytes of a row, beside those of the largest value. Where it says
-    nothing, a dictionary is taken.
-    """
-    return [name for name in columns if _share(footer, name) < REPEATING]
-
-
-def _share(footer: pq.FileMetaData, column: str) -> float:
-    """Bytes of a row, as a share of what a plain string would take."""
-    held = rows = longest = 0
-    for number in range(footer.num_row_groups):
-        group = footer.row_group(number)
-        for place in range(group.num_columns):
-            chunk = group.column(place)
-            if chunk.path_in_schema != column:
-                continue
-            told = chunk.statistics
-            if told is None or not told.has_min_max or not isinstance(told.max_raw, bytes):
-                return 0.0
-            held += chunk.total_uncompressed_size
-            rows += chunk.num_values
-            longest = max(longest, len(told.max_raw))
-    return held / (rows * (LENGTH_BYTES + longest)) if rows else 0.0
 
 
 def codes_of(table: pa.Table, name: str) -> tuple[pl.Series, pl.Series]:

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from graphguard.errors import ArtefactInvalid, FileUnreadable
 from graphguard.table_schema import TableSchema
-from graphguard.tables.dictionaries import repeating
 from graphguard.tables.failpoint import failpoint
+from graphguard.tables.footers import repeating
 
 ROW_GROUP = 1 << 18
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from graphguard.tables.dictionaries import repeating
+from graphguard.tables.footers import repeating
 
 BATCH_ROWS = 1 << 16
 VIEW_BYTES = 16

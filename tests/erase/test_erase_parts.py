@@ -105,8 +105,9 @@ def ring_tables():
         for ring, key in (("r", "a"), ("r", "b"), ("r", "c"), ("s", "e"))
     ])  # fmt: skip
     sets = pl.DataFrame([
-        {**dict.fromkeys(RING_SETS.columns, 0), "ring_id": ring, "keys": keys, "objects": []}
-        for ring, keys in (("r", ["a", "b", "c"]), ("r", ["b", "d"]), ("s", ["e", "f"]))
+        {**dict.fromkeys(RING_SETS.columns, 0), "ring_id": ring, "keys": list(keys), "objects": [],
+         "users": len(keys)}
+        for ring, keys in (("r", "abc"), ("r", "bd"), ("r", "b"), ("r", "d"), ("s", "ef"))
     ])  # fmt: skip
     return {"rings": rings, "ring_members": members, "ring_evidence": evidence,
             "ring_acts": acts, "ring_sets": sets, "ring_changes": changes}  # fmt: skip
@@ -126,8 +127,8 @@ def test_a_ring_that_loses_a_member_is_described_anew_and_a_small_one_is_dissolv
     assert members == [("a", "core", 1, 2.0), ("c", "core", 2, 3.0), ("d", "core", 1, 1.0)]
     assert after["ring_evidence"].select("key_a", "key_b").rows() == [("a", "c"), ("c", "d")]
     assert after["ring_acts"].select("ring_id", "key").rows() == [("r", "a"), ("r", "c")]
-    # Of a set of one nothing is left.
-    assert after["ring_sets"].select("ring_id", "keys").rows() == [("r", ["a", "c"])]
+    # Of several who met one alone is nothing; who joined by himself still has.
+    assert after["ring_sets"].select("ring_id", "keys").rows() == [("r", ["a", "c"]), ("r", ["d"])]
     assert after["ring_changes"].height == 0
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from graphguard.config.limits import LimitConfig
 from graphguard.errors import FileUnreadable
+from graphguard.tables.files import read_foreign_parquet
 from graphguard.tables.guard import FileLimits, Guard
 
 FUZZ = Path(__file__).parents[2] / "benchmarks" / "fuzz.py"
@@ -41,16 +42,19 @@ def test_no_damage_passes_for_data_where_files_are_vouched_for_and_none_ends_a_n
 
 
 def test_a_file_is_proved_as_it_will_be_read(monkeypatch, tmp_path):
-    # In this one a key's place in its dictionary lies behind it; read as plain strings none does.
+    # Here the footer misnames a column: only who asks it which keys repeat comes to know.
     monkeypatch.syspath_prepend(str(FUZZ.parent))
     fuzz = importlib.import_module("fuzz")
-    _, whole = fuzz.whole_file(fuzz.ROWS, checksums=False)
+    _, whole = fuzz.whole_file(fuzz.ROWS, checksums=False, prefix="somebody-with-a-long-name-")
     path = tmp_path / "a.parquet"
-    path.write_bytes(fuzz.damaged(whole, 100_125)[1])
+    path.write_bytes(fuzz.damaged(whole, 100_158)[1])
 
     with Guard(FileLimits.of(LimitConfig())) as guard:
         assert guard.prove(path, fuzz.COLUMNS, decode=True).rows == fuzz.ROWS
-        with pytest.raises(FileUnreadable, match="out of bounds"):
+        assert len(read_foreign_parquet(path, fuzz.COLUMNS)) == fuzz.ROWS
+        with pytest.raises(FileUnreadable, match="invalid start byte"):
             guard.prove(path, fuzz.COLUMNS, coded=fuzz.KEYS, decode=True)
+        with pytest.raises(FileUnreadable, match="invalid start byte"):
+            read_foreign_parquet(path, fuzz.COLUMNS, fuzz.KEYS)
         path.write_bytes(whole)
         assert guard.prove(path, fuzz.COLUMNS, coded=fuzz.KEYS, decode=True).rows == fuzz.ROWS

@@ -3,8 +3,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from graphguard.tables.dictionaries import codes_of, repeating
+from graphguard.tables.dictionaries import codes_of
 from graphguard.tables.files import read_foreign_parquet
+from graphguard.tables.footers import repeating
 
 
 def written(path, keys, **settings):
