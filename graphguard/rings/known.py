@@ -235,7 +235,8 @@ def _tests(visits: Visits, groups: list[Ints], bad: Ints) -> tuple[pl.DataFrame,
     strangers = near.group_by("group").agg(pl.col("hits").sum().alias("strangers"))
     acts = np.bincount(visits.user, minlength=len(home))
     every = max(int(acts[home < 0].sum()), 1)
-    likelier = _likelier(np.bincount(home[home >= 0], acts[home >= 0]), near, strangers, every)
+    inside = np.bincount(home[home >= 0], acts[home >= 0]).astype(np.int64)
+    likelier = _likelier(inside, near, strangers, every)
     bad = bad[bad < len(home)]
     bad = bad[(home[bad] < 0) & (acts[bad] > 0)]
     asked = pl.DataFrame({"user": bad, "acts": acts[bad]})
@@ -263,7 +264,7 @@ def _chances(asked: pl.DataFrame, strangers: pl.DataFrame, each: float) -> Float
     return np.stack([np.outer(acts, rare).ravel() * each, np.outer(users, groups).ravel()])
 
 
-def _likelier(acts: Floats, near: pl.DataFrame, strangers: pl.DataFrame, every: int) -> float:
+def _likelier(acts: Ints, near: pl.DataFrame, strangers: pl.DataFrame, every: int) -> float:
     """How many times as often as by their activity members of rings are on another ring's own.
 
     Counted are pairs of rings, so that a ring told as two does not speak for all. `acts` are those
