@@ -12,6 +12,7 @@ WORDS = {
     "once": "met at once on",
     "audience": "are the audience of",
     "alike": "wrote alike about",
+    "known": "known to be bad came to what is the ring's own,",
 }
 """What users of a set did, by its test; of others the links say it."""
 MOST_SETS, MOST_OBJECTS, LONGEST = 3, 3, 160

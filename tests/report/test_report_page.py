@@ -109,7 +109,10 @@ def test_a_ring_shows_what_its_sets_met_on_and_two_texts_that_lead_nowhere(conte
              "objects": ["<deal>.example"]}  # fmt: skip
     again = {"channel": "again.likes.post", "test": "again", "object_type": "post",
              "objects": ["p1", "p2", "p3", "p4", "p5"]}  # fmt: skip
-    sets = pl.DataFrame([shared | alike, shared | again], schema=contents.sets.schema)
+    known = {"channel": "known.likes.post", "test": "known", "object_type": "post",
+             "objects": ["own"], "users": 1, "keys": ["d"]}  # fmt: skip
+    rows = [shared | one for one in (alike, again, known)]
+    sets = pl.DataFrame(rows, schema=contents.sets.schema)
     quotes = pl.DataFrame(
         [(ring, "alike.posts.link", 0, "<deal>.example", key, 1, bad) for key in ("a", "<b>")],
         schema=contents.quotes.schema,
@@ -122,6 +125,7 @@ def test_a_ring_shows_what_its_sets_met_on_and_two_texts_that_lead_nowhere(conte
     assert "3 wrote alike about &lt;deal&gt;.example" in page
     assert page.count("“&lt;img src=x onerror=alert(1)&gt; hxxps://deal.example/win”") == 2
     assert "3 met again on p1, p2, p3, 2 more" in page
+    assert "1 known to be bad came to what is the ring's own, own (" in page
     assert "https://deal" not in page
     assert "<img" not in page
 
