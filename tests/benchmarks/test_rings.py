@@ -65,3 +65,19 @@ def test_ours_finds_a_planted_ring_and_tells_none_where_there_is_none(bench):
 
     assert bench("ring_truth").ring_figures(found.rings, with_rings.ring) == (4, 4, 4)
     assert none.rings == []
+
+
+def test_the_curves_read_audiences_as_a_night_does(bench):
+    curves, planted, truth = bench("ring_curves"), bench("planted"), bench("ring_truth")
+    world = planted.world_hiding(10_000, 1, within_s=86_400.0, normal=0)
+
+    methods = curves.methods(world, 1)
+    figures = {
+        name: truth.pair_figures(found.pairs, world.ring)
+        for name, found in (next(methods), next(methods))
+    }
+
+    told, right, true = figures["ours"]
+    assert right >= 0.95 * true
+    assert right >= 0.95 * told
+    assert figures["ours, authors unknown"][1] == 0
