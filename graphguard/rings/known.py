@@ -272,10 +272,17 @@ def _likelier(acts: Ints, near: pl.DataFrame, strangers: pl.DataFrame, every: in
     """
     others = near.drop_nulls("home").filter(pl.col("home") != pl.col("group"))
     seen = others.select("home", "group").unique().height
-    inside = pl.DataFrame({"home": np.arange(len(acts)), "acts": acts})
-    pairs = inside.join(strangers, how="cross").filter(pl.col("home") != pl.col("group"))
-    mean = pairs.get_column("acts").to_numpy() * pairs.get_column("strangers").to_numpy() / every
-    return float(max((seen + HALF) / ((1 - np.exp(-mean)).sum() + HALF), 1.0))
+    group, there = (strangers.get_column(name).to_numpy() for name in ("group", "strangers"))
+    # Of many rings few have numbers of their own.
+    rings, many = (np.unique(values, return_counts=True) for values in (acts, there))
+    pairs = np.outer(rings[1], many[1]) * _any(np.outer(rings[0], many[0]) / every)
+    expected = float(pairs.sum() - _any(acts[group] * there / every).sum())
+    return max((seen + HALF) / (expected + HALF), 1.0)
+
+
+def _any(mean: Floats) -> Floats:
+    """Chance of one or more where so many are expected."""
+    return -np.expm1(-mean)
 
 
 def _homes(groups: list[Ints], visits: Visits) -> Ints:
