@@ -8,6 +8,14 @@ import pyarrow as pa
 
 from graphguard.errors import ColumnMissing, ColumnTypeWrong
 
+TEXT = pa.string()
+INT = pa.int64()
+REAL = pa.float64()
+REALS = pa.list_(pa.float64())
+TEXTS = pa.list_(pa.string())
+DAY = pa.date32()
+FLAG = pa.bool_()
+
 
 @dataclass(frozen=True)
 class TableSchema:

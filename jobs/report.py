@@ -9,8 +9,9 @@ from graphguard.jobs.context import Facts, Job
 from graphguard.report.contents import ReportContents
 from graphguard.report.metrics import metrics_json
 from graphguard.report.page import render
+from graphguard.ring_schema import RING_ACTS, RING_SETS
 from graphguard.rings.quotes import quotes
-from graphguard.schema import RING_ACTS, RING_SETS, TABLES
+from graphguard.schema import TABLES
 from graphguard.tables.files import read_json, read_parquet, write_json
 
 BEFORE = (

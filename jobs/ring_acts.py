@@ -9,8 +9,8 @@ from graphguard.jobs.acts import trace_acts, window_span
 from graphguard.jobs.context import Job
 from graphguard.jobs.link import shared_objects
 from graphguard.jobs.object_names import first_acts_of, near_marks
+from graphguard.ring_schema import RING_ACTS
 from graphguard.rings.evidence import NEAR, SHARED, acts_channel, acts_in_common, event_ids
-from graphguard.schema import RING_ACTS
 from graphguard.tables.events import scan_events
 
 ACT = {

@@ -8,8 +8,7 @@ import polars as pl
 
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Job
-from graphguard.rings.lineage import Change, Remembered, carry_on
-from graphguard.schema import (
+from graphguard.ring_schema import (
     RING_ACTS,
     RING_CHANGES,
     RING_EVIDENCE,
@@ -18,6 +17,7 @@ from graphguard.schema import (
     RING_SETS,
     RINGS,
 )
+from graphguard.rings.lineage import Change, Remembered, carry_on
 from graphguard.tables.files import read_parquet, write_parquet
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Job
 from graphguard.jobs.told import Told
+from graphguard.ring_schema import RING_SETS
 from graphguard.rings.set_terms import ToldSet, plain
-from graphguard.schema import RING_SETS
 
 Ints = NDArray[np.int64]
 IN_ORDER = ("audience",)

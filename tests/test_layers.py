@@ -23,6 +23,7 @@ LAYERS = (
     ("tables", "worlds"),
     ("config",),
     ("schema",),
+    ("ring_schema",),
     ("table_schema",),
     ("errors",),
 )

@@ -24,7 +24,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from graphguard.rings.set_terms import OF_SET, Numbers, ToldSet
-from graphguard.rings.significance import log10_poisson_tail
+from graphguard.rings.significance import log10_poisson_tail, lowest_after
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -204,10 +204,7 @@ def discrete_steps(log10_p: Floats, chances: Floats) -> Steps:
     rank = np.searchsorted(log10_p[order], log10_p, side="right")
     with np.errstate(divide="ignore"):
         expected = np.maximum(np.log10(false[below]), log10_p)[order]
-    share_false = expected - np.log10(rank[order])
-    lowest = np.minimum.accumulate(share_false[::-1])[::-1]
-    at = np.where(share_false == lowest, np.arange(len(order)), len(order))
-    at = np.minimum.accumulate(at[::-1])[::-1]
+    at = lowest_after(expected - np.log10(rank[order]))
     steps = Steps(np.empty(len(order)), np.empty(len(order), dtype=np.int64))
     steps.log10_false[order], steps.rank[order] = expected[at], rank[order][at]
     return steps

@@ -30,7 +30,7 @@ class ToldSet:
     """A set of users that is told.
 
     Attributes:
-        test: Name of its test: `again`, `once`, `company`, `core`, `audience` or `alike`.
+        test: Name of its test in `rings/set_numbers.py`.
         users: Those whom it links, sorted.
         objects: What they met on, as the search numbers them.
         size: Users that the test counted: of a core those beside it too.

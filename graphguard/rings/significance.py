@@ -253,13 +253,22 @@ def q_steps(log10_p: NDArray[Any], num_tests: float) -> tuple[Floats, NDArray[np
     """
     order = np.argsort(log10_p, kind="stable")
     p, rank = log10_p[order], np.arange(1, len(order) + 1)
-    raised = log10_q_at(p, num_tests, rank)
-    lowest = np.minimum.accumulate(raised[::-1])[::-1]
-    at = np.where(raised == lowest, rank - 1, len(order))
-    at = np.minimum.accumulate(at[::-1])[::-1]
+    at = lowest_after(log10_q_at(p, num_tests, rank))
     steps, ranks = np.empty(len(order)), np.empty(len(order), dtype=np.int64)
     steps[order], ranks[order] = p[at], rank[at]
     return steps, ranks
+
+
+def lowest_after(values: Floats) -> NDArray[np.int64]:
+    """Place of the lowest value from each place on; of equal ones the first.
+
+    >>> lowest_after(np.array([3.0, 1.0, 2.0, 2.0])).tolist()
+    [1, 1, 2, 3]
+    """
+    lowest = np.minimum.accumulate(values[::-1])[::-1]
+    places = np.where(values == lowest, np.arange(len(values)), len(values))
+    first: NDArray[np.int64] = np.minimum.accumulate(places[::-1])[::-1]
+    return first
 
 
 def all_pairs(num_users: int) -> float:

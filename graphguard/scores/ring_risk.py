@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from graphguard.schema import RINGS
+from graphguard.ring_schema import RINGS
 
 MIN_MATURED = 30
 """Fewest matured rings to learn from."""

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 import polars as pl
 
 from graphguard.errors import DataError
-from graphguard.schema import DECISIONS, RING_MEMBERS, RINGS, SCORES
+from graphguard.ring_schema import RING_MEMBERS, RINGS
+from graphguard.schema import DECISIONS, SCORES
 from graphguard.sinks.difference import SinkDifference
 from graphguard.table_schema import TableSchema
 

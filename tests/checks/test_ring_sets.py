@@ -16,9 +16,9 @@ from graphguard.checks.ring_sets import (
     strangers_join,
     untied,
 )
+from graphguard.ring_schema import RING_ACTS, RING_EVIDENCE, RING_SETS
 from graphguard.rings.set_numbers import TESTS
 from graphguard.rings.set_terms import OF_SET
-from graphguard.schema import RING_ACTS, RING_EVIDENCE, RING_SETS
 
 NUM_PAIRS = 1_000.0
 MINUTE_US = 60_000_000

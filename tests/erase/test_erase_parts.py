@@ -18,8 +18,7 @@ from graphguard.erase.swap import Rewrite, Rewriter, exchange, json_writer, swee
 from graphguard.errors import ArtefactInvalid, GraphInvalid
 from graphguard.graph.arrays import EdgeArrays, NodeArrays
 from graphguard.graph.build import write_graph
-from graphguard.schema import (
-    REJECTS,
+from graphguard.ring_schema import (
     RING_ACTS,
     RING_CHANGES,
     RING_EVIDENCE,
@@ -27,6 +26,7 @@ from graphguard.schema import (
     RING_SETS,
     RINGS,
 )
+from graphguard.schema import REJECTS
 from graphguard.tables.commit import committing, read_manifest, verify
 from graphguard.tables.files import read_json, write_json
 from graphguard.tables.ids import IdStore

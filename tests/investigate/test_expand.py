@@ -12,7 +12,8 @@ from graphguard.graph.build import write_graph
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.investigate import expand as module
 from graphguard.investigate.expand import ExpansionInputs, Question, expand
-from graphguard.schema import DECISIONS, RING_MEMBERS, RINGS, SCORES
+from graphguard.ring_schema import RING_MEMBERS, RINGS
+from graphguard.schema import DECISIONS, SCORES
 
 USES = ("user", "uses", "device")
 

@@ -17,8 +17,8 @@ from graphguard.jobs.context import Job, Silent
 from graphguard.jobs.nightly import Night, run_night
 from graphguard.jobs.texts import LIKENESS, alike_links
 from graphguard.report.held import held_together
+from graphguard.ring_schema import RING_ACTS
 from graphguard.rings.quotes import quotes
-from graphguard.schema import RING_ACTS
 from graphguard.tables.events import read_pairs
 from graphguard.tables.files import read_json, read_parquet, write_parquet
 

@@ -1,5 +1,4 @@
 import numpy as np
-import polars as pl
 import pytest
 
 from graphguard.rings.known import (
@@ -209,5 +208,5 @@ def test_numbers_of_users_mean_nothing():
 
     renamed = plain.with_columns(user=names[plain.get_column("user").to_numpy()])
     columns = ["group", "user", *COUNTED, "log10_q"]
-    assert isinstance(moved, pl.DataFrame)
+    assert plain.height == 2
     assert sorted(moved.select(columns).rows()) == sorted(renamed.select(columns).rows())

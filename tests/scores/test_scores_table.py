@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from graphguard.schema import RINGS, SCORES
+from graphguard.ring_schema import RINGS
+from graphguard.schema import SCORES
 from graphguard.scores.ring_risk import mature_rings, ring_risk
 from graphguard.scores.table import ScoreFacts, score_table
 from graphguard.tables.files import write_parquet

@@ -17,7 +17,7 @@ import pytest
 
 from graphguard.config.sections import ExportConfig
 from graphguard.errors import ArtefactInvalid, ColumnMissing, WorkspaceBusy
-from graphguard.schema import RINGS
+from graphguard.ring_schema import RINGS
 from graphguard.sinks import open_sink
 from graphguard.sinks import parquet as parquet_module
 from graphguard.sinks.base import RollbackRefused
