@@ -8,7 +8,8 @@ changed in the last fortnight (`graphguard/worlds/drifts.py`).
 Reported, all clean nights pooled: slope of the reliability line, expected over observed positives
 in five bins of equal positives, Brier skill, the gap in the highest hundredth; in how many nights a
 precision was promised and in how many it was missed; how often the drift gate was red, clean and
-drifted, and what left automatically while it was.
+drifted, and what left automatically while it was. Beside each figure stands its 95% interval over
+worlds (`by_world.py`; about half a second a draw of sixty nights).
 
 Worlds of a few thousand users hold a handful of rings, so their share is `--abuse` times that of
 the default world; a night sees as many as on a platform of `--users` times `--abuse`. Trees are one
@@ -22,6 +23,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -30,6 +32,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import yaml
+from by_world import DRAWS, by_world, told
 from numpy.typing import NDArray
 from result import TOP, print_result, say, work_folder
 
@@ -52,6 +55,9 @@ FIRST_DAYS = 70
 PROMISES = (0.8, 0.5, 0.3, 0.2, 0.1, 0.05)
 CONFIDENCE = 0.9
 CLEAN = "clean"
+BINS = 5
+World = list[dict[str, Any]]
+"""Figures of a world's nights."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,7 @@ def main() -> int:
     parser.add_argument("--no-drift", action="store_true", help="clean nights only")
     parser.add_argument("--default-trees", action="store_true")
     parser.add_argument("--report", action="store_true", help="of the nights that are done")
+    parser.add_argument("--draws", type=int, default=DRAWS, help="of worlds, for intervals")
     parser.add_argument("--one-seed", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     size = Size(
@@ -93,7 +100,7 @@ def main() -> int:
     seeds = list(range(options.first_seed, options.first_seed + options.worlds))
     if not options.report:
         run_worlds(size, seeds, options.processes)
-    print_result(report([figures(size, seed) for seed in seeds], size))
+    print_result(report([figures(size, seed) for seed in seeds], size, options.draws))
     return 0
 
 
@@ -247,88 +254,130 @@ def promises(
     return found
 
 
-def report(worlds: list[list[dict[str, Any]]], size: Size) -> dict[str, Any]:
-    """Print the tables and return the figures."""
+def report(worlds: list[World], size: Size, draws: int) -> dict[str, Any]:
+    """Print the tables and return the figures, each with its interval over worlds."""
+    found, ranges = figures_of(worlds), by_world(worlds, figures_of, draws)
     nights = [night for world in worlds for night in world]
     clean = [night for night in nights if night["kind"] == CLEAN]
-    drifted = [night for night in nights if night["kind"] != CLEAN]
-    risk = np.concatenate([np.array(night["risk"]) for night in clean])
-    label = np.concatenate([np.array(night["label"]) for night in clean])
-    found = calibration_report(risk, label, bins=5)
-    say_calibration(found, f"{len(clean)} clean nights pooled")
+    risk, label = said_and_true(clean)
+    made = calibration_report(risk, label, bins=BINS)
+    say_calibration(made, f"{len(clean)} clean nights pooled", ranges)
+    promised = say_promises(clean, ranges)
+    say_gate(nights, ranges)
     return {
         "users": size.users,
         "abuse": size.abuse,
         "rows": len(label),
         "positives": int(label.sum()),
-        "auprc": round(auprc(risk, label), 4),
-        "auroc": round(auroc(risk, label), 4),
-        "reliability_slope": round(found.slope, 4),
-        "diagram_slope": round(found.diagram_slope, 4),
-        "expected_over_observed": [round(one, 4) for one in found.expected_over_observed],
-        "brier_skill": round(found.brier_skill, 4),
-        "ece": round(found.ece, 4),
-        "top_said": round(found.top_said, 4),
-        "top_seen": round(found.top_seen, 4),
-        "top_gap": round(abs(found.top_said - found.top_seen), 4),
         "clean_runs": len(clean),
-        **say_promises(clean),
-        **say_gate(clean, drifted),
+        "drifted_runs": len(nights) - len(clean),
+        "automatic_while_red": sum(n["automatic"] for n in nights if n["verdict"] == "red"),
+        **promised,
+        **{name: np.round(value, 4).tolist() for name, value in found.items()},
+        "intervals": ranges,
     }
 
 
-def say_calibration(found: CalibrationReport, what: str) -> None:
-    """Print the reliability table."""
-    say(f"{what}: Brier skill {found.brier_skill:.4f}, calibration error {found.ece:.4f}")
-    say(f"slope of the log-odds {found.slope:.3f}, of the diagram {found.diagram_slope:.3f}")
+def figures_of(worlds: Sequence[World]) -> dict[str, float | list[float]]:
+    """What worlds' nights show in all; of drifted nights only where there are some."""
+    nights = [night for world in worlds for night in world]
+    clean = [night for night in nights if night["kind"] == CLEAN]
+    drifted = [night for night in nights if night["kind"] != CLEAN]
+    risk, label = said_and_true(clean)
+    found = calibration_report(risk, label, bins=BINS)
+    figures: dict[str, float | list[float]] = {
+        "auprc": auprc(risk, label),
+        "auroc": auroc(risk, label),
+        "reliability_slope": found.slope,
+        "diagram_slope": found.diagram_slope,
+        "expected_over_observed": list(found.expected_over_observed),
+        "brier_skill": found.brier_skill,
+        "ece": found.ece,
+        "top_said": found.top_said,
+        "top_seen": found.top_seen,
+        "top_over": found.top_said - found.top_seen,
+        "top_gap": abs(found.top_said - found.top_seen),
+        "promise_missed_share": max(map(len, missed(clean).values())) / len(clean),
+        "gate_red_clean": share_red(clean),
+    }
+    return figures | ({"gate_red_drifted": share_red(drifted)} if drifted else {})
+
+
+def said_and_true(nights: list[dict[str, Any]]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Probabilities and labels of all rows of nights."""
+    risk = np.concatenate([np.array(night["risk"]) for night in nights])
+    return risk, np.concatenate([np.array(night["label"]) for night in nights])
+
+
+def say_calibration(
+    found: CalibrationReport, what: str, ranges: Mapping[str, Any] | None = None
+) -> None:
+    """Print the reliability table, with intervals where there are any."""
+    held = ranges or {}
+    skill, ece = told(held.get("brier_skill")), told(held.get("ece"))
+    say(f"{what}: Brier skill {found.brier_skill:.4f}{skill}")
+    say(f"calibration error {found.ece:.4f}{ece}")
+    slope, diagram = told(held.get("reliability_slope")), told(held.get("diagram_slope"))
+    line = f"of the diagram {found.diagram_slope:.3f}{diagram}"
+    say(f"slope of the log-odds {found.slope:.3f}{slope}, {line}")
     say("| probability | rows | positives | said | seen | expected over observed |")
     say("|---|---|---|---|---|---|")
+    ratios = iter(held.get("expected_over_observed", ()))
     for one in found.bins:
-        ratio = one.said / one.seen if one.positives else float("nan")
-        cells = f"{one.rows} | {one.positives} | {one.said:.4f} | {one.seen:.4f} | {ratio:.2f}"
+        ratio = f"{one.said / one.seen:.2f}{told(next(ratios, None))}" if one.positives else ""
+        cells = f"{one.rows} | {one.positives} | {one.said:.4f} | {one.seen:.4f} | {ratio}"
         say(f"| {one.low:.4f} to {one.high:.4f} | {cells} |")
-    say(f"highest hundredth: said {found.top_said:.3f}, came true {found.top_seen:.3f}")
+    over = f"{found.top_said - found.top_seen:+.3f}{told(held.get('top_over'))}"
+    say(f"highest hundredth: said {found.top_said:.3f}, came true {found.top_seen:.3f}, {over}")
 
 
-def say_promises(clean: list[dict[str, Any]]) -> dict[str, Any]:
-    """Print in how many nights each precision was promised, and in how many it was missed."""
-    made, missed = dict.fromkeys(map(str, PROMISES), 0), dict.fromkeys(map(str, PROMISES), 0)
-    say("| precision promised | nights it was promised in | missed | users above, in all | right |")
-    say("|---|---|---|---|---|")
-    for precision in made:
-        held = [night["promises"][precision] for night in clean if precision in night["promises"]]
-        made[precision] = len(held)
-        missed[precision] = sum(hits < float(precision) * rows for rows, hits in held)
-        rows, hits = sum(one[0] for one in held), sum(one[1] for one in held)
-        right = f"{hits / rows:.3f}" if rows else ""
-        say(f"| {precision} | {made[precision]} | {missed[precision]} | {rows} | {right} |")
-    worst = max(missed.values()) / len(clean)
+def held_by(clean: list[dict[str, Any]]) -> dict[str, list[tuple[int, int]]]:
+    """Rows above the threshold, and their positives, of each night that promised a precision."""
     return {
-        "promises_made": made,
-        "promises_missed": missed,
-        "promise_missed_share": round(worst, 4),
+        one: [night["promises"][one] for night in clean if one in night["promises"]]
+        for one in map(str, PROMISES)
     }
 
 
-def say_gate(clean: list[dict[str, Any]], drifted: list[dict[str, Any]]) -> dict[str, Any]:
+def missed(clean: list[dict[str, Any]]) -> dict[str, list[tuple[int, int]]]:
+    """Those of `held_by` that held less than was promised."""
+    return {
+        precision: [(rows, hits) for rows, hits in held if hits < float(precision) * rows]
+        for precision, held in held_by(clean).items()
+    }
+
+
+def say_promises(clean: list[dict[str, Any]], ranges: Mapping[str, Any]) -> dict[str, Any]:
+    """Print in how many nights each precision was promised, and in how many it was missed."""
+    made, broken = held_by(clean), missed(clean)
+    say("| precision promised | nights it was promised in | missed | users above, in all | right |")
+    say("|---|---|---|---|---|")
+    for precision, held in made.items():
+        rows, hits = sum(one[0] for one in held), sum(one[1] for one in held)
+        right = f"{hits / rows:.3f}" if rows else ""
+        say(f"| {precision} | {len(held)} | {len(broken[precision])} | {rows} | {right} |")
+    worst = max(map(len, broken.values())) / len(clean)
+    interval = told(ranges.get("promise_missed_share"))
+    say(f"the most missed one: in {worst:.3f} of the nights{interval}")
+    return {
+        "promises_made": {one: len(held) for one, held in made.items()},
+        "promises_missed": {one: len(held) for one, held in broken.items()},
+    }
+
+
+def say_gate(nights: list[dict[str, Any]], ranges: Mapping[str, Any]) -> None:
     """Print how often the gate was red by kind of drift, and what left in spite of it."""
     say("| kind | nights | gate red | automatic decisions while red |")
     say("|---|---|---|---|")
     for kind in (CLEAN, *DRIFTS):
-        mine = [night for night in [*clean, *drifted] if night["kind"] == kind]
+        mine = [night for night in nights if night["kind"] == kind]
         red = [night for night in mine if night["verdict"] == "red"]
         if mine:
             left = sum(night["automatic"] for night in red)
             say(f"| {kind} | {len(mine)} | {len(red)} | {left} |")
-    red = [night for night in [*clean, *drifted] if night["verdict"] == "red"]
-    figures: dict[str, Any] = {
-        "gate_red_clean": round(share_red(clean), 4),
-        "automatic_while_red": sum(night["automatic"] for night in red),
-        "drifted_runs": len(drifted),
-    }
-    if drifted:
-        figures["gate_red_drifted"] = round(share_red(drifted), 4)
-    return figures
+    for name, what in (("gate_red_clean", CLEAN), ("gate_red_drifted", "drifted")):
+        if name in ranges:
+            say(f"gate red on {what} nights, by worlds:{told(ranges[name])}")
 
 
 def share_red(nights: list[dict[str, Any]]) -> float:
