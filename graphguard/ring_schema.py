@@ -85,7 +85,8 @@ RING_SETS = TableSchema(
         "ring_id": TEXT,
         "channel": TEXT,  # of `ring_evidence`: its links are the pairs inside such sets
         "number": INT,  # of the set in its ring and channel, the least likely first
-        "test": TEXT,  # again | once | company | core | audience | alike | known (one who joins)
+        # again | once | company | core | audience | alike, or of one who joins: known | beside
+        "test": TEXT,
         "window_us": INT,  # within which it met; null where each link has a window of its own
         "object_type": TEXT,  # empty where only the links say on what it met
         "objects": TEXTS,  # on which it met, as in `ring_acts`

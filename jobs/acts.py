@@ -125,6 +125,37 @@ def first_sight(
     return joined.get_column("time_us").fill_null(0).to_numpy()
 
 
+def births(
+    job: Job, trace: TraceConfig, anchor: date
+) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """When objects that a trace may act on were first seen in other logs, those of no act too.
+
+    Args:
+        job: The run.
+        trace: The trace.
+        anchor: End of the days that are looked at; they begin with the first that is stored.
+
+    Returns:
+        Storage index of each, in order, and its first sight; None where no other log has any.
+    """
+    kind = job.config.entity_columns(trace.log)[trace.object]
+    frames = []
+    for log in sorted(job.config.logs):
+        events = None
+        if log != trace.log:
+            events = open_events(job.engine, job.run, log, 0, day_us(anchor))
+        columns = [n for n, one in job.config.entity_columns(log).items() if one == kind]
+        if events is not None:
+            for column in columns:
+                seen = events.select(nw.col(column).alias("object"), "time_us")
+                frames.append(seen.drop_nulls().group_by("object").agg(nw.col("time_us").min()))
+    if not frames:
+        return None
+    first = nw.concat(frames).group_by("object").agg(nw.col("time_us").min())
+    found = job.engine.collect(first).sort("object")
+    return found.get_column("object").to_numpy(), found.get_column("time_us").to_numpy()
+
+
 def authors(
     job: Job,
     graph: HeteroGraph,

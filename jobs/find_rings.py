@@ -11,7 +11,7 @@ from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.ranges import distinct_pairs, ranges
 from graphguard.jobs.audiences import audience_links
 from graphguard.jobs.context import Facts, Job
-from graphguard.jobs.known import join_known
+from graphguard.jobs.joining import join_rings
 from graphguard.jobs.likeness import like_users
 from graphguard.jobs.recurring import recurring_pairs
 from graphguard.jobs.ring_acts import ring_acts
@@ -51,9 +51,9 @@ def run(job: Job, out: Path) -> Facts:
     ]
     pairs = pl.concat([pairs, *(one.links for one in told)], how="diagonal_relaxed")
     groups, bad = _groups(job, pairs, near, graph.num_nodes[target]), _bad(job, graph)
-    groups, known = join_known(job, graph, groups, bad, num_pairs)
-    told += known
-    pairs = pl.concat([pairs, *(one.links for one in known)], how="diagonal_relaxed")
+    groups, joined = join_rings(job, graph, groups, bad, num_pairs)
+    told += joined
+    pairs = pl.concat([pairs, *(one.links for one in joined)], how="diagonal_relaxed")
     inputs = _inputs(job, graph, (pairs, near, bad), groups, num_pairs)
     evidence = ring_evidence(inputs)
     rings = ring_table(inputs, evidence)

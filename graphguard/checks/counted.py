@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 
 from graphguard.config.sections import Config, TraceConfig
 from graphguard.config.values import day_us
+from graphguard.rings.beside import BESIDE_TEST, PRESENT
 from graphguard.rings.evidence import acts_channel
 from graphguard.rings.gatherings import SIDE
 from graphguard.tables.events import scan_events
 from graphguard.tables.workspace import Run
 
-COUNTED = ("again", "once", "audience")
+COUNTED = ("again", "once", "audience", BESIDE_TEST)
 """Tests of sets whose terms count users of objects."""
 TOUCHES = {"key": pl.String, "object": pl.String, "time_us": pl.Int64}
 Touches = Mapping[str, Mapping[str, int]]
@@ -74,6 +75,10 @@ def _counts(row: Mapping[str, Any], seen: Touches) -> dict[str, tuple[Any, Any]]
             for place, pair in enumerate(terms["pairs"])
             for one, other in [pair["ends"]]
         }
+    if row["test"] == BESIDE_TEST:
+        begin, end = terms["span_us"]
+        there = sum(begin <= time_us <= end for time_us in on[0].values())
+        return {"present": (sum(terms[name] for name in PRESENT), there)}
     counts: dict[str, tuple[Any, Any]] = {"others": (sum(terms["others"]), len(on[0]) - 1)}
     # When a burst began and ended is only known where all of it is in the ring.
     times = [on[0][key] for key in row["keys"] if key in on[0]]

@@ -1,7 +1,7 @@
 """Recompute what the sets behind a night's rings say: their q from terms, links from sets."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import Any
 
@@ -9,9 +9,11 @@ import numpy as np
 import polars as pl
 
 from graphguard.checks.numbers import CLOSE, far, told
+from graphguard.rings.beside import BESIDE_TEST, HALF, LEAST_SPAN_US
 from graphguard.rings.cores import TIES
 from graphguard.rings.evidence import SETS, acts_channel
-from graphguard.rings.known import KNOWN_TEST, LEAST_MEMBERS, OWN
+from graphguard.rings.joining import LEAST_MEMBERS
+from graphguard.rings.known import KNOWN_TEST, OWN
 from graphguard.rings.set_numbers import TESTS
 from graphguard.rings.set_terms import OF_SET
 
@@ -20,6 +22,8 @@ PAIR = ["ring_id", "channel", "key_a", "key_b"]
 BURSTS = ("again", "once")
 """Tests of sets whose users were together within the window, on each object."""
 CORE, COMPANY, AUDIENCE = "core", "company", "audience"
+JOINS = (KNOWN_TEST, BESIDE_TEST)
+"""Tests of one who joins, in the order in which they are made."""
 
 
 def sets_differ(sets: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
@@ -120,7 +124,7 @@ def _first(acts: pl.DataFrame) -> pl.DataFrame:
 
 def _apart(sets: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
     """Users of a set who did not act on an object of it, or were not together there in time."""
-    whole = sets.filter(pl.col("test").is_in([*BURSTS, "alike", KNOWN_TEST]))
+    whole = sets.filter(pl.col("test").is_in([*BURSTS, "alike", *JOINS]))
     place = ["ring_id", "trace", "object", "key"]
     seen = _placed(whole).join(_first(acts), on=place, how="left").sort(*SET, "object", "key")
     for row in seen.filter(pl.col("first_us").is_null()).iter_rows(named=True):
@@ -137,7 +141,7 @@ def _apart(sets: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
 
 def _met(sets: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
     """The pairs inside sets that met, with the objects that they have in common and the least q."""
-    met = sets.filter(~pl.col("test").is_in([CORE, COMPANY, KNOWN_TEST]))
+    met = sets.filter(~pl.col("test").is_in([CORE, COMPANY, *JOINS]))
     there = _placed(met).join(
         _first(acts), on=["ring_id", "trace", "object", "key"], how="inner"
     ).select(*SET, "object", "key", "log10_q")  # fmt: skip
@@ -167,7 +171,7 @@ def _joined(sets: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
 
 def _with_others(sets: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
     """Who joins on each object, and each of the ring (`other`) who is there, at `first_us`."""
-    joins = _placed(sets.filter(pl.col("test") == KNOWN_TEST))
+    joins = _placed(sets.filter(pl.col("test").is_in(JOINS)))
     there = _first(acts).rename({"key": "other"})
     return joins.join(there, on=["ring_id", "trace", "object"], how="inner")
 
@@ -179,23 +183,45 @@ def strangers_join(sets: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
         sets: RING_SETS.
         acts: RING_ACTS.
     """
-    known = sets.filter(pl.col("test") == KNOWN_TEST)
-    joining = known.explode("keys", empty_as_null=False).select("ring_id", other="keys").unique()
+    for place, test in enumerate(JOINS):
+        # Who joins by a later test was no member yet.
+        yet = _joining(sets, JOINS[place:])
+        mine = sets.filter(pl.col("test") == test)
+        yield from _strange(mine, acts, yet, HALF if test == BESIDE_TEST else OWN)
+
+
+def _joining(sets: pl.DataFrame, tests: Sequence[str]) -> pl.DataFrame:
+    """Who joins each ring (`other`) by some tests."""
+    every = sets.filter(pl.col("test").is_in(tests)).explode("keys", empty_as_null=False)
+    return every.select("ring_id", other="keys").unique()
+
+
+def _strange(
+    sets: pl.DataFrame, acts: pl.DataFrame, joining: pl.DataFrame, least_share: float
+) -> Iterator[str]:
     users = acts.select("ring_id", "object", "users", trace="channel").unique()
     seen = _with_others(sets, acts)
     here, place = ["ring_id", "trace", "object"], [*SET, "object"]
     own = seen.filter(pl.col("other") == pl.col("key")).select(
-        *place, "key", "trace", "window_us", at_us="first_us"
+        *place, "key", "test", "trace", "window_us", at_us="first_us"
     )
     members = seen.join(joining, on=["ring_id", "other"], how="anti").join(
         own.select(*place, "at_us"), on=place
     )
     apart = (pl.col("first_us") - pl.col("at_us")).abs().min().alias("apart_us")
-    held = members.group_by(place).agg(pl.len().alias("members"), apart)
+    held = members.group_by(place).agg(
+        pl.len().alias("members"),
+        apart,
+        begin_us=pl.col("first_us").min(),
+        end_us=pl.col("first_us").max(),
+    )
     held = own.join(users, on=here).join(held, on=place, how="left")
     number = pl.col("members").fill_null(0)
-    few = (number < LEAST_MEMBERS) | (number < OWN * pl.col("users"))
+    few = (number < LEAST_MEMBERS) | (number < least_share * pl.col("users"))
     late = (pl.col("apart_us") > pl.col("window_us")).fill_null(value=False)
+    end = pl.max_horizontal("end_us", pl.col("begin_us") + LEAST_SPAN_US)
+    before_after = ~pl.col("at_us").is_between(pl.col("begin_us"), end)
+    late |= (pl.col("test") == BESIDE_TEST) & before_after.fill_null(value=False)
     for row in held.filter(few | late).sort(place).iter_rows(named=True):
         yield (
             f"{row['key']} joins {row['ring_id']} on {row['object']}, where {row['members'] or 0} "

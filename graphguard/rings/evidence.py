@@ -13,13 +13,13 @@ from graphguard.rings.significance import log10_binomial_tail, log10_poisson_tai
 from graphguard.rings.unlike_coins import log10_coins_tail
 
 SHARED, AGAIN, ONCE, CORE = "shared.", "again.", "once.", "core."
-AUDIENCE, ALIKE, KNOWN = "audience.", "alike.", "known."
+AUDIENCE, ALIKE, KNOWN, BESIDE = "audience.", "alike.", "known.", "beside."
 """How channels begin that are no trace of acts in time."""
 LIKENESS = ("embedding", "behaviour")
 """Channels of users who are like each other, whatever they acted on together."""
-SETS = r"^(again|once|core|audience|alike|known)\."
+SETS = r"^(again|once|core|audience|alike|known|beside)\."
 """Channels whose p is that of a set of users."""
-SAME_ACTS = r"^(again|once|core|audience|known)\."
+SAME_ACTS = r"^(again|once|core|audience|known|beside)\."
 """Of these, those that test the acts of a trace in another way."""
 NEAR = "near."
 """How the type of an object begins that is a group of nearly equal texts or pictures."""

@@ -10,27 +10,25 @@ Bad users are not any users: who rents addresses meets others who do. How often 
 is another ring's own, beside what their activity lets expect, tells how much likelier that is in a
 channel, and all its expectations are as many times larger.
 
-Nearly all tests are of users that came nowhere near, and none can be lower than its expectation. So
-the discoveries at a p are held against what chance gives there in all tests together (Heyse, A
-false discovery rate procedure for categorical data, 2011), not against their number.
+Nearly all tests are of users that came nowhere near, and none can be lower than its expectation:
+the discoveries are held against what chance gives (`rings/discrete.py`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from graphguard.rings.discrete import discrete_steps, log10_discrete_q
+from graphguard.rings.joining import NEAR, Visits, came, homes, own_visits
 from graphguard.rings.set_terms import OF_SET, Numbers, ToldSet
-from graphguard.rings.significance import log10_poisson_tail, lowest_after
+from graphguard.rings.significance import log10_poisson_tail
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-LEAST_MEMBERS = 3
-"""Members of a ring on an object of its own."""
 OWN = 0.2
 """Share of an object's users that they are at least."""
 COUNTED = ("hits", "acts", "strangers", "likelier", "outside")
@@ -40,25 +38,6 @@ HALF = 0.5
 """Added to pairs of rings seen and expected, so that few of them say little."""
 MOST_HITS = 10
 """Acts on a ring's objects, above which a count is taken for this one."""
-
-
-@dataclass(frozen=True)
-class Visits:
-    """Who came to what in a channel: each user and object once, shape [num_visits].
-
-    Attributes:
-        channel: Its name.
-        user: Dense index of the user.
-        object: Index of the object.
-        time_us: When the user first came; all one where time says nothing.
-        reach_us: How far from a member's visit an outsider's counts.
-    """
-
-    channel: str
-    user: Ints
-    object: Ints
-    time_us: Ints
-    reach_us: int
 
 
 def known_members(
@@ -84,7 +63,9 @@ def known_members(
         return _none()
     found = pl.concat(near)
     p = log10_came(*(found.get_column(name).to_numpy() for name in COUNTED))
-    steps = discrete_steps(p, np.concatenate([chances for _, chances in parts], axis=1))
+    expected, tests = np.concatenate([chances for _, chances in parts], axis=1)
+    hits = np.arange(1, MOST_HITS + 1)[:, np.newaxis]
+    steps = discrete_steps(p, log10_poisson_tail(hits, expected), tests)
     told = found.with_columns(
         pl.Series("log10_p", p),
         pl.Series("log10_false", steps.log10_false),
@@ -96,45 +77,24 @@ def known_members(
     return told.join(home, on=["user", "group"], how="semi").sort("group", "user", "channel")
 
 
-def known_links(
-    visits: Visits, groups: list[Ints], found: pl.DataFrame, num_pairs: float
+def known_sets(
+    visits: Visits, groups: list[Ints], found: pl.DataFrame
 ) -> tuple[pl.DataFrame, list[ToldSet]]:
-    """Links in a channel of those found with all who are on the same of their ring's own objects.
+    """What those found came to in a channel.
 
     Args:
         visits: Of the channel.
         groups: As for `known_members`.
         found: What that returned, of all channels.
-        num_pairs: All pairs of users: the p of joining is put on their scale.
 
     Returns:
-        `user_a`, `user_b`, `weight`, `log10_p`, `log10_q`, sorted by pair; and for each of those
-        found what it came to. Of two who both join the less sure one's q counts.
+        NEAR of the channel; and for each of those found a set of one.
     """
     mine = found.filter(pl.col("channel") == visits.channel)
-    home = _homes(groups, visits)
-    came = _came(visits, home)
-    own = _own(came)
-    near = _outside(came, own, visits.reach_us).join(mine, on=["group", "user"])
-    joined = found.select("user", "group").unique()
-    inside = came.drop_nulls("home").select("user", "object", group="home")
-    others = pl.concat([inside, came.join(joined, on="user").select(inside.columns)])
-    both = near.join(others, on=["group", "object"], suffix="_b").filter(
-        pl.col("user") != pl.col("user_b")
-    )
-    links = (
-        both.group_by(
-            pl.min_horizontal("user", "user_b").alias("user_a"),
-            pl.max_horizontal("user", "user_b").alias("user_b"),
-        )
-        .agg(
-            pl.col("object").n_unique().cast(pl.Int64).alias("weight"),
-            pl.col("log10_q").max(),
-        )
-        .with_columns((pl.col("log10_q") - np.log10(max(num_pairs, 1.0))).alias("log10_p"))
-        .sort("user_a", "user_b")
-    )
-    return links, _told(mine, near)
+    there = came(visits, homes(groups, visits.user))
+    outside = _outside(there, own_visits(there, OWN), visits.reach_us)
+    near = outside.join(mine, on=["group", "user"])
+    return near.select(list(NEAR)), _told(mine, near)
 
 
 def _told(mine: pl.DataFrame, near: pl.DataFrame) -> list[ToldSet]:
@@ -171,51 +131,6 @@ def log10_came(hits: Ints, acts: Ints, strangers: Ints, likelier: Floats, outsid
     return log10_poisson_tail(np.minimum(hits, MOST_HITS), acts * strangers * likelier / outside)
 
 
-class Steps(NamedTuple):
-    """From which discovery each takes its q: how many chance gives down to it (log10), its rank."""
-
-    log10_false: Floats
-    rank: Ints
-
-
-def discrete_steps(log10_p: Floats, chances: Floats) -> Steps:
-    """What chance gives in all tests down to each p, where that is the least share.
-
-    Args:
-        log10_p: Of the discoveries.
-        chances: Expectations of all tests and how many tests have each, shape [2, n]: a test of
-            expectation m has a p of at most t with the largest Poisson tail of m that is no more.
-
-    >>> found = np.array([-3.0, -2.0])
-    >>> steps = discrete_steps(found, np.array([[1e-3], [10.0]]))
-    >>> np.round(10 ** log10_discrete_q(found, *steps), 4).tolist()
-    [0.005, 0.005]
-    """
-    number = np.arange(1, MOST_HITS + 1)
-    tails = log10_poisson_tail(number[:, np.newaxis], chances[0])
-    share = 10**tails
-    # A tail adds to what chance gives at it what the next one has not given before.
-    gives = (share - np.append(share[1:], np.zeros((1, share.shape[1])), axis=0)) * chances[1]
-    ascending = np.argsort(tails, axis=None)
-    false = np.concatenate([[0.0], np.cumsum(gives.ravel()[ascending])])
-    # The same tail made twice may differ in its last bits.
-    below = np.searchsorted(tails.ravel()[ascending], log10_p + 1e-9, side="right")
-    order = np.argsort(log10_p, kind="stable")
-    rank = np.searchsorted(log10_p[order], log10_p, side="right")
-    with np.errstate(divide="ignore"):
-        expected = np.maximum(np.log10(false[below]), log10_p)[order]
-    at = lowest_after(expected - np.log10(rank[order]))
-    steps = Steps(np.empty(len(order)), np.empty(len(order), dtype=np.int64))
-    steps.log10_false[order], steps.rank[order] = expected[at], rank[order][at]
-    return steps
-
-
-def log10_discrete_q(log10_p: Floats, log10_false: Floats, rank: Ints) -> Floats:
-    """log10 of the expected share of false discoveries of tests with these steps."""
-    q: Floats = np.minimum(np.maximum(log10_false, log10_p) - np.log10(rank), 0.0)
-    return q
-
-
 def _none() -> pl.DataFrame:
     whole = dict.fromkeys(("group", "user", "rank"), pl.Int64)
     real = dict.fromkeys((*COUNTED, "log10_p", "log10_false", "log10_q"), pl.Float64)
@@ -224,9 +139,9 @@ def _none() -> pl.DataFrame:
 
 def _tests(visits: Visits, groups: list[Ints], bad: Ints) -> tuple[pl.DataFrame, Floats]:
     """Who came to which group's own, and what all tests expect, as `discrete_steps` takes it."""
-    home = _homes(groups, visits)
-    came = _came(visits, home)
-    outside = _outside(came, _own(came), visits.reach_us)
+    home = homes(groups, visits.user)
+    there = came(visits, home)
+    outside = _outside(there, own_visits(there, OWN), visits.reach_us)
     hits = pl.len().cast(pl.Int64).alias("hits")
     near = outside.group_by("group", "user").agg(hits, pl.col("home").first())
     strangers = near.group_by("group").agg(pl.col("hits").sum().alias("strangers"))
@@ -282,42 +197,10 @@ def _any(mean: Floats) -> Floats:
     return -np.expm1(-mean)
 
 
-def _homes(groups: list[Ints], visits: Visits) -> Ints:
-    """Number of each user's group, -1 where it has none."""
-    users = np.concatenate(groups)
-    home = np.full(int(max(users.max(), visits.user.max(initial=0))) + 1, -1, dtype=np.int64)
-    home[users] = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
-    return home
-
-
-def _came(visits: Visits, home: Ints) -> pl.DataFrame:
-    """Visits to what a member of any group came to: `user`, `object`, `time_us`, `home` or null."""
-    touched = np.zeros(int(visits.object.max(initial=0)) + 1, dtype=np.bool_)
-    touched[visits.object[home[visits.user] >= 0]] = True
-    kept = np.flatnonzero(touched[visits.object])
-    columns = {"user": visits.user, "object": visits.object, "time_us": visits.time_us}
-    frame = pl.DataFrame({name: values[kept] for name, values in columns.items()})
-    number = pl.Series("home", home[visits.user[kept]])
-    return frame.with_columns(number).with_columns(
-        pl.when(pl.col("home") >= 0).then("home").alias("home")
-    )
-
-
-def _own(came: pl.DataFrame) -> pl.DataFrame:
-    """Members' visits to what is their group's own: `group`, `object`, `at_us`."""
-    inside = came.filter(pl.col("home").is_not_null())
-    inside = inside.with_columns(pl.len().over("home", "object").alias("members"))
-    many = inside.filter(pl.col("members") >= LEAST_MEMBERS)
-    things = many.select("object").unique()
-    users = came.join(things, on="object", how="semi").group_by("object").agg(users=pl.len())
-    own = many.join(users, on="object").filter(pl.col("members") >= OWN * pl.col("users"))
-    return own.select("object", group="home", at_us="time_us")
-
-
-def _outside(came: pl.DataFrame, own: pl.DataFrame, reach_us: int) -> pl.DataFrame:
+def _outside(there: pl.DataFrame, own: pl.DataFrame, reach_us: int) -> pl.DataFrame:
     """Visits of others to a group's own, near a member's: `group`, `object`, `user`, `home`."""
     ends = own.group_by("group", "object").agg(at_us=pl.col("at_us").sort())
-    both = came.join(ends, on="object").filter(pl.col("home").ne_missing(pl.col("group")))
+    both = there.join(ends, on="object").filter(pl.col("home").ne_missing(pl.col("group")))
     times = both.select("group", "object", "user", "home", "time_us").sort("time_us")
     members = own.select("group", "object", "at_us").sort("at_us")
     by = ["group", "object"]

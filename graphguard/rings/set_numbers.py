@@ -5,6 +5,7 @@ from typing import Any
 
 from graphguard.rings.alike import alike_numbers
 from graphguard.rings.audiences import audience_numbers
+from graphguard.rings.beside import BESIDE_TEST, beside_numbers
 from graphguard.rings.cores import core_numbers
 from graphguard.rings.gatherings import company_numbers, once_numbers
 from graphguard.rings.known import KNOWN_TEST, known_numbers
@@ -19,5 +20,6 @@ TESTS: dict[str, Callable[[int, Mapping[str, Any]], Numbers]] = {
     "audience": audience_numbers,
     "alike": alike_numbers,
     KNOWN_TEST: known_numbers,
+    BESIDE_TEST: beside_numbers,
 }
 """Each test of sets by its name in `ring_sets`: takes the users it counted, and the terms."""

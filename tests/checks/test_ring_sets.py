@@ -308,29 +308,36 @@ def test_a_user_of_a_core_with_fewer_links_than_a_core_has_is_told():
     ]
 
 
+BESIDE = {"members": 4, "others": 2, "elsewhere": 1, "before_after": 1, "wake": 0.0, "shape": 0.4,
+          "inside": 0.01, "outside": 4.0, "span_us": [0, 3_000_000], "log10_p": 0.0,
+          "log10_false": -3.0, "rank": 2}  # fmt: skip
 CAME = {"hits": 1, "acts": 3, "strangers": 4, "likelier": 1.5, "outside": 90_000, "log10_p": 0.0,
         "log10_false": -3.0, "rank": 2}  # fmt: skip
+JOINING = {"known": CAME, "beside": BESIDE}
+TOLD_OF = [(test, name) for test, terms in JOINING.items() for name in terms
+           if name not in ("members", "elsewhere", "span_us", "wake", "step")]  # fmt: skip
 
 
-def joined():
-    """Two bad users, e and f, join the four members a to d on x; e less surely."""
+def joined(test="known"):
+    """Two users, e and f, join the four members a to d on x; e less surely."""
     rows = []
-    for number, (key, acts) in enumerate((("f", 3), ("e", 900))):
-        terms, log10_q = with_numbers("known", 1, {**CAME, "acts": acts})
+    less = {"known": {**CAME, "acts": 900}, "beside": {**BESIDE, "log10_false": -2.0}}[test]
+    for number, (key, said) in enumerate((("f", JOINING[test]), ("e", less))):
+        terms, log10_q = with_numbers(test, 1, said)
         rows.append({
-            "ring_id": "r", "channel": "known.likes.post", "number": number, "test": "known",
+            "ring_id": "r", "channel": f"{test}.likes.post", "number": number, "test": test,
             "window_us": MINUTE_US, "object_type": "post", "objects": ["x"], "users": 1,
             "keys": [key], "log10_q": log10_q, "terms": json.dumps(terms),
         })  # fmt: skip
     acts = [
         {"ring_id": "r", "channel": "likes.post", "object_type": "post", "object": "x",
-         "users": 9, "key": key, "time_us": number * 1_000_000, "event_id": f"likes:{number:016x}"}
-        for number, key in enumerate("abcdef")
+         "users": 8, "key": key, "time_us": second * 1_000_000, "event_id": f"likes:{second:016x}"}
+        for key, second in zip("abcdef", (0, 1, 2, 9, 4, 5), strict=True)
     ]  # fmt: skip
     sure, less = (one["log10_q"] for one in rows)
     q = {(key, "f"): sure for key in "abcd"} | {(key, "e"): less for key in "abcd"}
     links = [
-        {"ring_id": "r", "key_a": a, "key_b": b, "channel": "known.likes.post", "weight": 1,
+        {"ring_id": "r", "key_a": a, "key_b": b, "channel": f"{test}.likes.post", "weight": 1,
          "log10_q": value, "log10_p": value - np.log10(NUM_PAIRS)}
         for (a, b), value in (q | {("e", "f"): less}).items()
     ]  # fmt: skip
@@ -340,17 +347,19 @@ def joined():
     return [*tables, pl.DataFrame(links)]
 
 
-def test_who_joins_is_linked_with_all_of_the_ring_who_are_there():
-    assert differences(*joined()) == []
+@pytest.mark.parametrize("test", list(JOINING))
+def test_who_joins_is_linked_with_all_of_the_ring_who_are_there(test):
+    assert differences(*joined(test)) == []
 
 
-@pytest.mark.parametrize("name", list(CAME))
-def test_a_term_of_who_joins_that_was_changed_is_told(name):
-    sets, acts, links = joined()
+@pytest.mark.parametrize(("test", "name"), TOLD_OF)
+def test_a_term_of_who_joins_that_was_changed_is_told(test, name):
+    sets, acts, links = joined(test)
 
     assert differences(changed((name,))(sets), acts, links)
 
 
+@pytest.mark.parametrize("test", list(JOINING))
 @pytest.mark.parametrize(
     ("which", "how"),
     [
@@ -371,11 +380,39 @@ def test_a_term_of_who_joins_that_was_changed_is_told(name):
     ids=["q", "users", "who", "what", "set", "act", "member", "crowd", "late", "weight", "link-q",
          "link"],
 )  # fmt: skip
-def test_what_was_changed_of_who_joins_is_told(which, how):
-    parts = joined()
+def test_what_was_changed_of_who_joins_is_told(which, how, test):
+    parts = joined(test)
     parts[which] = how(parts[which])
 
     assert differences(*parts)
+
+
+@pytest.mark.parametrize("second", [-1, 10])
+def test_who_came_before_or_after_the_ring_did_not_come_beside_it(second):
+    sets, acts, links = joined("beside")
+    late = pl.when(pl.col("key") == "f").then(second * 1_000_000).otherwise("time_us")
+
+    told = differences(sets, acts.with_columns(time_us=late), links)
+
+    assert told == ["f joins r on x, where 4 of 8 users are members, the nearest 1 s away"]
+
+
+def test_of_what_the_ring_is_less_than_half_nobody_joins_beside_it():
+    sets, acts, links = joined("beside")
+
+    assert differences(sets, acts.with_columns(users=pl.lit(9, dtype=pl.Int64)), links)
+
+
+def test_who_was_there_beside_a_ring_is_counted_in_the_log():
+    sets, _, _ = joined("beside")
+    # Of the log's users a to g are there within the three seconds, h is not.
+    seconds = zip("abcdefgh", (0, 1, 2, 3, 0, 1, 2, 4), strict=True)
+    rows = [(key, "x", second * 1_000_000) for key, second in seconds]
+    touches = pl.DataFrame(rows, schema=TOUCHES, orient="row")
+
+    assert list(users_differ(sets, touches)) == []
+    told = list(users_differ(sets[:1], touches[1:]))
+    assert told == ["set 0 of beside.likes.post in r: present is 7, 6 in the log"]
 
 
 def test_who_joins_is_no_member_by_whom_another_joins():
@@ -386,6 +423,6 @@ def test_who_joins_is_no_member_by_whom_another_joins():
     told = differences(sets, few, less)
 
     assert [one.split(", the nearest")[0] for one in told] == [
-        "f joins r on x, where 2 of 9 users are members",
-        "e joins r on x, where 2 of 9 users are members",
+        "f joins r on x, where 2 of 8 users are members",
+        "e joins r on x, where 2 of 8 users are members",
     ]

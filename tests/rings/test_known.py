@@ -1,15 +1,14 @@
 import numpy as np
+import polars as pl
 import pytest
 
+from graphguard.rings.joining import Visits, grown, joining_links
 from graphguard.rings.known import (
     COUNTED,
-    Visits,
-    discrete_steps,
-    known_links,
     known_members,
     known_numbers,
+    known_sets,
     log10_came,
-    log10_discrete_q,
 )
 from graphguard.rings.significance import log10_poisson_tail
 
@@ -36,6 +35,11 @@ def visits(*more: tuple[int, int, int], channel: str = "likes.post", reach: int 
 def joined(*every: Visits, bad: list[int], rings: list[np.ndarray] = RINGS) -> list[tuple]:
     found = known_members(list(every), rings, np.array(bad, dtype=np.int64), RATE)
     return sorted(found.select("group", "user").unique().iter_rows())
+
+
+def linked(mine: Visits, found: pl.DataFrame):
+    near, sets = known_sets(mine, RINGS, found)
+    return joining_links(mine, grown(RINGS, found), near, 1e6), sets
 
 
 def test_a_bad_user_on_what_is_the_rings_own_joins_it():
@@ -116,7 +120,7 @@ def test_links_are_with_members_within_reach_and_with_those_who_join_too():
     mine = visits((50, 0, 3), (51, 0, 20), (51, 1, 20))
     found = known_members([mine], RINGS, np.array([50, 51]), RATE)
 
-    links, sets = known_links(mine, RINGS, found, 1e6)
+    links, sets = linked(mine, found)
 
     pairs = {(a, b): weight for a, b, weight in links.select("user_a", "user_b", "weight").rows()}
     with_ring = {(member, 50): 1 for member in range(4)} | {(member, 51): 2 for member in range(4)}
@@ -136,7 +140,7 @@ def test_a_link_is_with_all_of_the_ring_who_are_there_by_whatever_they_joined():
     phones = visits((51, 0, 0), channel="shared.device")
     found = known_members([likes, phones], RINGS, np.array([50, 51]), RATE)
 
-    links, sets = known_links(likes, RINGS, found, 1e6)
+    links, sets = linked(likes, found)
 
     # User 51 was there a day too late to join by it, but has joined.
     assert [one.users.tolist() for one in sets] == [[50]]
@@ -149,7 +153,7 @@ def test_terms_say_p_and_q_again():
     )
     found = known_members([mine], RINGS, np.array([50, 51, 52, 53]), 0.0)
 
-    _, sets = known_links(mine, RINGS, found, 1e6)
+    _, sets = linked(mine, found)
 
     assert len(sets) == 3
     for one in sets:
@@ -163,36 +167,6 @@ def test_terms_say_p_and_q_again():
 def test_no_group_or_no_bad_user_is_no_work():
     assert joined(visits(), bad=[]) == []
     assert joined(visits((50, 0, 3)), bad=[50], rings=[]) == []
-
-
-def test_q_is_what_chance_gives_in_all_tests_over_what_was_found():
-    # A thousand tests expect .001 each, ten expect .1: at .001 chance gives 1 and no tenth counts.
-    chances = np.array([[1e-3, 0.1], [1_000.0, 10.0]])
-    p = log10_poisson_tail(np.array([1, 1, 1]), np.array([1e-3, 1e-3, 0.1]))
-
-    q = 10 ** log10_discrete_q(p, *discrete_steps(p, chances))
-
-    assert q[:2] == pytest.approx([1.0 / 2] * 2, rel=0.01)
-    assert q[2] == pytest.approx((1.0 + 10 * 0.095) / 3, rel=0.01)
-
-
-def test_chance_gives_as_many_false_ones_as_q_says():
-    rng = np.random.default_rng(5)
-    expected = rng.choice([1e-3, 3e-3, 0.03, 0.2], size=20_000)
-    chances = np.stack(np.unique(expected, return_counts=True)).astype(np.float64)
-    false = []
-    for _ in range(40):
-        hits = rng.poisson(expected)
-        came = np.flatnonzero(hits)
-        # Four hundred true ones, of two hits where few are expected.
-        p = log10_poisson_tail(hits[came], expected[came])
-        true = log10_poisson_tail(np.full(400, 2), np.full(400, 1e-3))
-        every = np.concatenate([p, true])
-        q = log10_discrete_q(every, *discrete_steps(every, chances))
-        told = q <= np.log10(0.05)
-        false.append(told[: len(p)].sum() / max(told.sum(), 1))
-    assert np.mean(false) <= 0.05
-    assert np.max([one > 0 for one in false])
 
 
 def test_numbers_of_users_mean_nothing():

@@ -1,4 +1,4 @@
-"""Bad users join a ring through the jobs: by what they liked, and by the phone they used."""
+"""Users join a ring through the jobs: known to be bad, or beside it where strangers do not come."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +10,7 @@ import yaml
 from graphguard.config.load import load_config
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Job, Silent
-from graphguard.jobs.known import join_known
+from graphguard.jobs.joining import join_rings
 from graphguard.jobs.nightly import Night, run_night
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,7 +20,11 @@ USERS, POSTS = 400, 600
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory):
-    """Five users on two posts and one phone of their own; others like and log in by lot."""
+    """Five users on three posts and one phone of their own; others like and log in by lot.
+
+    All posts were made by somebody on the first day. On the third of the ring's own posts six came
+    within the hours in which the ring did, as many on one of strangers.
+    """
     folder = tmp_path_factory.mktemp("known")
     rng = np.random.default_rng(0)
     likes = [
@@ -30,16 +34,22 @@ def night(tmp_path_factory):
     ]
     likes += [(user, f"own{one}", 3_600.0 * one) for user in RING for one in range(2)]
     likes += [("liked", "own0", 600.0), ("late", "own0", 5 * 86_400.0), ("calm", "own1", 3_660.0)]
+    evening = 6 * 86_400.0
+    likes += [(user, "call", evening + 3_600 * n) for n, user in enumerate([*RING, "r5", "r6"])]
+    likes += [(f"beside{n}", "call", evening + 1_800 * n) for n in range(1, 6)]
+    likes += [(f"else{n}", "p0", evening + 1_800 * n) for n in range(5)]
+    names = [*(f"p{post}" for post in range(POSTS)), "own0", "own1", "call"]
+    posts = [("author", name, 1.0) for name in names]
     logins = [(f"u{user}", f"d{user}", 0.0) for user in range(USERS)]
     logins += [(user, "phone", 60.0) for user in [*RING, "used"]]
-    logs = {"likes": ("post", likes), "logins": ("device", logins)}
+    logs = {"likes": ("post", likes), "logins": ("device", logins), "posts": ("post", posts)}
     for name, (column, rows) in logs.items():
         at = [START + timedelta(seconds=second) for _, _, second in rows]
         table = {"user": [row[0] for row in rows], column: [row[1] for row in rows], "at": at}
         pl.DataFrame(table).write_parquet(folder / f"{name}.parquet")
     labels = {"user_id": ["liked"], "is_abusive": [1], "decided_at": [START]}
     pl.DataFrame(labels).write_parquet(folder / "labels.parquet")
-    edges = [("likes", "post"), ("logins", "device")]
+    edges = [("likes", "post"), ("logins", "device"), ("posts", "post")]
     raw = {
         "workspace": str(folder / "workspace"),
         "as_of": "2026-01-10",
@@ -75,7 +85,7 @@ def test_bad_users_on_a_rings_own_posts_and_phones_join_it(night):
     job, graph = night
     bad = places(graph, "liked", "late", "used", "u1", "u2")
 
-    (joined,), channels = join_known(job, graph, [np.sort(places(graph, *RING))], bad, 1e6)
+    (joined,), channels = join_rings(job, graph, [np.sort(places(graph, *RING))], bad, 1e6)
 
     keys = graph.keys("user")
     assert sorted(keys[int(one)] for one in joined) == sorted([*RING, "liked", "used"])
@@ -102,9 +112,29 @@ def test_bad_users_on_a_rings_own_posts_and_phones_join_it(night):
     }
 
 
+def test_users_who_came_beside_a_ring_join_it(night):
+    job, graph = night
+    ring = np.sort(places(graph, *RING, "r5", "r6"))
+
+    (joined,), channels = join_rings(job, graph, [ring], np.zeros(0, dtype=np.int64), 1e6)
+
+    keys = graph.keys("user")
+    added = [f"beside{n}" for n in range(1, 6)]
+    assert sorted(keys[int(one)] for one in np.setdiff1d(joined, ring)) == added
+    (told,) = channels
+    assert told.channel == "beside.likes.post"
+    assert told.names(told.sets[0].objects) == [("post", "call")]
+    assert [one.terms["others"] for one in told.sets] == [5] * 5
+    assert [one.terms["members"] for one in told.sets] == [7] * 5
+    # Seven members and five who join: each of the five with all others.
+    assert told.links.height == 5 * 7 + 5 * 4 // 2
+
+
 def test_without_bad_users_or_rings_nothing_changes(night):
     job, graph = night
     ring = [np.sort(places(graph, *RING))]
 
-    assert join_known(job, graph, ring, np.zeros(0, dtype=np.int64), 1e6) == (ring, [])
-    assert join_known(job, graph, [], places(graph, "liked"), 1e6) == ([], [])
+    groups, told = join_rings(job, graph, ring, np.zeros(0, dtype=np.int64), 1e6)
+    assert [group.tolist() for group in groups] == [one.tolist() for one in ring]
+    assert told == []
+    assert join_rings(job, graph, [], places(graph, "liked"), 1e6) == ([], [])

@@ -1,0 +1,135 @@
+"""How many strangers come to an object at its ages: pooled over objects, and of each what it drew.
+
+An object of a given age draws so many users an hour, the loved more and most none: a gamma that is
+fitted to how many came to each (Greenwood and Yule 1920). What came to an object at other times
+tells how loved it is, and so how many are to be expected while somebody looks (negative binomial).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from graphguard.rings.significance import LN10, Floats
+from graphguard.rings.timing_rate import AGE_EDGES_S, NUM_AGES
+
+Ints = NDArray[np.int64]
+
+EDGES_US = np.append(AGE_EDGES_S[:-1], 2.0**40) * 1e6
+LEAST_EXPECTED = 0.05
+"""Objects that were looked at for less than this say nothing of how unlike they are."""
+CELLS = 200
+"""Classes of expectation, by which objects of one count are put together."""
+LEAST_SHAPE, MOST_SHAPE = np.exp(-5.0), np.exp(5.0)
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """What strangers do.
+
+    Attributes:
+        rate: Users a microsecond that come to an object, by class of age, shape [NUM_AGES].
+        shape: Of the gamma by which objects differ, its mean being 1.
+    """
+
+    rate: Floats
+    shape: float
+
+    def expected(self, born_us: Ints, since_us: Ints, until_us: Ints) -> Floats:
+        """Users that come to usual objects in a span, shape [num_objects]."""
+        total = np.zeros(len(born_us))
+        for number in range(NUM_AGES):
+            total += self.rate[number] * _looked_at(number, born_us, since_us, until_us)
+        return total
+
+
+def fit_arrivals(born_us: Ints, thing: Ints, time_us: Ints, span: tuple[int, int]) -> Arrivals:
+    """Learn how many come at which age, and how unlike objects are.
+
+    Args:
+        born_us: When each object was made, shape [num_objects]: those without a touch too.
+        thing: Object of each touch of the span, shape [num_touches]; a user once on each.
+        time_us: When.
+        span: Its beginning and end.
+
+    Cost: O(objects + touches), twenty passes over the objects.
+    """
+    age = time_us - born_us[thing]
+    old = age >= 0
+    number = np.searchsorted(EDGES_US, age[old], side="right") - 1
+    touches = np.bincount(number, minlength=NUM_AGES).astype(np.float64)
+    since, until = np.array([span[0]]), np.array([span[1]])
+    looked = np.array([_looked_at(one, born_us, since, until).sum() for one in range(NUM_AGES)])
+    arrivals = Arrivals(touches / np.maximum(looked, 1.0), 1.0)
+    expected = arrivals.expected(born_us, since, until)
+    counts = np.bincount(thing[old], minlength=len(born_us))
+    return Arrivals(arrivals.rate, _shape(counts, expected))
+
+
+def log10_strangers_tail(others: Ints, came: Ints, shape: Floats, expected: Floats) -> Floats:
+    """log10 of the chance that so many strangers or more come to an object in a span.
+
+    Above the mean a geometric series bounds the tail from above by its first term.
+
+    Args:
+        others: How many came in the span, shape [n] or [k, n].
+        came: How many came at other times.
+        shape: `Arrivals.shape`.
+        expected: Of a usual object, in the span and at other times, shape [2, n].
+
+    >>> tail = log10_strangers_tail(*np.array([[3], [0]]), np.array([1.0]), np.array([[1.0], [0]]))
+    >>> np.round(tail, 3).tolist()
+    [-0.903]
+    """
+    from scipy.special import betainc, gammaln
+
+    others, size = np.broadcast_arrays(others, came + shape)
+    share = np.maximum(expected[0], 1e-12) / (shape + expected.sum(axis=0))
+    share = np.broadcast_to(np.minimum(share, 1 - 1e-12), others.shape)
+    # No term is more than so many times the one before it.
+    ratio = share * np.maximum((others + size) / (others + 1), 1.0)
+    far = (others > 0) & (ratio < 0.5)
+    tail = np.zeros(others.shape)
+    near = (others > 0) & ~far
+    tail[near] = np.log(np.maximum(betainc(others[near], size[near], share[near]), 1e-300))
+    first = gammaln(others + size) - gammaln(size) - gammaln(others + 1.0)
+    first = first + others * np.log(share) + size * np.log1p(-share)
+    tail[far] = first[far] - np.log1p(-ratio[far])
+    result: Floats = np.minimum(tail / LN10, 0.0)
+    return result
+
+
+def strangers(came: Ints, shape: Floats, expected: Floats) -> Floats:
+    """How many strangers are to be expected in a span; arguments as in `log10_strangers_tail`."""
+    mean: Floats = (shape + came) / (shape + expected[1]) * expected[0]
+    return mean
+
+
+def _looked_at(number: int, born_us: Ints, since_us: Ints, until_us: Ints) -> Floats:
+    """Microseconds of a span in which objects were of a class of age, shape [num_objects]."""
+    begin = np.maximum(born_us + EDGES_US[number], since_us)
+    end = np.minimum(born_us + EDGES_US[number + 1], until_us)
+    looked: Floats = np.maximum(end - begin, 0.0)
+    return looked
+
+
+def _shape(counts: Ints, expected: Floats) -> float:
+    """The gamma's likeliest shape where each object was to have so many touches, and had these."""
+    from scipy.optimize import minimize_scalar
+    from scipy.special import gammaln
+
+    held = expected >= LEAST_EXPECTED
+    if not held.any():
+        return 1.0
+    steps = np.log(expected[held]) * (CELLS / 20)
+    cells, times = np.unique(np.stack([counts[held], np.round(steps)]), axis=1, return_counts=True)
+    count, mean = cells[0], np.exp(cells[1] * (20 / CELLS))
+
+    def unlikely(log_shape: float) -> float:
+        shape = np.exp(log_shape)
+        each = gammaln(count + shape) - gammaln(shape) + shape * np.log(shape / (shape + mean))
+        each += count * np.log(mean / (shape + mean))
+        return float(-(each * times).sum())
+
+    bounds = (np.log(LEAST_SHAPE), np.log(MOST_SHAPE))
+    return float(np.exp(minimize_scalar(unlikely, bounds=bounds, method="bounded").x))

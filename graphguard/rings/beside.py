@@ -1,0 +1,236 @@
+"""Users who came beside a ring when strangers do not.
+
+A member that acted once with its ring leaves no link that stands out, and nothing about it tells it
+from strangers. But strangers do not come to a post of the day before yesterday, seven of them on
+the evening on which eighteen members of a ring do. How many come is known: by the ages of posts,
+and by how many came to this one at other times (`rings/arrivals.py`). Where that many do not come
+by chance, those who came are told with the ring.
+
+The test is of all who came, and one of them may have come by chance. Where that may be as much as
+a twentieth of those on the object with the ring, none is told. And a ring may have made the post
+known, which is what rings are paid for: those who come because of it stay on when the ring has
+gone. So as many are expected as came in as long a stretch after it; and where the night sees too
+little of that stretch, it says nothing yet.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from graphguard.rings.arrivals import Arrivals, log10_strangers_tail, strangers
+from graphguard.rings.discrete import discrete_steps, log10_discrete_q
+from graphguard.rings.gatherings import MOST_BY_CHANCE
+from graphguard.rings.joining import NEAR, Visits, came, homes, own_visits
+from graphguard.rings.set_terms import OF_SET, Numbers, Terms, ToldSet
+from graphguard.rings.significance import Floats, log10_poisson_tail
+
+Ints = NDArray[np.int64]
+
+BESIDE_TEST = "beside"
+HALF = 0.5
+"""Share of an object's users in the window that members of the ring are at least."""
+LEAST_SPAN_US = 1_000_000
+"""A ring is taken to have been on an object for a second at least."""
+SEEN = 0.25
+"""Share of the stretch after a ring that a night must see."""
+NEVER_US = 2**62
+COUNTS = ("others", "before_after", "wake")
+EXPECTED = ("shape", "inside", "outside")
+PRESENT = ("members", "others", "elsewhere")
+"""Users on the object while the ring was: its members, those of no ring, those of others."""
+TERMS = (*PRESENT, *COUNTS[1:], *EXPECTED, "log10_p", "log10_false", "rank")
+MOST = 64
+"""Users who came, above which a count is taken for this one."""
+CALLS = {
+    "group": pl.Int64,
+    "object": pl.Int64,
+    "members": pl.Int64,
+    "begin_us": pl.Int64,
+    "end_us": pl.Int64,
+}
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """What is known of those who came to a channel's calls.
+
+    Attributes:
+        visits: Of the channel.
+        calls: CALLS, objects being those of `visits`.
+        born_us: When the object of each call was made, `NEVER_US` where that is not known.
+        life: `object`, `user`, `time_us`: who came when to these objects in all their life; a user
+            once, when first in the window, or else when first at all.
+        arrivals: What strangers do.
+        until_us: The cutoff.
+    """
+
+    visits: Visits
+    calls: pl.DataFrame
+    born_us: Ints
+    life: pl.DataFrame
+    arrivals: Arrivals
+    until_us: int
+
+
+def ring_calls(visits: Visits, groups: Sequence[Ints]) -> pl.DataFrame:
+    """Objects on which members of a group are half of the users or more, and when they were there.
+
+    Returns:
+        CALLS, sorted by group and object.
+    """
+    own = own_visits(came(visits, homes(groups, visits.user)), HALF)
+    end = pl.max_horizontal(pl.col("at_us").max(), pl.col("at_us").min() + LEAST_SPAN_US)
+    calls = own.group_by("group", "object").agg(
+        members=pl.len().cast(pl.Int64), begin_us=pl.col("at_us").min(), end_us=end
+    )
+    return calls.select(pl.col(name).cast(kind) for name, kind in CALLS.items()).sort(
+        "group", "object"
+    )
+
+
+def beside_members(
+    crowds: Sequence[Crowd], groups: Sequence[Ints], log10_rate: float
+) -> tuple[pl.DataFrame, dict[str, list[ToldSet]]]:
+    """Users of no group who came to a group's calls, where more came than strangers explain.
+
+    Args:
+        crowds: By channel.
+        groups: Members of each group; no user in two.
+        log10_rate: log10 of the false-discovery rate, over all calls of all channels.
+
+    Returns:
+        NEAR, a user's rows being of one group, that of its lowest q; and by channel a set for each
+        of its rows.
+
+    Cost: O(events on the objects of calls).
+    """
+    parts = [_tests(one, groups) for one in crowds if one.calls.height]
+    tests = pl.concat([table for table, _ in parts]) if parts else pl.DataFrame()
+    if not tests.height:
+        return pl.DataFrame(schema=NEAR), {}
+    p = tests.get_column("log10_p").to_numpy()
+    columns = [tests.get_column(name).to_numpy() for name in (*COUNTS[1:], *EXPECTED)]
+    tails = log10_beside(np.arange(1, MOST + 1)[:, np.newaxis], *columns)
+    steps = discrete_steps(p, tails, np.ones(len(p)))
+    q = log10_discrete_q(p, *steps)
+    few = tests.get_column("expected") <= MOST_BY_CHANCE * (
+        tests.get_column("members") + tests.get_column("others")
+    )
+    chosen = np.flatnonzero((q <= log10_rate) & few.to_numpy() & (tests["others"] > 0).to_numpy())
+    told = tests[chosen].with_columns(
+        pl.Series("log10_q", q[chosen]),
+        pl.Series("log10_false", steps.log10_false[chosen]),
+        pl.Series("rank", steps.rank[chosen]),
+    )
+    place = ["channel", "group", "object"]
+    near = pl.concat([others for _, others in parts]).join(told.select(*place, "log10_q"), on=place)
+    order = ["user", "log10_q", "group"]
+    home = near.sort(order).unique("user", keep="first").select("user", "group")
+    near = near.join(home, on=["user", "group"], how="semi")
+    near = near.select(pl.col(name).cast(kind) for name, kind in NEAR.items())
+    near = near.sort("channel", "group", "user", "object")
+    terms = {
+        tuple(row[name] for name in place): {name: row[name] for name in TERMS}
+        | {"span_us": [row["begin_us"], row["end_us"]]}
+        for row in told.iter_rows(named=True)
+    }
+    return near, _sets(near, terms)
+
+
+def _sets(near: pl.DataFrame, terms: Mapping[Any, Terms]) -> dict[str, list[ToldSet]]:
+    sets: dict[str, list[ToldSet]] = {}
+    for row in near.iter_rows(named=True):
+        mine = terms[row["channel"], row["group"], row["object"]]
+        user, thing = np.array([row["user"]]), np.array([row["object"]])
+        one = ToldSet(BESIDE_TEST, user, thing, 1, row["log10_q"], mine)
+        sets.setdefault(row["channel"], []).append(one)
+    return sets
+
+
+def beside_numbers(users: int, terms: Mapping[str, Any]) -> Numbers:
+    """What the terms of one who joins say: p of all who came, and q."""
+    counts = [np.array([terms[name]]) for name in COUNTS]
+    expected = [np.array([float(terms[name])]) for name in EXPECTED]
+    p = log10_beside(*counts, *expected)
+    step = np.array([terms["log10_false"]]), np.array([terms["rank"]])
+    q = float(log10_discrete_q(p, *step)[0])
+    return {("log10_p",): float(p[0]), OF_SET: q if users == 1 else 0.0}
+
+
+def log10_beside(
+    others: Ints, before_after: Ints, wake: Floats, shape: Floats, inside: Floats, outside: Floats
+) -> Floats:
+    """log10 of the chance that so many strangers come beside a ring.
+
+    Shapes that fit each other.
+
+    Args:
+        others: How many came.
+        before_after: Strangers that came before the ring or after it.
+        wake: Of these, in as long a stretch after it.
+        shape: By which objects differ (`Arrivals.shape`).
+        inside: How many come to a usual object while the ring was there.
+        outside: How many before and after.
+    """
+    came = np.minimum(others, MOST)
+    by_age = log10_strangers_tail(came, before_after, shape, np.stack([inside, outside]))
+    stayed: Floats = np.maximum(by_age, log10_poisson_tail(came, wake))
+    return stayed
+
+
+def _tests(crowd: Crowd, groups: Sequence[Ints]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Each call with what came to it and its p; and who came, as NEAR without q."""
+    born = pl.Series("born_us", crowd.born_us)
+    calls = crowd.calls.with_columns(born, span_us=pl.col("end_us") - pl.col("begin_us"))
+    after = (crowd.until_us - 1 - pl.col("end_us")).clip(0, pl.col("span_us"))
+    calls = calls.with_columns(seen=after / pl.col("span_us"))
+    known = pl.col("born_us") <= pl.col("begin_us")
+    calls = calls.filter(known & (pl.col("seen") >= SEEN))
+    user = crowd.life.get_column("user").to_numpy()
+    home = pl.Series("home", homes(groups, user)[user])
+    life = crowd.life.with_columns(home).join(calls, on="object")
+    # What had users before it was made was made before.
+    early = life.filter(pl.col("time_us") < pl.col("born_us")).select("object").unique()
+    calls, life = (part.join(early, on="object", how="anti") for part in (calls, life))
+    inside = pl.col("time_us").is_between("begin_us", "end_us")
+    late = (pl.col("time_us") > pl.col("end_us")) & (
+        pl.col("time_us") <= pl.col("end_us") + pl.col("span_us")
+    )
+    stranger, other = (
+        pl.col("home") < 0,
+        (pl.col("home") >= 0) & (pl.col("home") != pl.col("group")),
+    )
+    place = ["group", "object"]
+    counts = life.group_by(place).agg(
+        others=(stranger & inside).sum().cast(pl.Int64),
+        elsewhere=(other & inside).sum().cast(pl.Int64),
+        before_after=(stranger & ~inside).sum().cast(pl.Int64),
+        late=(stranger & late).sum(),
+    )
+    found = calls.join(counts, on=place, how="left").sort(place)
+    found = found.with_columns(pl.col("others", "elsewhere", "before_after", "late").fill_null(0))
+    found = found.with_columns(
+        pl.lit(crowd.visits.channel).alias("channel"),
+        wake=pl.col("late") / pl.col("seen"),
+        shape=pl.lit(crowd.arrivals.shape),
+    )
+    begin, end, made = (
+        found.get_column(name).to_numpy() for name in ("begin_us", "end_us", "born_us")
+    )
+    here = crowd.arrivals.expected(made, begin, end)
+    whole = crowd.arrivals.expected(made, made, np.array([crowd.until_us]))
+    found = found.with_columns(
+        pl.Series("inside", here), pl.Series("outside", np.maximum(whole - here, 0.0))
+    )
+    columns = [found.get_column(name).to_numpy() for name in (*COUNTS, *EXPECTED)]
+    drew, _, shape, *expected = columns[1:]
+    found = found.with_columns(
+        pl.Series("log10_p", log10_beside(*columns)),
+        pl.Series("expected", strangers(drew, shape, np.stack(expected))),
+    )
+    others = life.filter(stranger & inside).select(*place, "user")
+    return found, others.with_columns(pl.lit(crowd.visits.channel).alias("channel"))

@@ -1,0 +1,195 @@
+import numpy as np
+import polars as pl
+import pytest
+
+from graphguard.rings.arrivals import Arrivals
+from graphguard.rings.beside import (
+    NEVER_US,
+    Crowd,
+    beside_members,
+    beside_numbers,
+    ring_calls,
+)
+from graphguard.rings.joining import Visits, grown, joining_links
+from graphguard.rings.timing_rate import NUM_AGES
+
+HOUR = 3_600_000_000
+DAY = 24 * HOUR
+RATE = -2.0
+RINGS = [np.arange(10), np.arange(20, 24)]
+USUAL = Arrivals(np.full(NUM_AGES, 0.2 / DAY), 0.4)
+"""One comes in five days, wherever and whenever."""
+UNTIL = 14 * DAY
+CALLED = 8 * DAY
+"""Ring 0 is on object 0 from here on, one member an hour."""
+
+
+def visits(*more: tuple[int, int, int], first: int = CALLED) -> Visits:
+    rows = [(user, 0, first + number * HOUR) for number, user in enumerate(RINGS[0])]
+    rows += [(user, 1, CALLED + number * HOUR) for number, user in enumerate(RINGS[1])]
+    user, thing, time = np.array([*rows, *more], dtype=np.int64).T
+    return Visits("likes.post", user, thing, time, DAY)
+
+
+def beside(mine: Visits, born=(0, 0), arrivals=USUAL, until=UNTIL, earlier=(), rate=RATE):
+    calls = ring_calls(mine, RINGS)
+    every = [*zip(mine.user, mine.object, mine.time_us, strict=True), *earlier]
+    life = pl.DataFrame(
+        [tuple(map(int, row)) for row in every], schema=["user", "object", "time_us"], orient="row"
+    )
+    made = np.array(born)[calls.get_column("object").to_numpy()]
+    return beside_members([Crowd(mine, calls, made, life, arrivals, until)], RINGS, rate)
+
+
+def came(count: int, thing: int = 0, at: int = CALLED + 2 * HOUR, start: int = 100):
+    return [(start + number, thing, at + number * HOUR // 4) for number in range(count)]
+
+
+def joined(*args, **named) -> list[tuple[int, int]]:
+    return beside(*args, **named)[0].select("group", "user").rows()
+
+
+def test_more_than_strangers_explain_join_the_ring_they_came_beside():
+    assert joined(visits(*came(6))) == [(0, user) for user in range(100, 106)]
+
+
+def test_so_many_as_strangers_come_are_strangers():
+    assert joined(visits(*came(1))) == []
+    busy = Arrivals(np.full(NUM_AGES, 10 / DAY), 0.4)
+    often = [(500 + number, 0, number * 2 * HOUR) for number in range(80)]
+    assert joined(visits(*came(6)), arrivals=busy, earlier=often) == []
+    # Where as many were to be expected and nobody else came, nobody was to come now.
+    assert joined(visits(*came(6)), arrivals=busy) != []
+
+
+def test_who_came_before_the_ring_or_after_it_does_not_join():
+    rest = came(6)
+
+    for at in (CALLED - HOUR // 2, CALLED + 9 * HOUR + HOUR // 2):
+        assert (0, 300) not in joined(visits(*rest, (300, 0, at)), rate=0.0)
+        assert (0, 100) in joined(visits(*rest, (300, 0, at)), rate=0.0)
+
+
+def test_an_object_that_is_loved_at_other_times_is_loved_now():
+    earlier = [(500 + number, 0, 2 * DAY + number * HOUR) for number in range(60)]
+
+    assert joined(visits(*came(6)), earlier=earlier) == []
+
+
+def test_those_who_stay_on_when_the_ring_has_gone_came_because_of_it():
+    # As many in the nine hours after the ring as beside it.
+    after = came(6, at=CALLED + 10 * HOUR, start=200)
+
+    assert joined(visits(*came(6), *after[:1])) != []
+    assert joined(visits(*came(6), *after)) == []
+
+
+def test_a_night_that_sees_nothing_of_what_follows_says_nothing_yet():
+    whole = CALLED + 9 * HOUR
+    assert joined(visits(*came(6)), until=whole + HOUR) == []
+    assert joined(visits(*came(6)), until=whole + 3 * HOUR) != []
+
+
+def test_what_the_ring_is_not_half_of_is_not_its_own():
+    crowd = [(500 + number, 0, number * HOUR) for number in range(11)]
+
+    assert ring_calls(visits(*crowd), RINGS).get_column("object").to_list() == [1]
+    assert ring_calls(visits(*crowd[:10]), RINGS).get_column("object").to_list() == [0, 1]
+
+
+@pytest.mark.parametrize("born", [NEVER_US, CALLED + 1])
+def test_where_nobody_knows_when_an_object_was_made_nobody_joins(born):
+    assert joined(visits(*came(6)), born=(born, 0)) == []
+
+
+def test_what_had_users_before_it_was_made_was_made_before():
+    assert joined(visits(*came(6)), born=(DAY, 0), earlier=[(700, 0, DAY - 1)]) == []
+    assert joined(visits(*came(6)), born=(DAY, 0), earlier=[(700, 0, DAY + 1)]) != []
+
+
+def test_where_as_much_as_a_twentieth_may_have_come_by_chance_none_joins():
+    # .95 expected: unlikely to be nine, but of 19 users more than a twentieth may be strangers.
+    some = Arrivals(np.full(NUM_AGES, 2.54 / DAY), 1e6)
+    fewer = Arrivals(np.full(NUM_AGES, 2.4 / DAY), 1e6)
+
+    assert joined(visits(*came(9)), arrivals=some) == []
+    assert len(joined(visits(*came(9)), arrivals=fewer)) == 9
+
+
+def test_members_of_other_rings_are_no_strangers_and_do_not_join():
+    others = [(user, 0, CALLED + HOUR) for user in RINGS[1].tolist()]
+
+    assert joined(visits(*others)) == []
+    near, sets = beside(visits(*others, *came(6)))
+    assert near.get_column("user").to_list() == list(range(100, 106))
+    assert sets["likes.post"][0].terms["elsewhere"] == 4
+
+
+def test_what_chance_gives_on_all_calls_is_asked_of_each():
+    terms = beside(visits(*came(2)), rate=0.0)[1]["likes.post"][0].terms
+    # The two calls are alike but for their length, so chance gives less than twice the p.
+    assert terms["log10_p"] < terms["log10_false"] < terms["log10_p"] + np.log10(2)
+    assert joined(visits(*came(2)), rate=terms["log10_false"] + 0.01) != []
+    assert joined(visits(*came(2)), rate=terms["log10_false"] - 0.01) == []
+
+
+def test_who_came_beside_two_rings_joins_that_of_the_surer_call():
+    both = (100, 1, CALLED + HOUR)
+
+    near, _ = beside(visits(*came(6), both, *came(2, thing=1, start=200)))
+
+    assert near.filter(user=100).select("group", "object").rows() == [(0, 0)]
+
+
+def test_links_are_with_all_of_the_ring_who_are_on_it():
+    mine = visits(*came(5))
+    near, sets = beside(mine)
+
+    links = joining_links(mine, grown(RINGS, near), near, 1e6)
+
+    pairs = set(links.select("user_a", "user_b").rows())
+    new = range(100, 105)
+    assert pairs == {(a, b) for a in [*range(10), *new] for b in new if a < b}
+    assert (links.get_column("log10_p") == links.get_column("log10_q") - 6).all()
+    assert [one.users.tolist() for one in sets["likes.post"]] == [[user] for user in new]
+
+
+def test_terms_say_p_and_q_again():
+    _, sets = beside(visits(*came(5), (400, 0, CALLED - DAY), (401, 0, CALLED + 30 * HOUR)))
+
+    (one, *rest) = sets["likes.post"]
+    assert all(other.terms == one.terms for other in rest)
+    assert one.terms["before_after"] == 2
+    assert one.terms["wake"] == 0
+    numbers = beside_numbers(one.size, one.terms)
+    assert numbers[()] == pytest.approx(one.log10_q)
+    assert numbers["log10_p",] == pytest.approx(one.terms["log10_p"])
+    for name, value in (("others", 3), ("before_after", 9), ("inside", 2.0), ("wake", 9.0)):
+        assert beside_numbers(1, one.terms | {name: value})["log10_p",] > numbers["log10_p",]
+    assert beside_numbers(2, one.terms)[()] == 0
+
+
+def test_numbers_of_users_mean_nothing():
+    rng = np.random.default_rng(7)
+    names = rng.permutation(1_000)
+    mine = visits(*came(6), *came(4, thing=1, start=200))
+    order = rng.permutation(len(mine.user))
+    moved = Visits("likes.post", names[mine.user][order], *(
+        column[order] for column in (mine.object, mine.time_us)), DAY)  # fmt: skip
+    rings = [names[ring] for ring in RINGS]
+    calls = ring_calls(moved, rings)
+    life = pl.DataFrame({"user": moved.user, "object": moved.object, "time_us": moved.time_us})
+    crowd = Crowd(moved, calls, np.zeros(2, dtype=np.int64), life, USUAL, UNTIL)
+
+    plain = beside(mine)[0]
+    again = beside_members([crowd], rings, RATE)[0]
+
+    assert plain.height == 10
+    renamed = plain.with_columns(user=names[plain.get_column("user").to_numpy()])
+    assert sorted(again.rows()) == sorted(renamed.rows())
+
+
+def test_no_ring_and_no_call_is_no_work():
+    empty = visits()
+    assert ring_calls(empty, []).height == 0
+    assert beside_members([], RINGS, RATE)[0].height == 0
