@@ -203,7 +203,7 @@ def _strange(
     seen = _with_others(sets, acts)
     here, place = ["ring_id", "trace", "object"], [*SET, "object"]
     own = seen.filter(pl.col("other") == pl.col("key")).select(
-        *place, "key", "test", "trace", "window_us", at_us="first_us"
+        *place, "key", "test", "trace", "window_us", "terms", at_us="first_us"
     )
     members = seen.join(joining, on=["ring_id", "other"], how="anti").join(
         own.select(*place, "at_us"), on=place
@@ -228,6 +228,15 @@ def _strange(
             f"of {row['users']} users are members, the nearest {(row['apart_us'] or 0) / 1e6:g} s "
             "away"
         )
+    beside = held.filter((pl.col("test") == BESIDE_TEST) & (number >= LEAST_MEMBERS))
+    beside = beside.with_columns(end_us=end)
+    for row in beside.sort(place).iter_rows(named=True):
+        terms = json.loads(row["terms"])
+        there = {"members": row["members"], "span_us": [row["begin_us"], row["end_us"]]}
+        for name, again in there.items():
+            if terms.get(name) != again:
+                where = f"set {row['number']} of {row['channel']} in {row['ring_id']}"
+                yield f"{where}: {name} is {terms.get(name)}, {again} by its acts"
 
 
 def _pairs(sets: pl.DataFrame) -> pl.DataFrame:

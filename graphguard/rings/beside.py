@@ -45,6 +45,8 @@ PRESENT = ("members", "others", "elsewhere")
 TERMS = (*PRESENT, *COUNTS[1:], *EXPECTED, "log10_p", "log10_false", "rank")
 MOST = 64
 """Users who came, above which a count is taken for this one."""
+STRANGER = pl.col("home") < 0
+INSIDE = pl.col("time_us").is_between("begin_us", "end_us")
 CALLS = {
     "group": pl.Int64,
     "object": pl.Int64,
@@ -120,7 +122,8 @@ def beside_members(
     few = tests.get_column("expected") <= MOST_BY_CHANCE * (
         tests.get_column("members") + tests.get_column("others")
     )
-    chosen = np.flatnonzero((q <= log10_rate) & few.to_numpy() & (tests["others"] > 0).to_numpy())
+    came_then = (tests.get_column("others") > 0).to_numpy()
+    chosen = np.flatnonzero((q <= log10_rate) & few.to_numpy() & came_then)
     told = tests[chosen].with_columns(
         pl.Series("log10_q", q[chosen]),
         pl.Series("log10_false", steps.log10_false[chosen]),
@@ -184,53 +187,59 @@ def log10_beside(
 
 def _tests(crowd: Crowd, groups: Sequence[Ints]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Each call with what came to it and its p; and who came, as NEAR without q."""
-    born = pl.Series("born_us", crowd.born_us)
-    calls = crowd.calls.with_columns(born, span_us=pl.col("end_us") - pl.col("begin_us"))
+    calls, life = _open(crowd, groups)
+    found = _counted(calls, life)
+    begin, end, born = (
+        found.get_column(name).to_numpy() for name in ("begin_us", "end_us", "born_us")
+    )
+    arrivals = crowd.arrivals
+    inside = arrivals.expected(born, begin, end)
+    whole = arrivals.expected(born, born, np.array([crowd.until_us]))
+    channel = pl.lit(crowd.visits.channel).alias("channel")
+    found = found.with_columns(
+        channel,
+        pl.lit(arrivals.shape).alias("shape"),
+        pl.Series("inside", inside),
+        pl.Series("outside", np.maximum(whole - inside, 0.0)),
+    )
+    columns = [found.get_column(name).to_numpy() for name in (*COUNTS, *EXPECTED)]
+    _, came_then, _, shape, *expected = columns
+    found = found.with_columns(
+        pl.Series("log10_p", log10_beside(*columns)),
+        pl.Series("expected", strangers(came_then, shape, np.stack(expected))),
+    )
+    return found, life.filter(STRANGER & INSIDE).select(channel, "group", "object", "user")
+
+
+def _open(crowd: Crowd, groups: Sequence[Ints]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Calls of which enough is known, and `life` beside them with `home`, -1 for none."""
+    span_us = pl.col("end_us") - pl.col("begin_us")
+    calls = crowd.calls.with_columns(pl.Series("born_us", crowd.born_us), span_us.alias("span_us"))
     after = (crowd.until_us - 1 - pl.col("end_us")).clip(0, pl.col("span_us"))
     calls = calls.with_columns(seen=after / pl.col("span_us"))
-    known = pl.col("born_us") <= pl.col("begin_us")
-    calls = calls.filter(known & (pl.col("seen") >= SEEN))
+    calls = calls.filter((pl.col("born_us") <= pl.col("begin_us")) & (pl.col("seen") >= SEEN))
     user = crowd.life.get_column("user").to_numpy()
     home = pl.Series("home", homes(groups, user)[user])
     life = crowd.life.with_columns(home).join(calls, on="object")
     # What had users before it was made was made before.
     early = life.filter(pl.col("time_us") < pl.col("born_us")).select("object").unique()
-    calls, life = (part.join(early, on="object", how="anti") for part in (calls, life))
-    inside = pl.col("time_us").is_between("begin_us", "end_us")
-    late = (pl.col("time_us") > pl.col("end_us")) & (
-        pl.col("time_us") <= pl.col("end_us") + pl.col("span_us")
-    )
-    stranger, other = (
-        pl.col("home") < 0,
-        (pl.col("home") >= 0) & (pl.col("home") != pl.col("group")),
-    )
+    return calls.join(early, on="object", how="anti"), life.join(early, on="object", how="anti")
+
+
+def _counted(calls: pl.DataFrame, life: pl.DataFrame) -> pl.DataFrame:
+    """The calls with PRESENT and COUNTS, sorted by group and object."""
+    stayed = pl.col("time_us").is_between("end_us", pl.col("end_us") + pl.col("span_us"), "right")
+    of_others = ~STRANGER & (pl.col("home") != pl.col("group"))
+    number = {
+        "others": STRANGER & INSIDE,
+        "elsewhere": of_others & INSIDE,
+        "before_after": STRANGER & ~INSIDE,
+        "stayed": STRANGER & stayed,
+    }
     place = ["group", "object"]
     counts = life.group_by(place).agg(
-        others=(stranger & inside).sum().cast(pl.Int64),
-        elsewhere=(other & inside).sum().cast(pl.Int64),
-        before_after=(stranger & ~inside).sum().cast(pl.Int64),
-        late=(stranger & late).sum(),
+        one.sum().cast(pl.Int64).alias(name) for name, one in number.items()
     )
     found = calls.join(counts, on=place, how="left").sort(place)
-    found = found.with_columns(pl.col("others", "elsewhere", "before_after", "late").fill_null(0))
-    found = found.with_columns(
-        pl.lit(crowd.visits.channel).alias("channel"),
-        wake=pl.col("late") / pl.col("seen"),
-        shape=pl.lit(crowd.arrivals.shape),
-    )
-    begin, end, made = (
-        found.get_column(name).to_numpy() for name in ("begin_us", "end_us", "born_us")
-    )
-    here = crowd.arrivals.expected(made, begin, end)
-    whole = crowd.arrivals.expected(made, made, np.array([crowd.until_us]))
-    found = found.with_columns(
-        pl.Series("inside", here), pl.Series("outside", np.maximum(whole - here, 0.0))
-    )
-    columns = [found.get_column(name).to_numpy() for name in (*COUNTS, *EXPECTED)]
-    drew, _, shape, *expected = columns[1:]
-    found = found.with_columns(
-        pl.Series("log10_p", log10_beside(*columns)),
-        pl.Series("expected", strangers(drew, shape, np.stack(expected))),
-    )
-    others = life.filter(stranger & inside).select(*place, "user")
-    return found, others.with_columns(pl.lit(crowd.visits.channel).alias("channel"))
+    found = found.with_columns(pl.col(list(number)).fill_null(0))
+    return found.with_columns(wake=pl.col("stayed") / pl.col("seen"))

@@ -309,13 +309,13 @@ def test_a_user_of_a_core_with_fewer_links_than_a_core_has_is_told():
 
 
 BESIDE = {"members": 4, "others": 2, "elsewhere": 1, "before_after": 1, "wake": 0.0, "shape": 0.4,
-          "inside": 0.01, "outside": 4.0, "span_us": [0, 3_000_000], "log10_p": 0.0,
+          "inside": 0.01, "outside": 4.0, "span_us": [0, 9_000_000], "log10_p": 0.0,
           "log10_false": -3.0, "rank": 2}  # fmt: skip
 CAME = {"hits": 1, "acts": 3, "strangers": 4, "likelier": 1.5, "outside": 90_000, "log10_p": 0.0,
         "log10_false": -3.0, "rank": 2}  # fmt: skip
 JOINING = {"known": CAME, "beside": BESIDE}
 TOLD_OF = [(test, name) for test, terms in JOINING.items() for name in terms
-           if name not in ("members", "elsewhere", "span_us", "wake", "step")]  # fmt: skip
+           if name not in ("elsewhere", "span_us", "wake")]  # fmt: skip
 
 
 def joined(test="known"):
@@ -397,6 +397,16 @@ def test_who_came_before_or_after_the_ring_did_not_come_beside_it(second):
     assert told == ["f joins r on x, where 4 of 8 users are members, the nearest 1 s away"]
 
 
+def test_members_who_were_there_at_other_times_than_a_set_says_are_told():
+    sets, acts, links = joined("beside")
+    later = pl.when(pl.col("key") == "d").then(8_000_000).otherwise("time_us")
+
+    told = differences(sets, acts.with_columns(time_us=later), links)
+
+    said = "span_us is [0, 9000000], [0, 8000000] by its acts"
+    assert told == [f"set {number} of beside.likes.post in r: {said}" for number in (0, 1)]
+
+
 def test_of_what_the_ring_is_less_than_half_nobody_joins_beside_it():
     sets, acts, links = joined("beside")
 
@@ -405,8 +415,8 @@ def test_of_what_the_ring_is_less_than_half_nobody_joins_beside_it():
 
 def test_who_was_there_beside_a_ring_is_counted_in_the_log():
     sets, _, _ = joined("beside")
-    # Of the log's users a to g are there within the three seconds, h is not.
-    seconds = zip("abcdefgh", (0, 1, 2, 3, 0, 1, 2, 4), strict=True)
+    # Of the log's users a to g are there within the nine seconds, h is not.
+    seconds = zip("abcdefgh", (0, 1, 2, 9, 4, 5, 7, 10), strict=True)
     rows = [(key, "x", second * 1_000_000) for key, second in seconds]
     touches = pl.DataFrame(rows, schema=TOUCHES, orient="row")
 
