@@ -13,9 +13,11 @@ WORDS = {
     "audience": "are the audience of",
     "alike": "wrote alike about",
     "known": "known to be bad came to what is the ring's own,",
-    "beside": "came beside the ring, more than strangers do, to",
+    "beside": "came beside the ring, where so many strangers do not come, to",
 }
 """What users of a set did, by its test; of others the links say it."""
+JOINS = ("known", "beside")
+"""Tests of one who joins."""
 MOST_SETS, MOST_OBJECTS, LONGEST = 3, 3, 160
 SCHEME = re.compile(r"\bhttp(s?)://", re.IGNORECASE)
 
@@ -27,10 +29,19 @@ def held_together(sets: pl.DataFrame, quotes: pl.DataFrame) -> str:
         sets: RING_SETS of one ring.
         quotes: As `rings.quotes.quotes` makes them, of one ring.
     """
-    told = sets.filter(pl.col("test").is_in(list(WORDS)))
+    told = _put_together(sets.filter(pl.col("test").is_in(list(WORDS))))
     best = told.sort("log10_q", "channel", "number").unique("test", keep="first")
     ranked = best.sort("log10_q", "channel").head(MOST_SETS)
     return "".join(_line(row, quotes) for row in ranked.iter_rows(named=True))
+
+
+def _put_together(sets: pl.DataFrame) -> pl.DataFrame:
+    """The sets, but those of one who joins as one of all who do, by the least sure of their q."""
+    alone = pl.col("test").is_in(JOINS)
+    joins = sets.filter(alone).group_by("test", "channel")
+    keys, objects = (pl.col(name).explode().unique().sort() for name in ("keys", "objects"))
+    every = joins.agg(keys, objects, pl.col("log10_q").max(), pl.col("number").min())
+    return pl.concat([sets.filter(~alone), every], how="diagonal")
 
 
 def _line(row: dict[str, Any], quotes: pl.DataFrame) -> str:
