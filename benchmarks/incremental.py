@@ -52,8 +52,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", action="store_true", help="keep the logs of an earlier run")
+    parser.add_argument("--part", type=int, choices=[1, 2], help="one part alone")
     options = parser.parse_args()
-    figures = new_night(options) | ordinary_night(options)
+    figures: dict[str, object] = {}
+    if options.part != 2:
+        figures |= new_night(options)
+    if options.part != 1:
+        figures |= ordinary_night(options)
     print_result(figures)
     return 0
 

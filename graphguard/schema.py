@@ -38,6 +38,19 @@ IDS = TableSchema(
     nullable=("key",),
 )
 
+ID_SEGMENTS = TableSchema(
+    name="ids",
+    columns={
+        "key": pa.string_view(),  # by storage index, from the one in the file's name; null: erased
+        # In rising order, not beside their keys: the beginning of each key's hash, then its row.
+        "mark": pa.uint64(),
+        # Of the n-th beginning of a mark: the place of the first mark that begins so, or would.
+        "start": pa.int32(),
+    },
+    key=(),
+    nullable=("key",),
+)
+
 TOMBSTONES = TableSchema(
     name="tombstones",
     columns={

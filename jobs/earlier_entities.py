@@ -1,6 +1,7 @@
 """Which earlier run's entity tables tonight's can be made from; else they are read whole."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -12,15 +13,30 @@ from graphguard.jobs.context import Facts, Job
 from graphguard.tables.commit import verify
 from graphguard.tables.files import read_parquet
 from graphguard.tables.ids import IdStore
-from graphguard.tables.intake import file_name
+from graphguard.tables.intake import Intake, file_name
 from graphguard.tables.known import Known, KnownBefore
-from graphguard.tables.people import entity_rules, read_entities
+from graphguard.tables.people import entity_rows, entity_rules, read_entities
 from graphguard.tables.sources import DigestCache, find_units
 from graphguard.tables.workspace import Run
 
 
-def entities_tonight(job: Job, entity_type: str, ids: IdStore) -> tuple[Known, Facts]:
-    """The entity table as of the cutoff; and what a later night must know to carry it on."""
+@dataclass(frozen=True)
+class Ahead:
+    """What can be read of an entity type while its ids are still given.
+
+    Attributes:
+        rules: Fingerprint of all but the cutoff that decides what the table holds.
+        what: The earlier table, in words.
+        known: What that table knows, and the rows of the files since; None where all are read.
+    """
+
+    rules: str
+    what: str = ""
+    known: tuple[KnownBefore, Intake] | None = None
+
+
+def entities_ahead(job: Job, ids: Mapping[str, IdStore], entity_type: str) -> Ahead:
+    """Read what an earlier run knew, and which rows became true since then."""
     digests = DigestCache(job.workspace.root / "cache" / "digests.json")
     settings = job.config.entities[entity_type]
     files = [
@@ -28,21 +44,32 @@ def entities_tonight(job: Job, entity_type: str, ids: IdStore) -> tuple[Known, F
         for path in find_units(entity_type, settings.path, job.config.root)[0].files
     ]
     rules = entity_rules(job.config, entity_type, files)
-    run = _find_run(job, entity_type, rules, ids)
+    run = _find_run(job, entity_type, rules, ids[entity_type])
+    if run is None:
+        return Ahead(rules)
+    what = f"the table of '{entity_type}' of run {run.run_id}"
+    try:
+        before = _known_before(run, entity_type, [name for name, _ in files])
+    except ArtefactInvalid as error:
+        job.reporter.note(f"{what} is not carried on: {error}")
+        return Ahead(rules)
+    return Ahead(rules, what, (before, entity_rows(job.config, entity_type, job.as_of, before)))
+
+
+def entities_tonight(job: Job, entity_type: str, ids: IdStore, ahead: Ahead) -> tuple[Known, Facts]:
+    """The entity table as of the cutoff; and what a later night must know to carry it on."""
     known = None
-    if run is not None:
-        what = f"the table of '{entity_type}' of run {run.run_id}"
+    if ahead.known is not None:
         try:
-            before = _known_before(run, entity_type, [name for name, _ in files])
-            known = read_entities(job.config, entity_type, job.as_of, ids, before)
-            more = known.table.height - before.known.table.height
-            job.reporter.note(f"{what}, and {more:,} new rows")
+            known = read_entities(job.config, entity_type, job.as_of, ids, ahead.known)
+            more = known.table.height - ahead.known[0].known.table.height
+            job.reporter.note(f"{ahead.what}, and {more:,} new rows")
         except ArtefactInvalid as error:
-            job.reporter.note(f"{what} is not carried on: {error}")
+            job.reporter.note(f"{ahead.what} is not carried on: {error}")
     if known is None:
         known = read_entities(job.config, entity_type, job.as_of, ids)
     # A birth that was left out may be told later, of a row that is there already.
-    whole = {"rules": rules, "ids": ids.segments(), "early": known.early}
+    whole = {"rules": ahead.rules, "ids": ids.segments(), "early": known.early}
     return known, {} if known.unborn else whole
 
 

@@ -13,7 +13,7 @@ from graphguard.config.anchors import calendar_anchors, check_history
 from graphguard.config.values import day_us, us_day
 from graphguard.errors import InputMissing, NothingToDo, TooManyRejects
 from graphguard.jobs.context import Facts, Job
-from graphguard.jobs.earlier_entities import entities_tonight
+from graphguard.jobs.earlier_entities import Ahead, entities_ahead, entities_tonight
 from graphguard.schema import DELIVERIES, ENTITIES, INTAKE, LABELS, REJECTS
 from graphguard.tables.acted import mark_acted
 from graphguard.tables.commit import CommitBatch, is_committed, read_manifest
@@ -57,6 +57,8 @@ def run(job: Job, out: Path) -> Facts:
 
 def _ingested(job: Job, out: Path, ids: IdStores, pool: Threads) -> Facts:
     delivered = take_deliveries(job.config, wanted_units(job), job.workspace.root / "cache")
+    types = sorted(job.config.entities)
+    ahead = pool.start(partial(entities_ahead, job, ids), types)
     partitions = _store_units(job, delivered.units, ids)
     folders = [
         job.workspace.partition(table, name, mark)
@@ -67,7 +69,8 @@ def _ingested(job: Job, out: Path, ids: IdStores, pool: Threads) -> Facts:
     counts, rejects = unit_intake(folders, job.as_of)
     compare = partial(compare_newest_day, job.config, job.workspace, as_of=job.as_of)
     compared = pool.start(compare, [partitions])
-    labels, entities, carried = _known(job, out, partitions, ids)
+    known_ahead = dict(zip(types, ahead.results(), strict=True))
+    labels, entities, carried = _known(job, out, (partitions, known_ahead), ids)
     [newest] = compared.results()
     known = [labels, *entities]
     counts = pl.concat([counts, *(one.counts for one in known)]).sort("source", "file")
@@ -289,7 +292,7 @@ def _write(batch: CommitBatch, actors: Actors, item: tuple[Path, UnitRows]) -> N
 
 
 def _known(
-    job: Job, out: Path, partitions: dict[str, dict[str, str]], ids: IdStores
+    job: Job, out: Path, read: tuple[dict[str, dict[str, str]], dict[str, Ahead]], ids: IdStores
 ) -> tuple[Known, list[Known], Facts]:
     """Labels, and entities by type; who acted in the span is read while the latter are made."""
     entity_type = job.config.labels.entity
@@ -303,6 +306,7 @@ def _known(
         name, known = item
         write_parquet(out / "entities" / f"{name}.parquet", known.table, ENTITIES)
 
+    partitions, ahead = read
     units = [
         (job.workspace.partition(f"events/{log}", *unit), columns)
         for log, (_, columns) in _actors(job).items()
@@ -313,7 +317,7 @@ def _known(
     with threads() as pool:
         marked = pool.start(mark, units)
         for name in sorted(job.config.entities):
-            entities[name], facts[name] = entities_tonight(job, name, ids[name])
+            entities[name], facts[name] = entities_tonight(job, name, ids[name], ahead.pop(name))
         written = pool.start(write, entities.items())
         marked.results()
         labels = read_labels(job.config, job.as_of, ids[entity_type], seen)

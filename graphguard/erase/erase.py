@@ -6,7 +6,6 @@ mean; and the record at the end. Giving the same command again does what is left
 """
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,17 +21,10 @@ from graphguard.erase.exports import SinkEraser, renew_receipts
 from graphguard.erase.runs import Redraw, RunEraser, flagged_models
 from graphguard.erase.store import erase_derived, erase_events, orphans
 from graphguard.erase.swap import Rewriter, sweep
-from graphguard.schema import IDS
 from graphguard.tables.commit import MANIFEST
 from graphguard.tables.failpoint import failpoint
-from graphguard.tables.files import (
-    file_digest,
-    read_json,
-    read_parquet,
-    replace_json,
-    sync_folder,
-    write_parquet,
-)
+from graphguard.tables.files import file_digest, read_json, replace_json
+from graphguard.tables.segments import forget
 from graphguard.tables.tombstones import FOLDER, Tombstones
 from graphguard.tables.workspace import Run, Workspace
 
@@ -137,22 +129,8 @@ class _Erasure:
 def forget_keys(workspace: Workspace, doomed: Doomed) -> None:
     """Take the keys out of the id dictionaries; their indices stay taken, with no key."""
     for kind in entity_types(workspace):
-        keys = pl.Series(sorted(doomed.keys.get(kind, ())), dtype=pl.String).implode()
-        folder = workspace.root / "ids" / kind
-        for path in sorted(folder.glob("[0-9]*.parquet")):
-            frame = read_parquet(path)
-            gone = pl.col("key").is_in(keys).fill_null(value=False)
-            if not frame.select(gone.any()).item():
-                continue
-            aside = folder / f".tmp-{path.name}"
-            key = pl.when(~gone).then(pl.col("key")).alias("key")
-            write_parquet(aside, frame.with_columns(key), IDS)
-            with aside.open("rb") as file:
-                os.fsync(file.fileno())
-            failpoint("rename:forget")
-            os.replace(aside, path)
-            sync_folder(folder)
-            failpoint("erase:forgotten")
+        keys = pl.Series(sorted(doomed.keys.get(kind, ())), dtype=pl.String)
+        forget(workspace.root / "ids" / kind, keys)
 
 
 class _Record:

@@ -21,6 +21,7 @@ from graphguard.errors import ArtefactInvalid, TracesFound
 from graphguard.tables.acted import FOLDER as ACTED
 from graphguard.tables.acted import unpacked
 from graphguard.tables.files import read_json, read_parquet
+from graphguard.tables.segments import marks_are_of_keys
 from graphguard.tables.workspace import Workspace
 
 
@@ -104,6 +105,8 @@ class _Scanner:
                 found = self._table(read_parquet(path), place)
             elif path.suffix == ".arrow":
                 found = self._table(_arrow(path), place)
+                if place.parts[0] == "ids" and not marks_are_of_keys(path):
+                    found.append("a mark of no key")
             elif path.suffix == ".npy":
                 found = self._array(path, place)
             elif path.suffix == ".json":

@@ -25,12 +25,14 @@ def repeating(footer: pq.FileMetaData, columns: Sequence[str]) -> list[str]:
 def _share(footer: pq.FileMetaData, column: str) -> float:
     """Bytes of a row, as a share of what a plain string would take."""
     held = rows = longest = 0
+    schema = footer.schema
+    places = [place for place in range(len(schema)) if schema.column(place).path == column]
     for number in range(footer.num_row_groups):
         group = footer.row_group(number)
-        for place in range(group.num_columns):
+        for place in places:
+            # Of a damaged footer this may end the process. What is read was looked at before by one
+            # that may die of it; of other columns nothing is known.
             chunk = group.column(place)
-            if chunk.path_in_schema != column:
-                continue
             told = chunk.statistics
             if told is None or not told.has_min_max or not isinstance(told.max_raw, bytes):
                 return 0.0

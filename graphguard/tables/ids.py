@@ -1,10 +1,9 @@
 """The id dictionary: each entity's key gets a storage index once and keeps it.
 
-Append-only Parquet segments per entity type. Indices follow the order of arrival and mean nothing
-beyond storage: results never depend on them.
+Append-only segments per entity type. Indices follow the order of arrival and mean nothing beyond
+storage: results never depend on them.
 """
 
-import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -12,23 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
-from graphguard.schema import IDS
-from graphguard.tables.failpoint import failpoint
-from graphguard.tables.files import file_digest, read_parquet, sync_folder, write_parquet
+from graphguard.tables.key_marks import Marks, Rows, hashes_of
 from graphguard.tables.lease import fenced
 from graphguard.tables.marks import MarkTable
-
-SEGMENTS = "[0-9]*.parquet"
-MARK_BITS = 22
-"""Of a hash, in a table of what is looked for: four million bytes stay in the caches."""
+from graphguard.tables.segments import open_segments, put_behind
 
 PIECES_COST = 16
 """How many strings are put in one piece in the time that one is longer sought in several."""
 
 
 class IdStore:
-    """Keys and storage indices of one entity type; loaded whole, saved segment by segment.
+    """Keys and storage indices of one entity type; mapped, saved segment by segment.
 
     Whoever adds keys saves them before anything that holds their indices is committed; one thread
     may add while another saves.
@@ -36,23 +31,17 @@ class IdStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        segments = sorted(folder.glob(SEGMENTS)) if folder.is_dir() else []
-        parts = [read_parquet(path) for path in segments]
-        self._frame = (
-            pl.concat(parts)
-            if parts
-            else pl.DataFrame(schema={"key": pl.String, "index": pl.Int64})
-        )
-        self._num_segments = len(segments)
-        last = self._frame.get_column("index").max()
-        self._next = 0 if last is None else int(str(last)) + 1
-        self._unsaved: list[pl.DataFrame] = []
+        self._held = open_segments(folder)
+        self._saved = list(self._held)
+        self._opened = self._next = self._held[-1].end if self._held else 0
+        self._added = pl.DataFrame(schema={"key": pl.String, "index": pl.Int64})
+        self._unsaved: list[pl.Series] = []
         self._turn = threading.Lock()
-        self._marks: pl.Series | None = None
+        self._frame: pl.DataFrame | None = None
         self._table: MarkTable | None = None
 
     def __len__(self) -> int:
-        return self._frame.height
+        return self._next
 
     @property
     def end(self) -> int:
@@ -62,30 +51,43 @@ class IdStore:
     @property
     def frame(self) -> pl.DataFrame:
         """Columns `key` and `index`, one row per entity, in order of arrival."""
+        if self._frame is None:
+            self._frame = pl.concat([*(one.frame() for one in self._held), self._added])
         return self._frame
 
     def segments(self) -> list[tuple[str, str]]:
-        """Name and SHA-256 of each saved segment: what storage indices of today mean.
+        """Where each save ended and a digest of its keys: what storage indices of today mean.
 
-        An erasure rewrites segments; a later night appends to them.
+        An erasure changes digests; a later night appends to them.
         """
-        saved = sorted(self.folder.glob(SEGMENTS))
-        return [(path.name, file_digest(path)) for path in saved]
+        return [one for segment in self._saved for one in segment.batches]
 
     def keys_of(self, indices: pl.Series) -> pl.Series:
-        """Key of each storage index, null where none is held; rows must be in order of index."""
-        held = self._frame.get_column("index")
-        if not held.len():
-            return pl.repeat(None, indices.len(), dtype=pl.String, eager=True).alias("key")
-        gaps = held.len() != self._next
-        place = (held.search_sorted(indices) if gaps else indices).to_numpy()
-        inside = place < held.len()
-        if not inside.all():
-            place = np.where(inside, place, 0)
-        found = self._frame[place]
-        right = pl.Series(inside) & (found.get_column("index") == indices)
-        keys = found.get_column("key")
-        return keys if right.all() else keys.set(~right, None)
+        """Key of each storage index, null where none is held.
+
+        Cost: that of the keys asked for.
+        """
+        asked = indices.fill_null(-1).to_numpy()
+        parts: list[tuple[int, int, Callable[[NDArray[np.int64]], pl.Series]]]
+        parts = [(one.start, one.end, one.keys.gather) for one in self._held]
+        parts.append((self._opened, self._next, self._added.get_column("key").gather))
+        taken, at = [], []
+        for start, end, take in parts:
+            mine = np.flatnonzero((asked >= start) & (asked < end))
+            if mine.size:
+                taken.append(take(asked[mine] - start))
+                at.append(mine)
+        held = sum(map(len, at))
+        if held < len(asked):
+            strange = np.flatnonzero((asked < 0) | (asked >= self._next))
+            taken.append(pl.repeat(None, len(strange), dtype=pl.String, eager=True))
+            at.append(strange)
+        keys = pl.concat(taken) if taken else pl.Series(dtype=pl.String)
+        if len(at) > 1:
+            place = np.empty(len(asked), dtype=np.int64)
+            place[np.concatenate(at)] = np.arange(len(asked))
+            keys = keys.gather(place)
+        return keys.alias("key")
 
     def add(self, keys: pl.Series) -> None:
         """Give indices to the keys not yet known, in sorted order; `save` makes them last."""
@@ -97,120 +99,105 @@ class IdStore:
         Args:
             keys: Strings without nulls; repeats are allowed.
 
-        Cost: where much is asked, a look into a table for each key; else one pass over all ids a
-        call. Keys that are new are sorted.
+        Cost: a look into the segments as these lie on disk, for each key; for those that are not
+        held one more into a table of those added. Keys that are new are sorted.
         """
         keys = keys.rechunk()
-        asked = pl.DataFrame({"key": keys, "mark": keys.hash()})
-        if self._table is None and asked.height * 2 > self._frame.height:
-            held = self._frame.get_column("index").to_numpy()
-            self._table = MarkTable(self._hashes().to_numpy(), held)
-        # Found by hash, at half the price; where two keys share one, by the keys themselves.
-        by_table = self._table is not None
-        index, new = self._from_table(asked) if by_table else self._matched(asked, "mark")
-        if not self._stand_for(index, new, asked.get_column("key")):
-            self._table, by_table = None, False
-            index, new = self._matched(asked, "key")
+        index, hashes = self._in_segments(keys)
+        strange = np.flatnonzero(index < 0)
+        if not strange.size:
+            return pl.Series("index", index)
+        if strange.size == len(keys):
+            index, new = self._among_added(keys, hashes)
+        else:
+            index[strange], new = self._among_added(keys.gather(strange), hashes[strange])
         if new.height:
             self._next += new.height
-            # They take less time to make anew than to keep; from the table on few ask for them.
-            self._marks = None if by_table else pl.concat([self._hashes(), new.get_column("mark")])
-            new = new.select("key", "index")
             with self._turn:
-                self._unsaved.append(new)
-                self._frame = pl.concat([self._frame, new])
-        return index
-
-    def _from_table(self, asked: pl.DataFrame) -> tuple[pl.Series, pl.DataFrame]:
-        """As `_matched` by mark, from the table, which takes up the new ones."""
-        table = self._table
-        if table is None:
-            raise ValueError
-        before = len(table)
-        rows = table.rows(asked.get_column("mark").to_numpy())
-        place = np.flatnonzero(rows >= before)
-        first = np.empty(len(table) - before, dtype=np.int64)
-        # Written backwards: of equal keys the first is left.
-        first[rows[place[::-1]] - before] = place[::-1]
-        new = asked[first]
-        order = new.get_column("key").arg_sort().to_numpy()
-        indices = np.empty(len(order), dtype=np.int64)
-        indices[order] = np.arange(self._next, self._next + len(order))
-        table.name(before, indices)
-        new = new.with_columns(pl.Series("index", indices))[order]
-        return pl.Series("index", table.values(rows)), new
+                self._unsaved.append(new.get_column("key"))
+                self._added = pl.concat([self._added, new])
+            self._frame = None
+        return pl.Series("index", index)
 
     def find(self, keys: pl.Series) -> pl.Series:
         """Storage index of each key, null for one that is not known, and for null.
 
-        Cost: a hash of all ids; what is joined are those that may be among `keys`.
+        Cost: as of `codes`, and a look at each that was added since the store was opened.
         """
         there = keys.is_not_null()
         if not there.all():
             nothing = pl.repeat(None, len(keys), dtype=pl.Int64, eager=True).alias("index")
             return nothing.scatter(there.arg_true(), self.find(keys.filter(there)))
-        asked = pl.DataFrame({"key": keys, "mark": keys.hash()})
-        index = _looked_up(asked, self._near(asked), "mark")
-        if len(index) == len(keys):
-            known = index.is_not_null()
-            if self.keys_of(index.filter(known)).eq_missing(keys.filter(known)).all():
-                return index
-        return _looked_up(asked, self._frame, "key")
+        index, _ = self._in_segments(keys)
+        strange = np.flatnonzero(index < 0)
+        if not strange.size:
+            return pl.Series("index", index)
+        if self._added.height:
+            asked = keys.gather(strange)
+            near = self._added.filter(pl.col("key").is_in(asked.implode()))
+            index[strange] = _looked_up(asked, near).fill_null(-1).to_numpy()
+        found = pl.Series("index", index)
+        return found.set(found < 0, None)
 
-    def _matched(self, asked: pl.DataFrame, by: str) -> tuple[pl.Series, pl.DataFrame]:
-        """Index of each asked row, joined by `mark` or `key`; and the rows to add for that."""
-        held = self._near(asked) if by == "mark" else self._frame
-        index = _looked_up(asked, held, by)
-        if len(index) != asked.height:
-            return index, asked.clear().with_columns(index=pl.lit(0, dtype=pl.Int64))
-        unknown = index.is_null()
-        strange = asked.filter(unknown)
-        new = strange.unique(by, keep="any").sort("key")
-        indices = pl.int_range(self._next, self._next + new.height, dtype=pl.Int64, eager=True)
-        new = new.with_columns(indices.alias("index"))
-        given = _looked_up(strange, new, by)
-        if strange.height == asked.height:
-            return given, new
-        return index.scatter(unknown.arg_true(), given), new
+    def _in_segments(self, keys: pl.Series) -> tuple[Rows, Marks]:
+        """Index of each key that was held when the store was opened, -1 for others; and hashes."""
+        hashes = hashes_of(keys)
+        index = np.full(len(keys), -1, dtype=np.int64)
+        left = np.arange(len(keys))
+        for segment in sorted(self._held, key=len, reverse=True):
+            if left.size == len(keys):
+                index = segment.find(keys, hashes)
+            elif left.size:
+                index[left] = segment.find(keys.gather(left), hashes[left])
+            left = left[index[left] < 0]
+        return index, hashes
 
-    def _near(self, asked: pl.DataFrame) -> pl.DataFrame:
-        """Rows that may be asked for, with their marks: a bit stands for marks that begin alike.
+    def _among_added(self, keys: pl.Series, hashes: Marks) -> tuple[Rows, pl.DataFrame]:
+        """Index of each key among those added, and the rows to add for those of which is none."""
+        if self._table is None:
+            added = hashes_of(self._added.get_column("key"))
+            self._table = MarkTable(added, self._added.get_column("index").to_numpy())
+        index, new = self._from_table(self._table, keys, hashes)
+        if self._stand_for(index, new, keys):
+            return index, new
+        # Two keys share a hash.
+        self._table = None
+        return self._by_key(keys)
 
-        A join first makes a table of all that is held, which takes longer than to look at it.
-        """
-        held = self._frame.with_columns(self._hashes())
-        if asked.height * 2 > held.height:
-            return held
-        wanted = np.zeros(1 << MARK_BITS, dtype=np.bool_)
-        shift = np.uint64(64 - MARK_BITS)
-        wanted[asked.get_column("mark").to_numpy() >> shift] = True
-        return held.filter(pl.Series(wanted[held.get_column("mark").to_numpy() >> shift]))
+    def _by_key(self, keys: pl.Series) -> tuple[Rows, pl.DataFrame]:
+        found = _looked_up(keys, self._added)
+        strange = keys.filter(found.is_null())
+        new = strange.unique().sort().alias("key")
+        indices = pl.int_range(self._next, self._next + len(new), dtype=pl.Int64, eager=True)
+        rows = pl.DataFrame([new, indices.alias("index")])
+        index = found.fill_null(-1).to_numpy().copy()
+        index[index < 0] = _looked_up(strange, rows).to_numpy()
+        return index, rows
 
-    def _hashes(self) -> pl.Series:
-        """Hash of each key, made when it is first asked for; whoever only reads needs none."""
-        if self._marks is None:
-            self._marks = self._frame.get_column("key").hash().alias("mark")
-        return self._marks
+    def _from_table(
+        self, table: MarkTable, keys: pl.Series, hashes: Marks
+    ) -> tuple[Rows, pl.DataFrame]:
+        """What the table says of keys; it takes up the new ones."""
+        before = len(table)
+        rows = table.rows(hashes)
+        place = np.flatnonzero(rows >= before)
+        first = np.empty(len(table) - before, dtype=np.int64)
+        # Written backwards: of equal keys the first is left.
+        first[rows[place[::-1]] - before] = place[::-1]
+        new = keys.gather(first).alias("key")
+        order = new.arg_sort().to_numpy()
+        indices = np.empty(len(order), dtype=np.int64)
+        indices[order] = np.arange(self._next, self._next + len(order))
+        table.name(before, indices)
+        added = pl.DataFrame([new, pl.Series("index", indices)])[order]
+        return table.values(rows), added
 
-    def _stand_for(self, index: pl.Series, new: pl.DataFrame, keys: pl.Series) -> bool:
+    def _stand_for(self, index: Rows, new: pl.DataFrame, keys: pl.Series) -> bool:
         """Whether each index is that of its key."""
-        if len(index) != len(keys):
-            return False
-        if self._frame.height == self._next:
-            every = pl.concat([self._frame.get_column("key"), new.get_column("key")])
-            if len(every) < PIECES_COST * len(keys):
-                every = every.rechunk()
-            return bool(every.gather(index).eq_missing(keys).all())
-        fresh = (index >= self._next).to_numpy()
-        names = new.get_column("key")
-        if fresh.all():
-            return bool(names.gather(index - self._next).eq_missing(keys).all())
-        if not fresh.any():
-            return bool(self.keys_of(index).eq_missing(keys).all())
-        old = pl.Series(~fresh)
-        return self._stand_for(index.filter(old), new, keys.filter(old)) and self._stand_for(
-            index.filter(~old), new, keys.filter(~old)
-        )
+        every = pl.concat([self._added.get_column("key"), new.get_column("key")])
+        if len(every) < PIECES_COST * len(keys):
+            every = every.rechunk()
+        return bool(every.gather(index - self._opened).eq_missing(keys).all())
 
     def encode(self, frame: pl.DataFrame, column: str) -> pl.DataFrame:
         """Replace the strings in `column` by storage indices; unknown keys become null."""
@@ -218,8 +205,7 @@ class IdStore:
 
     def decode(self, frame: pl.DataFrame, column: str, into: str) -> pl.DataFrame:
         """Add the keys of the storage indices in `column` as the string column `into`."""
-        names = self._frame.rename({"index": column, "key": into})
-        return frame.join(names, on=column, how="left", maintain_order="left")
+        return frame.with_columns(self.keys_of(frame.get_column(column)).alias(into))
 
     def save(self) -> None:
         """Save the keys added since the last time, durably, as one segment."""
@@ -230,29 +216,15 @@ class IdStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         # Indices given out by a holder that was replaced would name other keys.
         with fenced(self.folder):
-            self._save(pl.concat(waiting))
+            self._saved = put_behind(self.folder, self._saved, pl.concat(waiting))
         with self._turn:
             del self._unsaved[: len(waiting)]
 
-    def _save(self, new: pl.DataFrame) -> None:
-        final = self.folder / f"{self._num_segments:08d}.parquet"
-        aside = self.folder / f".tmp-{final.name}"
-        write_parquet(aside, new, IDS)
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-        failpoint("rename:ids")
-        os.replace(aside, final)
-        sync_folder(self.folder)
-        self._num_segments += 1
 
-
-def _looked_up(asked: pl.DataFrame, held: pl.DataFrame, by: str) -> pl.Series:
-    """Index of each asked row, null where `held` lacks it."""
-    if not held.height:
-        return pl.repeat(None, asked.height, dtype=pl.Int64, eager=True).alias("index")
-    pairs = held.select(by, "index")
-    found = asked.select(by).join(pairs, on=by, how="left", maintain_order="left")
-    return found.get_column("index")
+def _looked_up(keys: pl.Series, held: pl.DataFrame) -> pl.Series:
+    """Index of each key, null where `held` lacks it."""
+    asked = keys.alias("key").to_frame()
+    return asked.join(held, on="key", how="left", maintain_order="left").get_column("index")
 
 
 class IdStores(dict[str, IdStore]):

@@ -13,7 +13,7 @@ from graphguard.config.values import day_us
 from graphguard.schema import INTAKE
 from graphguard.tables.files import fingerprint
 from graphguard.tables.ids import IdStore
-from graphguard.tables.intake import ROW, TIME, RowContract, fixed_point, read_rows
+from graphguard.tables.intake import ROW, TIME, Intake, RowContract, fixed_point, read_rows
 from graphguard.tables.known import Known, KnownBefore, added
 from graphguard.tables.sources import find_units
 from graphguard.tables.tombstones import without_erased
@@ -67,8 +67,30 @@ def entity_rules(config: Config, entity_type: str, files: Sequence[tuple[str, st
     return fingerprint(facts)
 
 
+def entity_rows(
+    config: Config, entity_type: str, as_of: date, before: KnownBefore | None = None
+) -> Intake:
+    """What becomes of the rows of an entity's files at a cutoff, before anybody asks who is who.
+
+    Args:
+        config: Names the files and their columns.
+        entity_type: The type.
+        as_of: The cutoff.
+        before: What an earlier cutoff made of the same files, where that is known; then only rows
+            between the two are looked at.
+    """
+    contract = replace(entity_contract(config, entity_type), cutoff_us=day_us(as_of))
+    files = find_units(entity_type, config.entities[entity_type].path, config.root)[0].files
+    since_us = None if before is None else before.until_us
+    return read_rows(files, contract, config.root, since_us=since_us)
+
+
 def read_entities(
-    config: Config, entity_type: str, as_of: date, ids: IdStore, before: KnownBefore | None = None
+    config: Config,
+    entity_type: str,
+    as_of: date,
+    ids: IdStore,
+    ahead: tuple[KnownBefore, Intake] | None = None,
 ) -> Known:
     """All versions of the entities' rows that were true before the cutoff (ENTITIES).
 
@@ -77,17 +99,14 @@ def read_entities(
         entity_type: The type.
         as_of: The cutoff.
         ids: Ids of the type; keys that no log knows are added and saved.
-        before: What an earlier cutoff made of the same files, where that is known; then only rows
-            between the two are looked at.
+        ahead: What an earlier cutoff made of the same files, and `entity_rows` of the rows since,
+            where that is known; else all rows are read.
 
     Raises:
-        ArtefactInvalid: `before` does not fit the files.
+        ArtefactInvalid: What was known before does not fit the files.
     """
     settings = config.entities[entity_type]
-    contract = replace(entity_contract(config, entity_type), cutoff_us=day_us(as_of))
-    files = find_units(entity_type, settings.path, config.root)[0].files
-    since_us = None if before is None else before.until_us
-    intake = read_rows(files, contract, config.root, since_us=since_us)
+    before, intake = ahead or (None, entity_rows(config, entity_type, as_of))
     intake = without_erased(intake, {settings.key: entity_type}, {entity_type: ids})
     rows = intake.accepted
     codes = ids.codes(rows.get_column(settings.key))

@@ -144,7 +144,7 @@ def without_erased(
     Returns:
         The same where the workspace has no tombstones.
 
-    Cost: a join of the distinct keys, and one HMAC for each key the dictionary does not know.
+    Cost: the distinct keys are looked up, and one HMAC for each key the dictionary does not know.
     """
     if not columns:
         return intake
@@ -155,8 +155,8 @@ def without_erased(
     for column, entity_type in columns.items():
         words = intake.words.get(column)
         held = intake.accepted.get_column(column) if words is None else words
-        keys = held.drop_nulls().unique().rename("key").to_frame()
-        strange = keys.join(ids[entity_type].frame, on="key", how="anti").get_column("key")
+        keys = held.drop_nulls().unique()
+        strange = keys.filter(ids[entity_type].find(keys).is_null())
         erased = stones.among(entity_type, strange)
         if erased:
             named = held.is_in(erased)

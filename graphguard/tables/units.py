@@ -16,10 +16,11 @@ from graphguard.schema import EVENT_TEXT, EVENTS, INTAKE, REJECTS
 from graphguard.tables.acted import acted_file, write_acted
 from graphguard.tables.commit import read_manifest
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
-from graphguard.tables.ids import IdStores
+from graphguard.tables.ids import IdStore, IdStores
 from graphguard.tables.intake import SKEW_US, TIME, Intake, RowContract, fixed_point, read_rows
 from graphguard.tables.late import set_aside_late
 from graphguard.tables.sources import DigestCache, SourceUnit
+from graphguard.tables.threads import threads
 from graphguard.tables.tombstones import without_erased
 
 FORMAT = 2
@@ -134,17 +135,24 @@ def encode_units(config: Config, rows: Sequence[UnitRows], ids: IdStores) -> Non
             # Keys that stand in rejected rows alone get no index.
             used = _used(one.intake.accepted.get_column(name), len(one.intake.words[name]))
             parts.setdefault(entity_type, []).append((one, name, used))
-    for entity_type, columns in sorted(parts.items()):
-        keys = [_taken(one.intake.words[name], used) for one, name, used in columns]
-        codes = ids[entity_type].codes(pl.concat(keys)).to_numpy()
-        start = 0
-        for one, name, used in columns:
-            index = np.zeros(len(one.intake.words[name]), dtype=np.int64)
-            index[used] = codes[start : start + len(used)]
-            start += len(used)
-            one.indices[name] = index
+    with threads() as pool:
+        # The longest work first.
+        most = sorted(parts, key=lambda kind: -sum(len(used) for _, _, used in parts[kind]))
+        pool.each(lambda kind: _index(ids[kind], parts[kind]), most)
     for one in rows:
         one.intake.words = {}
+
+
+def _index(store: IdStore, columns: Sequence[tuple[UnitRows, str, NDArray[np.int64]]]) -> None:
+    """Find the storage indices of some columns' words that occur; all are of one type."""
+    keys = [_taken(one.intake.words[name], used) for one, name, used in columns]
+    codes = store.codes(pl.concat(keys)).to_numpy()
+    start = 0
+    for one, name, used in columns:
+        index = np.zeros(len(one.intake.words[name]), dtype=np.int64)
+        index[used] = codes[start : start + len(used)]
+        start += len(used)
+        one.indices[name] = index
 
 
 def write_unit(

@@ -1,7 +1,7 @@
 """The workspace: shared partitions, runs, the pointer to the newest run, and the lease.
 
 ```
-ids/<type>/<segment>.parquet                    key <-> storage index, append-only
+ids/<type>/<first>-<end>.arrow                  key <-> storage index, append-only
 store/<table>/<partition>/<fingerprint>/        immutable, shared by nights
 runs/<run_id>/<stage>/                          immutable, one folder a stage
 runs/<run_id>/run.json                          how the run ended

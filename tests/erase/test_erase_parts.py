@@ -32,6 +32,7 @@ from graphguard.tables.files import read_json, write_json
 from graphguard.tables.ids import IdStore
 from graphguard.tables.intake import Intake
 from graphguard.tables.late import LATE
+from graphguard.tables.segments import forget
 from graphguard.tables.tombstones import Tombstones, without_erased
 
 DAY = 86_400_000_000
@@ -305,8 +306,7 @@ def test_an_index_whose_key_was_erased_is_never_given_again(tmp_path):
     ids = IdStore(tmp_path)
     ids.add(pl.Series(["a", "b"]))
     ids.save()
-    path = tmp_path / "00000000.parquet"
-    pl.DataFrame({"key": ["a", None], "index": [0, 1]}).write_parquet(path)
+    forget(tmp_path, pl.Series(["b"]))
 
     again = IdStore(tmp_path)
     again.add(pl.Series(["c", "b"]))

@@ -159,7 +159,7 @@ def test_a_graph_with_other_caps_or_seed_is_not_carried_on(make_config):
 def test_a_graph_from_which_somebody_was_erased_is_not_carried_on(make_config):
     config = make_config(as_of="2026-01-22")
     first, _ = night(config)
-    user = pl.read_parquet(first.workspace.root / "ids/user/00000000.parquet")["key"].min()
+    user = first.workspace.ids("user").frame.get_column("key").min()
     erase(config, Request("user", frozenset({user})), ReportRedrawer(config), lambda *_: None)
     assert first.manifest("build_graph")["erasures"]
 

@@ -5,7 +5,6 @@ import unicodedata
 from datetime import timedelta
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pytest
 from hostile_platform import FIRST, Platform, ingested, us
@@ -182,8 +181,6 @@ def test_colliding_hashes_merge_nobody(platform, monkeypatch):
     run = platform.night("link")
 
     assert merges(run, LOOK_ALIKES) == 0
-    ids = pl.concat(
-        pl.read_parquet(path) for path in (platform.root / "workspace/ids/user").glob("*.parquet")
-    )
+    ids = run.workspace.ids("user").frame
     assert ids.get_column("key").n_unique() == ids.get_column("index").n_unique() == ids.height
     assert ids.height == len(LOOK_ALIKES)

@@ -1,3 +1,7 @@
+import subprocess
+import sys
+from contextlib import suppress
+
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -36,6 +40,43 @@ def test_columns_of_keys_that_hardly_repeat_need_no_dictionary(tmp_path, keys, s
     path = written(tmp_path / "a.parquet", pa.array(keys, kind), **settings)
 
     assert repeating(pq.read_metadata(path), ["key"]) == chosen
+
+
+def damage(path, column):
+    """Turn one bit of the footer, so that no one may look at one column."""
+    whole = path.read_bytes()
+    # The type of a column is told just before its name, where its pages are told.
+    named = whole.rindex(column.encode(), 0, whole.index(b"ARROW:schema"))
+    for at in range(named - 16, named):
+        torn = bytearray(whole)
+        torn[at] ^= 4
+        path.write_bytes(torn)
+        with suppress(OSError, pa.ArrowException):
+            pq.read_metadata(path)
+            if [dies(path, name) for name in ("key", "other")] == [False, True]:
+                return
+    pytest.fail(f"no bit ends who looks at '{column}'")
+
+
+def dies(path, column):
+    look = f"""
+import pyarrow.parquet as pq
+from graphguard.tables.footers import repeating
+repeating(pq.read_metadata({str(path)!r}), [{column!r}])
+"""
+    return subprocess.run([sys.executable, "-c", look], capture_output=True).returncode < 0
+
+
+def test_a_damaged_column_that_nobody_reads_ends_no_process(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"key": FEW, "other": list(range(1000))}), path)
+
+    damage(path, "other")
+
+    assert pq.read_table(path, columns=["key"]).column("key").to_pylist() == FEW
+    assert read_foreign_parquet(path, ["key"], ["key"]).column("key").to_pylist() == FEW
+    with pytest.raises(OSError, match=".+"):
+        pq.read_table(path)
 
 
 @pytest.mark.parametrize("keys", [FEW, MANY, [None, *MANY, None], [None, *FEW], [*FEW, ""]])

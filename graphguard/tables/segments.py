@@ -1,0 +1,404 @@
+"""Segments of an id dictionary: keys by storage index, and their marks in order, in mapped files.
+
+```
+ids/<type>/<first index>-<end>.arrow     one record batch of ID_SEGMENTS
+```
+A mark is the beginning of a key's 64-bit hash with the key's row behind it. Marks are in order, and
+`start` says where those that begin alike do, so that a key is met after a look or two; every row
+found is held against its key. The cost is that of the keys asked for, whatever the dictionary
+holds. A save takes up the segments before it that are no larger, so a dictionary has at most as
+many as its size has doublings. Why: docs/decisions/0036-a-night-asks-for-what-it-brings.md.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from graphguard.errors import ArtefactInvalid, GraphGuardError
+from graphguard.schema import ID_SEGMENTS
+from graphguard.tables.failpoint import failpoint
+from graphguard.tables.files import file_digest, read_parquet, sync_folder
+from graphguard.tables.key_marks import (
+    NO_MARK,
+    Marks,
+    Rows,
+    Starts,
+    hash_name,
+    marks_of,
+    row_bits_of,
+    start_bits,
+    starts_of,
+)
+
+Batches = list[tuple[str, str]]
+"""Where each save ended, and the digest of its keys: what storage indices mean. Segments come
+together, saves stay."""
+
+OLDER = "[0-9]*.parquet"
+"""Segments of an older program: columns `key` and `index`."""
+NOTES = b"graphguard.ids"
+MOST_ROWS = 2**31 - 1
+"""Of one segment: places are stored as 32 bits."""
+FEW_ROUNDS = 8
+"""So many keys of one mark are looked at one by one; of more, all keys are joined."""
+TRIES = 5
+"""How often a folder is listed again in which another process puts segments together."""
+TOGETHER = 1 << 15
+"""Keys looked up together: what is made on the way fits the caches."""
+BLOCK = 1 << 13
+"""Words that one sum stands for."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Keys of consecutive storage indices.
+
+    Attributes:
+        path: Its file.
+        start: The first index.
+        keys: By index from `start`; null where one was erased.
+        marks: In rising order: hash and row of each key. Those without a key are `NO_MARK`, last.
+        starts: Where the marks that begin with each of some bits start.
+        batches: The saves that it holds.
+    """
+
+    path: Path
+    start: int
+    keys: pl.Series
+    marks: Marks
+    starts: Starts
+    batches: Batches
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def end(self) -> int:
+        """The index after the last."""
+        return self.start + len(self.keys)
+
+    @property
+    def mapped(self) -> bool:
+        """Whether it is a file as this program writes them."""
+        return self.path.suffix == ".arrow"
+
+    def frame(self) -> pl.DataFrame:
+        """Columns `key` and `index`."""
+        index = pl.int_range(self.start, self.end, dtype=pl.Int64, eager=True)
+        return pl.DataFrame([self.keys, index.alias("index")])
+
+    def find(self, wanted: pl.Series, hashes: Marks) -> Rows:
+        """Storage index of each key, -1 where it is not held.
+
+        Args:
+            wanted: Keys, none null.
+            hashes: Theirs.
+
+        Cost: O(asked), some 80 nanoseconds a key; a key of a mark that others have as well costs as
+        much again for each.
+        """
+        found = np.empty(len(wanted), dtype=np.int64)
+        for start in range(0, len(wanted), TOGETHER):
+            part = hashes[start : start + TOGETHER]
+            found[start : start + TOGETHER] = self._rows(part, self._places(part))
+        near = np.flatnonzero(found >= 0)
+        every = len(near) == len(wanted)
+        asked = wanted if every else wanted.gather(near)
+        right = (self.keys.gather(found if every else found[near]) == asked).to_numpy()
+        if not right.all():
+            # Of one beginning, but another key.
+            self._look_on(wanted, hashes, near[~right], found)
+        found[found >= 0] += self.start
+        return found
+
+    def _places(self, hashes: Marks) -> Rows:
+        """Where the first mark lies that begins no lower than each hash."""
+        bits = start_bits(len(self))
+        if not bits:
+            return np.zeros(len(hashes), dtype=np.int64)
+        begins = hashes & ~row_bits_of(len(self))
+        at = self.starts.take((begins >> np.uint64(64 - bits)).view(np.int64)).astype(np.int64)
+        left = np.flatnonzero(self.marks.take(at, mode="clip") < begins)
+        while left.size:
+            at[left] += 1
+            left = left[at[left] < len(self)]
+            left = left[self.marks.take(at[left]) < begins[left]]
+        return at
+
+    def _rows(self, hashes: Marks, at: Rows) -> Rows:
+        """Row of the mark in each place, -1 where it is none or begins otherwise than the hash."""
+        below = row_bits_of(len(self))
+        # A place behind the last is told by its hash, which is higher than the last mark.
+        marks = self.marks.take(at, mode="clip")
+        rows = (marks & below).view(np.int64)
+        other = ((marks ^ hashes) > below) | (rows >= len(self))
+        rows[other] = -1
+        return rows
+
+    def _look_on(self, wanted: pl.Series, hashes: Marks, left: Rows, found: Rows) -> None:
+        """Find the rows of keys whose first mark is another's: it may be one of the next."""
+        at = self._places(hashes[left])
+        found[left] = -1
+        for _ in range(FEW_ROUNDS):
+            at += 1
+            rows = self._rows(hashes[left], at)
+            # Marks that begin alike lie together.
+            going = (rows >= 0) & (at < len(self))
+            left, at, rows = left[going], at[going], rows[going]
+            if not left.size:
+                return
+            right = (self.keys.gather(rows) == wanted.gather(left)).to_numpy()
+            found[left[right]] = rows[right]
+            left, at = left[~right], at[~right]
+        asked = pl.DataFrame({"key": wanted.gather(left), "at": left})
+        pairs = self.frame().join(asked, on="key")
+        found[pairs.get_column("at").to_numpy()] = pairs.get_column("index").to_numpy() - self.start
+
+
+def open_segments(folder: Path) -> list[Segment]:
+    """Map the segments of a dictionary, in order of index.
+
+    Raises:
+        ArtefactInvalid: One is damaged, or missing.
+    """
+    for left in reversed(range(TRIES)):
+        try:
+            return _opened(folder)
+        except FileNotFoundError as error:
+            # Put together with others since the folder was listed.
+            if not left:
+                raise ArtefactInvalid(error.filename or folder, "is missing") from error
+    return []
+
+
+def _opened(folder: Path) -> list[Segment]:
+    found: list[Segment] = []
+    for start, end, path in _cover(folder)[0]:
+        reached = found[-1].end if found else 0
+        if start != reached:
+            raise ArtefactInvalid(path, f"follows on index {reached}, of which there is no segment")
+        found.append(_read(path, start, end))
+    return found or _older(folder)
+
+
+def _cover(folder: Path) -> tuple[list[tuple[int, int, Path]], list[Path]]:
+    """Start, end and path of the files that count; and those whose keys one of them holds too."""
+    every = []
+    for path in folder.glob("[0-9]*-[0-9]*.arrow") if folder.is_dir() else ():
+        start, end = map(int, path.stem.split("-"))
+        every.append((start, -end, path))
+    kept: list[tuple[int, int, Path]] = []
+    left: list[Path] = []
+    # Of those that begin together the longest comes first.
+    for start, least, path in sorted(every):
+        if kept and -least <= kept[-1][1]:
+            left.append(path)
+        else:
+            kept.append((start, -least, path))
+    if kept:
+        left += folder.glob(OLDER)
+    return kept, left
+
+
+def _older(folder: Path) -> list[Segment]:
+    """What an older program saved, as one segment; the next save takes it up."""
+    paths = sorted(folder.glob(OLDER)) if folder.is_dir() else []
+    if not paths:
+        return []
+    parts = [read_parquet(path) for path in paths]
+    ends = [int(str(part.get_column("index").max())) + 1 for part in parts]
+    every = pl.concat(parts)
+    if every.height != ends[-1]:
+        indices = pl.int_range(0, ends[-1], dtype=pl.Int64, eager=True).alias("index")
+        every = indices.to_frame().join(every, on="index", how="left", maintain_order="left")
+    keys = every.get_column("key")
+    batches = [(str(end), file_digest(path)) for end, path in zip(ends, paths, strict=True)]
+    marks = marks_of(keys)
+    return [Segment(paths[-1], 0, keys, marks, starts_of(marks), batches)]
+
+
+def _read(path: Path, start: int, end: int, *, check: bool = True) -> Segment:
+    batch, notes = _stored(path)
+    if batch.num_rows != end - start:
+        reason = f"holds {batch.num_rows} keys, and its name says {end - start}"
+        raise ArtefactInvalid(path, reason)
+    if check and _sums(batch) != notes["sums"]:
+        raise ArtefactInvalid(path, "has other bytes than were written")
+    keys, marks, starts = _columns(batch)
+    batches = [(place, digest) for place, digest in notes["batches"]]
+    if notes["hash"] != hash_name():
+        # Written with another Polars: good keys, but nobody is found by these marks.
+        marks = marks_of(keys)
+        starts = starts_of(marks)
+    return Segment(path, start, keys, marks, starts, batches)
+
+
+def _stored(path: Path) -> tuple[pa.RecordBatch, dict[str, Any]]:
+    """What a file holds, mapped, and its notes."""
+    try:
+        with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
+            batch = reader.get_batch(0)
+        notes: dict[str, Any] = json.loads(batch.schema.metadata[NOTES])
+        ID_SEGMENTS.validate(pa.table(batch.columns, names=batch.schema.names))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, GraphGuardError, pa.ArrowException) as error:
+        raise ArtefactInvalid(path, " ".join(str(error).split())) from error
+    return batch, notes
+
+
+def _columns(batch: pa.RecordBatch) -> tuple[pl.Series, Marks, Starts]:
+    # Taken as they lie: asked for a NumPy array, Arrow imports pandas where that is found.
+    marks, starts = (batch.column(name).buffers()[1] for name in ("mark", "start"))
+    number = batch.num_rows
+    return (
+        pl.Series("key", batch.column("key")),
+        np.frombuffer(marks, np.uint64)[:number],
+        np.frombuffer(starts, np.int32)[:number],
+    )
+
+
+def marks_are_of_keys(path: Path) -> bool:
+    """Whether a file's marks are those of its keys, and of nobody who had one."""
+    batch, notes = _stored(path)
+    keys, marks, starts = _columns(batch)
+    if not np.array_equal(starts, starts_of(marks)):
+        return False
+    if notes["hash"] == hash_name():
+        return bool(np.array_equal(marks, marks_of(keys)))
+    return int(np.count_nonzero(marks != NO_MARK)) == len(keys) - keys.null_count()
+
+
+def write_segment(folder: Path, start: int, keys: pl.Series, batches: Batches) -> Path:
+    """Write keys and their marks under the final name, durably; there from one moment on."""
+    final = folder / f"{start:012d}-{start + len(keys):012d}.arrow"
+    aside = folder / f".tmp-{final.name}"
+    marks = marks_of(keys)
+    columns = {
+        # Short keys lie in their place itself, and are met in one look.
+        "key": _alone(keys).cast(pa.string_view()),
+        "mark": _plain(pa.uint64(), marks),
+        "start": _plain(pa.int32(), starts_of(marks)),
+    }
+    batch = pa.record_batch(columns)
+    ID_SEGMENTS.validate(pa.table(columns))
+    notes = {"batches": batches, "hash": hash_name(), "sums": _sums(batch)}
+    batch = batch.replace_schema_metadata({NOTES: json.dumps(notes)})
+    with pa.OSFile(str(aside), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
+        writer.write_batch(batch)
+        failpoint("write:ids")
+    with aside.open("rb") as file:
+        os.fsync(file.fileno())
+    failpoint("rename:ids")
+    os.replace(aside, final)
+    sync_folder(folder)
+    return final
+
+
+def forget(folder: Path, keys: pl.Series) -> None:
+    """Take keys out of a dictionary, and their marks; their indices stay taken, with no key."""
+    for segment in open_segments(folder):
+        held = segment.keys
+        gone = held.is_in(keys.implode()).fill_null(value=False)
+        if not gone.any():
+            continue
+        left = held.set(gone, None)
+        rows = np.flatnonzero(gone.to_numpy()) + segment.start
+        batches, start = [], segment.start
+        for place, digest in segment.batches:
+            if ((rows >= start) & (rows < int(place))).any():
+                own = left.slice(start - segment.start, int(place) - start)
+                batches.append((place, keys_digest(own)))
+            else:
+                batches.append((place, digest))
+            start = int(place)
+        write_segment(folder, segment.start, left, batches)
+        failpoint("erase:forgotten")
+    drop_left(folder)
+
+
+def put_behind(folder: Path, held: Sequence[Segment], new: pl.Series) -> list[Segment]:
+    """Save new keys behind the segments of a dictionary.
+
+    Segments that are no larger than what comes behind them become one with it, and so do those of
+    an older program.
+
+    Returns:
+        The segments that there are now.
+    """
+    start = held[-1].end if held else 0
+    keep, parts = len(held), [new]
+    batches: Batches = []
+    taken = len(new)
+    while keep and (len(held[keep - 1]) <= taken or not held[keep - 1].mapped):
+        if len(held[keep - 1]) + taken > MOST_ROWS:
+            break
+        keep -= 1
+        taken += len(held[keep])
+        parts.append(held[keep].keys)
+        batches = [*held[keep].batches, *batches]
+    end = start + len(new)
+    batches.append((str(end), keys_digest(new)))
+    every = pl.concat(parts[::-1])
+    path = write_segment(folder, end - taken, every, batches)
+    failpoint("saved:ids")
+    drop_left(folder)
+    return [*held[:keep], _read(path, end - taken, end, check=False)]
+
+
+def drop_left(folder: Path) -> None:
+    """Remove files whose keys another holds as well: those a save has put together."""
+    for path in _cover(folder)[1]:
+        # Where a file that is mapped cannot be removed it goes with the next save.
+        with suppress(PermissionError):
+            path.unlink(missing_ok=True)
+
+
+def keys_digest(keys: pl.Series) -> str:
+    """SHA-256 of keys in their order."""
+    held = _alone(keys)
+    _, ends, text = held.buffers()
+    digest = hashlib.sha256(np.frombuffer(ends, np.int64)[: len(held) + 1].data)
+    digest.update(text or b"")
+    digest.update(np.flatnonzero(keys.is_null().to_numpy()).data)
+    return digest.hexdigest()
+
+
+def _sums(batch: pa.RecordBatch) -> str:
+    """Digest of sums of words: what tells a torn or altered file in the time of reading it."""
+    digest = hashlib.sha256()
+    for buffer in (one for column in batch.columns for one in column.buffers()):
+        octets = np.frombuffer(buffer or b"", dtype=np.uint8)
+        whole = len(octets) // 8 * 8
+        words = octets[:whole].view(np.uint64)
+        blocks = len(words) // BLOCK * BLOCK
+        digest.update(words[:blocks].reshape(-1, BLOCK).sum(axis=1).data)
+        digest.update(words[blocks:].data)
+        digest.update(octets[whole:].data)
+    return digest.hexdigest()
+
+
+def _alone(keys: pl.Series) -> pa.LargeStringArray:
+    """One array that holds the text of these keys and nothing else."""
+    gone = keys.is_null()
+    # What was a key before it became null may still lie there.
+    whole = keys.fill_null("") if gone.any() else keys
+    array: pa.LargeStringArray = whole.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
+    if gone.any():
+        array = pc.if_else(gone.to_arrow(), pa.scalar(None, pa.large_string()), array)
+    return array
+
+
+def _plain(kind: pa.DataType, values: NDArray[Any]) -> pa.Array:
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
