@@ -143,7 +143,7 @@ class IdStore:
         """Index of each key that was held when the store was opened, -1 for others; and hashes."""
         hashes = hashes_of(keys)
         index = np.full(len(keys), -1, dtype=np.int64)
-        left = np.arange(len(keys))
+        left = np.arange(len(keys) if self._held else 0)
         for segment in sorted(self._held, key=len, reverse=True):
             if left.size == len(keys):
                 index = segment.find(keys, hashes)
