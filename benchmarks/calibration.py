@@ -100,7 +100,8 @@ def main() -> int:
     seeds = list(range(options.first_seed, options.first_seed + options.worlds))
     if not options.report:
         run_worlds(size, seeds, options.processes)
-    print_result(report([figures(size, seed) for seed in seeds], size, options.draws))
+    done = [nights for seed in seeds if (nights := figures(size, seed))]
+    print_result(report(done, size, options.draws))
     return 0
 
 
