@@ -18,7 +18,7 @@ from graphguard.rings.interest import SLOW_US
 from graphguard.rings.meetings import Acts
 from graphguard.schema import EVENT_TEXT
 from graphguard.tables.engine import Frame
-from graphguard.tables.events import open_events, scan_events
+from graphguard.tables.events import TIMELESS_US, open_events, scan_events
 
 
 def window_span(job: Job, anchor: date) -> tuple[int, int]:
@@ -148,11 +148,15 @@ def births(
         if events is not None:
             for column in columns:
                 seen = events.select(nw.col(column).alias("object"), "time_us")
-                frames.append(seen.drop_nulls().group_by("object").agg(nw.col("time_us").min()))
+                # Of a timeless log no birth is known.
+                seen = seen.drop_nulls().filter(nw.col("time_us") > TIMELESS_US)
+                frames.append(seen.group_by("object").agg(nw.col("time_us").min()))
     if not frames:
         return None
     first = nw.concat(frames).group_by("object").agg(nw.col("time_us").min())
     found = job.engine.collect(first).sort("object")
+    if not found.height:
+        return None
     return found.get_column("object").to_numpy(), found.get_column("time_us").to_numpy()
 
 

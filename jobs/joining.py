@@ -25,7 +25,7 @@ from graphguard.rings.fusion import set_evidence
 from graphguard.rings.joining import Visits, grown, homes, joining_links
 from graphguard.rings.known import known_members, known_sets
 from graphguard.rings.set_terms import ToldSet
-from graphguard.tables.events import scan_events
+from graphguard.tables.events import TIMELESS_US, EventLog, scan_events
 
 Ints = NDArray[np.int64]
 
@@ -136,18 +136,28 @@ def _crowd(job: Job, graph: HeteroGraph, channel: _Channel, groups: list[Ints]) 
     kept = np.flatnonzero(homes(groups, visits.user)[visits.user] < 0)
     place = _places(objects, channel.stored[visits.object[kept]])
     seen = place >= 0
-    span = window_span(job, job.as_of)
+    since_us = _stored_since(job, trace.log)
+    begin_us, until_us = window_span(job, job.as_of)
+    span = max(begin_us, since_us), until_us
     arrivals = fit_arrivals(born_us, place[seen], visits.time_us[kept[seen]], span)
     called = channel.stored[calls.get_column("object").to_numpy()]
     place = _places(objects, called)
     born = np.where(place >= 0, born_us[np.maximum(place, 0)], NEVER_US)
+    known = born <= calls.get_column("begin_us").to_numpy()
+    calls, called, born = calls.filter(pl.Series(known)), called[known], born[known]
     life = _life(job, graph, trace, pl.DataFrame({"stored": called, "object": calls["object"]}))
-    return Crowd(visits, calls, born, life, arrivals, day_us(job.as_of))
+    return Crowd(visits, calls, born, life, arrivals, since_us, until_us)
+
+
+def _stored_since(job: Job, log: str) -> int:
+    """First time of a log's stored events, the timeless aside; the cutoff if there is none."""
+    firsts = [first for first, _ in EventLog(job.run, log).units.values() if first > TIMELESS_US]
+    return min(firsts, default=day_us(job.as_of))
 
 
 def _life(job: Job, graph: HeteroGraph, trace: TraceConfig, things: pl.DataFrame) -> pl.DataFrame:
     """Who came when to some objects (`stored`, `object`): `Crowd.life` of all stored days."""
-    schema = {"object": pl.Int64, "user": pl.Int64, "time_us": pl.Int64}
+    schema = dict.fromkeys(("object", "user", "time_us", "first_us"), pl.Int64)
     actor = job.config.actor_column(trace.log)
     events = scan_events(job.run, trace.log, 0, day_us(job.as_of))
     if actor is None or events is None:
@@ -159,11 +169,16 @@ def _life(job: Job, graph: HeteroGraph, trace: TraceConfig, things: pl.DataFrame
     first = (
         acts.filter(pl.col("stored").is_in(asked))
         .group_by("user", "stored")
-        .agg(pl.coalesce(late, time_us.min()).alias("time_us"))
-        .collect()
+        .agg(pl.coalesce(late, time_us.min()).alias("time_us"), first_us=time_us.min())
+        .collect(engine="streaming")
     )
     user = graph.dense(job.config.training.target, first.get_column("user").to_numpy())
-    named = first.with_columns(pl.Series("user", user)).filter(pl.col("user") >= 0)
+    # Who left before the days of the graph came all the same.
+    beyond = graph.num_nodes[job.config.training.target] + first.get_column("user").to_numpy()
+    since_us = window_span(job, job.as_of)[0]
+    named = first.with_columns(pl.Series("user", np.where(user >= 0, user, beyond)))
+    known = pl.Series(user >= 0) | (named.get_column("time_us") < since_us)
+    named = named.filter(known)
     named = named.join(things.unique(), on="stored")
     return named.select(pl.col(name).cast(kind) for name, kind in schema.items())
 

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from graphguard.checks.ring_sets import with_spans
 from graphguard.config.sections import Config, TraceConfig
 from graphguard.config.values import day_us
 from graphguard.rings.beside import BESIDE_TEST, PRESENT
@@ -27,17 +28,20 @@ Touches = Mapping[str, Mapping[str, int]]
 """When each user first touched an object, by object."""
 
 
-def counts_differ(config: Config, run: Run, sets: pl.DataFrame) -> Iterator[str]:
+def counts_differ(
+    config: Config, run: Run, sets: pl.DataFrame, acts: pl.DataFrame
+) -> Iterator[str]:
     """Sets that count other users of their objects than the log holds.
 
     Args:
         config: Says which columns are users and objects.
         run: The night.
         sets: RING_SETS.
+        acts: RING_ACTS.
 
     Cost: one pass over the events of each trace.
     """
-    counted = sets.filter(pl.col("test").is_in(COUNTED))
+    counted = with_spans(sets, acts).filter(pl.col("test").is_in(COUNTED))
     named = counted.with_columns(acts_channel(pl.col("channel")).alias("trace"))
     for trace in config.rings.traces if named.height else ():
         mine = named.filter(pl.col("trace") == f"{trace.log}.{trace.object}")
@@ -50,7 +54,7 @@ def users_differ(sets: pl.DataFrame, touches: pl.DataFrame) -> Iterator[str]:
     """Sets that count other users than first touched their objects, and when.
 
     Args:
-        sets: RING_SETS, of the tests COUNTED.
+        sets: RING_SETS of the tests COUNTED, as `with_spans` leaves them.
         touches: TOUCHES: who touched the objects of the sets, once each, and when first.
     """
     seen: dict[str, dict[str, int]] = {}
@@ -76,7 +80,7 @@ def _counts(row: Mapping[str, Any], seen: Touches) -> dict[str, tuple[Any, Any]]
             for one, other in [pair["ends"]]
         }
     if row["test"] == BESIDE_TEST:
-        begin, end = terms["span_us"]
+        begin, end = row["begin_us"] or 0, row["end_us"] or 0
         there = sum(begin <= time_us <= end for time_us in on[0].values())
         return {"present": (sum(terms[name] for name in PRESENT), there)}
     counts: dict[str, tuple[Any, Any]] = {"others": (sum(terms["others"]), len(on[0]) - 1)}

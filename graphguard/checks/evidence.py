@@ -117,7 +117,7 @@ def check_evidence(config: Config, run: Run) -> EvidenceProof:
         *([] if erased else _rates_differ(run, links)),
         *([] if erased else [*common_differs(sets, acts), *untied(sets, links)]),
         *([] if erased else strangers_join(sets, acts)),
-        *([] if erased else counts_differ(config, run, sets)),
+        *([] if erased else counts_differ(config, run, sets, acts)),
         *([] if erased else texts_differ(config, run, sets)),
         *_rings_differ(run, tables, () if erased else TESTED),
     ]

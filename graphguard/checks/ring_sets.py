@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from graphguard.checks.numbers import CLOSE, far, told
-from graphguard.rings.beside import BESIDE_TEST, HALF, LEAST_SPAN_US
+from graphguard.rings.beside import BESIDE_TEST, HALF, last_us
 from graphguard.rings.cores import TIES
 from graphguard.rings.evidence import SETS, acts_channel
 from graphguard.rings.joining import LEAST_MEMBERS
@@ -186,8 +186,26 @@ def strangers_join(sets: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
     for place, test in enumerate(JOINS):
         # Who joins by a later test was no member yet.
         yet = _joining(sets, JOINS[place:])
-        mine = sets.filter(pl.col("test") == test)
+        mine = with_spans(sets, acts).filter(pl.col("test") == test)
         yield from _strange(mine, acts, yet, HALF if test == BESIDE_TEST else OWN)
+
+
+def with_spans(sets: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
+    """Sets with when the ring was on what users came to beside it: `begin_us`, `end_us`, or null.
+
+    Args:
+        sets: RING_SETS.
+        acts: RING_ACTS.
+    """
+    mine = sets.filter(pl.col("test") == BESIDE_TEST)
+    members = _with_others(mine, acts).join(
+        _joining(sets, [BESIDE_TEST]), on=["ring_id", "other"], how="anti"
+    )
+    step_us = pl.col("terms").str.json_path_match("$.step_us").cast(pl.Int64).first()
+    spans = members.group_by(SET).agg(
+        begin_us=pl.col("first_us").min(), end_us=last_us(pl.col("first_us").max(), step_us)
+    )
+    return sets.join(spans, on=SET, how="left", maintain_order="left")
 
 
 def _joining(sets: pl.DataFrame, tests: Sequence[str]) -> pl.DataFrame:
@@ -203,25 +221,20 @@ def _strange(
     seen = _with_others(sets, acts)
     here, place = ["ring_id", "trace", "object"], [*SET, "object"]
     own = seen.filter(pl.col("other") == pl.col("key")).select(
-        *place, "key", "test", "trace", "window_us", "terms", at_us="first_us"
+        *place, "key", "test", "trace", "window_us", "terms", "begin_us", "end_us", at_us="first_us"
     )
     members = seen.join(joining, on=["ring_id", "other"], how="anti").join(
         own.select(*place, "at_us"), on=place
     )
     apart = (pl.col("first_us") - pl.col("at_us")).abs().min().alias("apart_us")
-    held = members.group_by(place).agg(
-        pl.len().alias("members"),
-        apart,
-        begin_us=pl.col("first_us").min(),
-        end_us=pl.col("first_us").max(),
-    )
+    held = members.group_by(place).agg(pl.len().alias("members"), apart)
     held = own.join(users, on=here).join(held, on=place, how="left")
     number = pl.col("members").fill_null(0)
     few = (number < LEAST_MEMBERS) | (number < least_share * pl.col("users"))
-    late = (pl.col("apart_us") > pl.col("window_us")).fill_null(value=False)
-    end = pl.max_horizontal("end_us", pl.col("begin_us") + LEAST_SPAN_US)
-    before_after = ~pl.col("at_us").is_between(pl.col("begin_us"), end)
-    late |= (pl.col("test") == BESIDE_TEST) & before_after.fill_null(value=False)
+    # Who comes beside a ring comes while it is there, however long that is.
+    far_off = (pl.col("apart_us") > pl.col("window_us")) & (pl.col("test") != BESIDE_TEST)
+    late = far_off.fill_null(value=False)
+    late |= (~pl.col("at_us").is_between("begin_us", "end_us")).fill_null(value=False)
     for row in held.filter(few | late).sort(place).iter_rows(named=True):
         yield (
             f"{row['key']} joins {row['ring_id']} on {row['object']}, where {row['members'] or 0} "
@@ -229,14 +242,11 @@ def _strange(
             "away"
         )
     beside = held.filter((pl.col("test") == BESIDE_TEST) & (number >= LEAST_MEMBERS))
-    beside = beside.with_columns(end_us=end)
     for row in beside.sort(place).iter_rows(named=True):
-        terms = json.loads(row["terms"])
-        there = {"members": row["members"], "span_us": [row["begin_us"], row["end_us"]]}
-        for name, again in there.items():
-            if terms.get(name) != again:
-                where = f"set {row['number']} of {row['channel']} in {row['ring_id']}"
-                yield f"{where}: {name} is {terms.get(name)}, {again} by its acts"
+        said = json.loads(row["terms"]).get("members")
+        if said != row["members"]:
+            where = f"set {row['number']} of {row['channel']} in {row['ring_id']}"
+            yield f"{where}: members is {said}, {row['members']} by its acts"
 
 
 def _pairs(sets: pl.DataFrame) -> pl.DataFrame:

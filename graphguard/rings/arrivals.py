@@ -1,11 +1,12 @@
 """How many strangers come to an object at its ages: pooled over objects, and of each what it drew.
 
-An object of a given age draws so many users an hour, the loved more and most none: a gamma that is
+An object of a given age draws so many users an hour, in the evening more than at night, and the
+loved more than others, of which most draw none: a gamma that is
 fitted to how many came to each (Greenwood and Yule 1920). What came to an object at other times
 tells how loved it is, and so how many are to be expected while somebody looks (negative binomial).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from graphguard.rings.timing_rate import AGE_EDGES_S, NUM_AGES
 Ints = NDArray[np.int64]
 
 EDGES_US = np.append(AGE_EDGES_S[:-1], 2.0**40) * 1e6
+HOUR_US = 3_600_000_000
 LEAST_EXPECTED = 0.05
 """Objects that were looked at for less than this say nothing of how unlike they are."""
 CELLS = 200
@@ -30,17 +32,33 @@ class Arrivals:
     Attributes:
         rate: Users a microsecond that come to an object, by class of age, shape [NUM_AGES].
         shape: Of the gamma by which objects differ, its mean being 1.
+        hours: How many times as many come in each hour of the day (UTC), shape [24], mean 1.
     """
 
     rate: Floats
     shape: float
+    hours: Floats = field(default_factory=lambda: np.ones(24))
 
     def expected(self, born_us: Ints, since_us: Ints, until_us: Ints) -> Floats:
         """Users that come to usual objects in a span, shape [num_objects]."""
         total = np.zeros(len(born_us))
         for number in range(NUM_AGES):
             total += self.rate[number] * _looked_at(number, born_us, since_us, until_us)
-        return total
+        return total * self._of_day(since_us, until_us)
+
+    def _of_day(self, since_us: Ints, until_us: Ints) -> Floats:
+        """How busy the hours of a span are beside those of a whole day."""
+        done = np.append(0.0, np.cumsum(self.hours)) * HOUR_US
+        edges = np.arange(25) * float(HOUR_US)
+
+        def until(time_us: Ints) -> Floats:
+            day, rest = np.divmod(time_us, 24 * HOUR_US)
+            whole: Floats = day * float(24 * HOUR_US) + np.interp(rest, edges, done)
+            return whole
+
+        length = np.maximum(until_us - since_us, 1)
+        busy: Floats = (until(since_us + length) - until(since_us)) / length
+        return busy
 
 
 def fit_arrivals(born_us: Ints, thing: Ints, time_us: Ints, span: tuple[int, int]) -> Arrivals:
@@ -60,10 +78,13 @@ def fit_arrivals(born_us: Ints, thing: Ints, time_us: Ints, span: tuple[int, int
     touches = np.bincount(number, minlength=NUM_AGES).astype(np.float64)
     since, until = np.array([span[0]]), np.array([span[1]])
     looked = np.array([_looked_at(one, born_us, since, until).sum() for one in range(NUM_AGES)])
-    arrivals = Arrivals(touches / np.maximum(looked, 1.0), 1.0)
+    hour = time_us[old] // HOUR_US % 24
+    # One is added to each, so that few touches say little.
+    hours = np.bincount(hour, minlength=24) + 1.0
+    arrivals = Arrivals(touches / np.maximum(looked, 1.0), 1.0, hours / hours.mean())
     expected = arrivals.expected(born_us, since, until)
     counts = np.bincount(thing[old], minlength=len(born_us))
-    return Arrivals(arrivals.rate, _shape(counts, expected))
+    return replace(arrivals, shape=_shape(counts, expected))
 
 
 def log10_strangers_tail(others: Ints, came: Ints, shape: Floats, expected: Floats) -> Floats:
@@ -121,9 +142,10 @@ def _shape(counts: Ints, expected: Floats) -> float:
     held = expected >= LEAST_EXPECTED
     if not held.any():
         return 1.0
-    steps = np.log(expected[held]) * (CELLS / 20)
-    cells, times = np.unique(np.stack([counts[held], np.round(steps)]), axis=1, return_counts=True)
-    count, mean = cells[0], np.exp(cells[1] * (20 / CELLS))
+    steps = np.round(np.log(expected[held]) * (CELLS / 20)).astype(np.int64)
+    least, width = steps.min(), np.ptp(steps) + 1
+    cells, times = np.unique(counts[held] * width + (steps - least), return_counts=True)
+    count, mean = cells // width, np.exp((cells % width + least) * (20 / CELLS))
 
     def unlikely(log_shape: float) -> float:
         shape = np.exp(log_shape)

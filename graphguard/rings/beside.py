@@ -33,8 +33,8 @@ Ints = NDArray[np.int64]
 BESIDE_TEST = "beside"
 HALF = 0.5
 """Share of an object's users in the window that members of the ring are at least."""
-LEAST_SPAN_US = 1_000_000
-"""A ring is taken to have been on an object for a second at least."""
+LEAST_STEP_US = 1_000_000
+"""Times are taken to be of a second at best, or else of what all times of a log are multiples."""
 SEEN = 0.25
 """Share of the stretch after a ring that a night must see."""
 NEVER_US = 2**62
@@ -42,7 +42,7 @@ COUNTS = ("others", "before_after", "wake")
 EXPECTED = ("shape", "inside", "outside")
 PRESENT = ("members", "others", "elsewhere")
 """Users on the object while the ring was: its members, those of no ring, those of others."""
-TERMS = (*PRESENT, *COUNTS[1:], *EXPECTED, "log10_p", "log10_false", "rank")
+TERMS = (*PRESENT, "step_us", *COUNTS[1:], *EXPECTED, "log10_p", "log10_false", "rank")
 MOST = 64
 """Users who came, above which a count is taken for this one."""
 STRANGER = pl.col("home") < 0
@@ -53,6 +53,7 @@ CALLS = {
     "members": pl.Int64,
     "begin_us": pl.Int64,
     "end_us": pl.Int64,
+    "step_us": pl.Int64,
 }
 
 
@@ -64,9 +65,10 @@ class Crowd:
         visits: Of the channel.
         calls: CALLS, objects being those of `visits`.
         born_us: When the object of each call was made, `NEVER_US` where that is not known.
-        life: `object`, `user`, `time_us`: who came when to these objects in all their life; a user
-            once, when first in the window, or else when first at all.
+        life: `object`, `user`, `time_us`, `first_us`: who came when to these objects in all their
+            life; a user once, when first in the window, or else when first at all; and when first.
         arrivals: What strangers do.
+        since_us: From when on the log is stored: who came before is not known.
         until_us: The cutoff.
     """
 
@@ -75,6 +77,7 @@ class Crowd:
     born_us: Ints
     life: pl.DataFrame
     arrivals: Arrivals
+    since_us: int
     until_us: int
 
 
@@ -85,13 +88,21 @@ def ring_calls(visits: Visits, groups: Sequence[Ints]) -> pl.DataFrame:
         CALLS, sorted by group and object.
     """
     own = own_visits(came(visits, homes(groups, visits.user)), HALF)
-    end = pl.max_horizontal(pl.col("at_us").max(), pl.col("at_us").min() + LEAST_SPAN_US)
+    step_us = max(int(np.gcd.reduce(visits.time_us)), LEAST_STEP_US) if len(own) else 0
     calls = own.group_by("group", "object").agg(
-        members=pl.len().cast(pl.Int64), begin_us=pl.col("at_us").min(), end_us=end
+        members=pl.len(),
+        begin_us=pl.col("at_us").min(),
+        end_us=last_us(pl.col("at_us").max(), pl.lit(step_us)),
+        step_us=pl.lit(step_us),
     )
     return calls.select(pl.col(name).cast(kind) for name, kind in CALLS.items()).sort(
         "group", "object"
     )
+
+
+def last_us(time_us: pl.Expr, step_us: pl.Expr) -> pl.Expr:
+    """The last microsecond that a time of such steps may mean."""
+    return time_us + step_us - 1
 
 
 def beside_members(
@@ -138,7 +149,6 @@ def beside_members(
     near = near.sort("channel", "group", "user", "object")
     terms = {
         tuple(row[name] for name in place): {name: row[name] for name in TERMS}
-        | {"span_us": [row["begin_us"], row["end_us"]]}
         for row in told.iter_rows(named=True)
     }
     return near, _sets(near, terms)
@@ -194,7 +204,8 @@ def _tests(crowd: Crowd, groups: Sequence[Ints]) -> tuple[pl.DataFrame, pl.DataF
     )
     arrivals = crowd.arrivals
     inside = arrivals.expected(born, begin, end)
-    whole = arrivals.expected(born, born, np.array([crowd.until_us]))
+    since = np.maximum(born, crowd.since_us)
+    whole = arrivals.expected(born, since, np.array([crowd.until_us]))
     channel = pl.lit(crowd.visits.channel).alias("channel")
     found = found.with_columns(
         channel,
@@ -222,7 +233,7 @@ def _open(crowd: Crowd, groups: Sequence[Ints]) -> tuple[pl.DataFrame, pl.DataFr
     home = pl.Series("home", homes(groups, user)[user])
     life = crowd.life.with_columns(home).join(calls, on="object")
     # What had users before it was made was made before.
-    early = life.filter(pl.col("time_us") < pl.col("born_us")).select("object").unique()
+    early = life.filter(pl.col("first_us") < pl.col("born_us")).select("object").unique()
     return calls.join(early, on="object", how="anti"), life.join(early, on="object", how="anti")
 
 

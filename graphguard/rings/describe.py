@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from graphguard.rings.evidence import LIKENESS
+from graphguard.rings.evidence import JOINS, LIKENESS
 from graphguard.rings.fusion import pair_bits
 from graphguard.rings.significance import log10_q
 
@@ -89,7 +89,9 @@ def ring_table(inputs: RingInputs, evidence: pl.DataFrame) -> pl.DataFrame:
     sizes = inputs.members.group_by("ring").agg(pl.len().cast(pl.Int64).alias("size"))
     # A ring is a discovery if its best pair is one among all pairs of the platform.
     lowest = (pl.col("log10_p").min() + np.log10(max(inputs.num_pairs, 1.0))).clip(upper_bound=0.0)
-    tests = evidence.filter(~pl.col("channel").is_in(LIKENESS))
+    # Who joins a ring makes it no surer that it is one.
+    joins = pl.col("channel").str.contains(JOINS)
+    tests = evidence.filter(~pl.col("channel").is_in(LIKENESS) & ~joins)
     facts = tests.group_by("ring").agg(
         lowest.alias("log10_p"),
         (pl.col("gap_us").median() / 1e6).alias("synchrony_s"),

@@ -19,6 +19,8 @@ LIKENESS = ("embedding", "behaviour")
 """Channels of users who are like each other, whatever they acted on together."""
 SETS = r"^(again|once|core|audience|alike|known|beside)\."
 """Channels whose p is that of a set of users."""
+JOINS = r"^(known|beside)\."
+"""Of these, those of users who join what is a ring without them."""
 SAME_ACTS = r"^(again|once|core|audience|known|beside)\."
 """Of these, those that test the acts of a trace in another way."""
 NEAR = "near."

@@ -15,6 +15,7 @@ from graphguard.checks.ring_sets import (
     sets_differ,
     strangers_join,
     untied,
+    with_spans,
 )
 from graphguard.ring_schema import RING_ACTS, RING_EVIDENCE, RING_SETS
 from graphguard.rings.set_numbers import TESTS
@@ -309,13 +310,13 @@ def test_a_user_of_a_core_with_fewer_links_than_a_core_has_is_told():
 
 
 BESIDE = {"members": 4, "others": 2, "elsewhere": 1, "before_after": 1, "wake": 0.0, "shape": 0.4,
-          "inside": 0.01, "outside": 4.0, "span_us": [0, 9_000_000], "log10_p": 0.0,
+          "inside": 0.01, "outside": 4.0, "step_us": 1_000_000, "log10_p": 0.0,
           "log10_false": -3.0, "rank": 2}  # fmt: skip
 CAME = {"hits": 1, "acts": 3, "strangers": 4, "likelier": 1.5, "outside": 90_000, "log10_p": 0.0,
         "log10_false": -3.0, "rank": 2}  # fmt: skip
 JOINING = {"known": CAME, "beside": BESIDE}
 TOLD_OF = [(test, name) for test, terms in JOINING.items() for name in terms
-           if name not in ("elsewhere", "span_us", "wake")]  # fmt: skip
+           if name not in ("elsewhere", "step_us", "wake")]  # fmt: skip
 
 
 def joined(test="known"):
@@ -397,16 +398,6 @@ def test_who_came_before_or_after_the_ring_did_not_come_beside_it(second):
     assert told == ["f joins r on x, where 4 of 8 users are members, the nearest 1 s away"]
 
 
-def test_members_who_were_there_at_other_times_than_a_set_says_are_told():
-    sets, acts, links = joined("beside")
-    later = pl.when(pl.col("key") == "d").then(8_000_000).otherwise("time_us")
-
-    told = differences(sets, acts.with_columns(time_us=later), links)
-
-    said = "span_us is [0, 9000000], [0, 8000000] by its acts"
-    assert told == [f"set {number} of beside.likes.post in r: {said}" for number in (0, 1)]
-
-
 def test_of_what_the_ring_is_less_than_half_nobody_joins_beside_it():
     sets, acts, links = joined("beside")
 
@@ -414,14 +405,16 @@ def test_of_what_the_ring_is_less_than_half_nobody_joins_beside_it():
 
 
 def test_who_was_there_beside_a_ring_is_counted_in_the_log():
-    sets, _, _ = joined("beside")
+    sets, acts, _ = joined("beside")
     # Of the log's users a to g are there within the nine seconds, h is not.
     seconds = zip("abcdefgh", (0, 1, 2, 9, 4, 5, 7, 10), strict=True)
     rows = [(key, "x", second * 1_000_000) for key, second in seconds]
     touches = pl.DataFrame(rows, schema=TOUCHES, orient="row")
 
-    assert list(users_differ(sets, touches)) == []
-    told = list(users_differ(sets[:1], touches[1:]))
+    mine = with_spans(sets, acts)
+    assert mine.select("begin_us", "end_us").rows() == [(0, 9_999_999)] * 2
+    assert list(users_differ(mine, touches)) == []
+    told = list(users_differ(mine[:1], touches[1:]))
     assert told == ["set 0 of beside.likes.post in r: present is 7, 6 in the log"]
 
 
@@ -436,3 +429,12 @@ def test_who_joins_is_no_member_by_whom_another_joins():
         "f joins r on x, where 2 of 8 users are members",
         "e joins r on x, where 2 of 8 users are members",
     ]
+
+
+def test_a_ring_that_was_there_longer_than_its_widest_window_has_users_beside_it():
+    sets, acts, links = joined("beside")
+    slow = acts.with_columns(time_us=pl.col("time_us") * 100)
+    last = pl.when(pl.col("key") == "e").then(890_000_000).otherwise("time_us")
+
+    # User e is 690 s from the nearest member but d, who is 10 s away; f is 300 s from c.
+    assert differences(sets, slow.with_columns(time_us=last), links) == []

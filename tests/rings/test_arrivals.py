@@ -108,3 +108,23 @@ def test_false_alarms_are_as_rare_as_said():
     for level in (0.1, 0.01, 0.001):
         share = (tail <= np.log10(level)).mean()
         assert share <= level + 3 * np.sqrt(level / len(held))
+
+
+def test_more_come_in_the_busy_hours_of_the_day():
+    rng = np.random.default_rng(5)
+    born = rng.integers(-20 * DAY, -10 * DAY, 4_000)
+    thing = np.repeat(np.arange(4_000), 14)
+    # Three of four come between noon and midnight.
+    half = np.where(rng.random(len(thing)) < 0.75, 12, 0)
+    time = np.tile(np.arange(14), 4_000) * DAY + (half + rng.random(len(thing)) * 12) * HOUR
+
+    arrivals = fit_arrivals(born, thing, time.astype(np.int64), (0, 14 * DAY))
+
+    one = np.array([-15 * DAY])
+    night, evening = (
+        arrivals.expected(one, *(np.array([at * HOUR]) for at in span))
+        for span in ((24, 28), (38, 42))
+    )
+    assert evening / night == pytest.approx(3.0, rel=0.1)
+    day = arrivals.expected(one, np.array([24 * HOUR + 1]), np.array([48 * HOUR + 1]))
+    assert day == pytest.approx(1.0, rel=0.1)

@@ -36,9 +36,9 @@ def beside(mine: Visits, born=(0, 0), arrivals=USUAL, until=UNTIL, earlier=(), r
     every = [*zip(mine.user, mine.object, mine.time_us, strict=True), *earlier]
     life = pl.DataFrame(
         [tuple(map(int, row)) for row in every], schema=["user", "object", "time_us"], orient="row"
-    )
+    ).with_columns(first_us="time_us")
     made = np.array(born)[calls.get_column("object").to_numpy()]
-    return beside_members([Crowd(mine, calls, made, life, arrivals, until)], RINGS, rate)
+    return beside_members([Crowd(mine, calls, made, life, arrivals, 0, until)], RINGS, rate)
 
 
 def came(count: int, thing: int = 0, at: int = CALLED + 2 * HOUR, start: int = 100):
@@ -179,7 +179,8 @@ def test_numbers_of_users_mean_nothing():
     rings = [names[ring] for ring in RINGS]
     calls = ring_calls(moved, rings)
     life = pl.DataFrame({"user": moved.user, "object": moved.object, "time_us": moved.time_us})
-    crowd = Crowd(moved, calls, np.zeros(2, dtype=np.int64), life, USUAL, UNTIL)
+    life = life.with_columns(first_us="time_us")
+    crowd = Crowd(moved, calls, np.zeros(2, dtype=np.int64), life, USUAL, 0, UNTIL)
 
     plain = beside(mine)[0]
     again = beside_members([crowd], rings, RATE)[0]
@@ -193,3 +194,49 @@ def test_no_ring_and_no_call_is_no_work():
     empty = visits()
     assert ring_calls(empty, []).height == 0
     assert beside_members([], RINGS, RATE)[0].height == 0
+
+
+def test_what_came_before_the_log_began_is_not_known():
+    # The object is of the first day, the log of the sixth: its silence before is none.
+    mine = visits(*came(4))
+    calls = ring_calls(mine, RINGS)
+    columns = {"user": mine.user, "object": mine.object, "time_us": mine.time_us}
+    life = pl.DataFrame(columns).with_columns(first_us="time_us")
+    born = np.zeros(calls.height, dtype=np.int64)
+
+    def log10_p(since: int) -> float:
+        crowd = Crowd(mine, calls, born, life, USUAL, since, UNTIL)
+        return beside_members([crowd], RINGS, 0.0)[1]["likes.post"][0].terms["log10_p"]
+
+    assert log10_p(6 * DAY) > log10_p(0) + 0.5
+
+
+def test_of_times_that_are_days_a_ring_was_there_all_day():
+    days = [(user, 0, CALLED) for user in range(10)] + [
+        (user, 1, 9 * DAY) for user in range(20, 24)
+    ]
+    user, thing, time = np.array([*days, *((100 + n, 0, CALLED) for n in range(3))]).T
+    mine = Visits("likes.post", user, thing, time, DAY)
+
+    calls = ring_calls(mine, RINGS)
+
+    assert calls.select("begin_us", "end_us", "step_us").rows() == [
+        (8 * DAY, 9 * DAY - 1, DAY),
+        (9 * DAY, 10 * DAY - 1, DAY),
+    ]
+    inside = beside(mine, rate=0.0)[1]["likes.post"][0].terms["inside"]
+    assert inside == pytest.approx(0.2, rel=1e-6)
+
+
+def test_who_was_there_before_an_object_was_made_and_came_again_tells_that_it_is_older():
+    mine = visits(*came(6))
+    calls = ring_calls(mine, RINGS)
+    life = pl.DataFrame({"user": mine.user, "object": mine.object, "time_us": mine.time_us})
+    again = pl.when(pl.col("user") == 100).then(DAY - 1).otherwise("time_us")
+
+    def told(first: pl.Expr) -> int:
+        every = life.with_columns(first_us=first)
+        crowd = Crowd(mine, calls, np.array([DAY, DAY]), every, USUAL, 0, UNTIL)
+        return beside_members([crowd], RINGS, RATE)[0].height
+
+    assert (told(pl.col("time_us")), told(again)) == (6, 0)

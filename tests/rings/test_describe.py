@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -113,3 +114,14 @@ def test_who_comes_first_and_how_often_they_meet_is_told_of_links_in_time_only()
     assert share[1] == pytest.approx(5 / 6)
     assert share[2] == pytest.approx(2 / 6)
     assert share[4] is None
+
+
+@pytest.mark.parametrize("channel", ["known.likes", "beside.likes"])
+def test_who_joins_a_ring_makes_it_no_surer_that_it_is_one(channel):
+    given = inputs()
+    joins = pl.DataFrame({"user_a": [1], "user_b": [4], "channel": [channel], "log10_p": [-50.0]})
+    more = replace(given, evidence=pl.concat([given.evidence, joins], how="diagonal"))
+
+    before, after = (ring_table(one, ring_evidence(one)) for one in (given, more))
+
+    assert after.get_column("log10_p").to_list() == before.get_column("log10_p").to_list()
