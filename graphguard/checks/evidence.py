@@ -11,6 +11,7 @@ from graphguard.checks.counted import counts_differ
 from graphguard.checks.leakage import CheckFailed
 from graphguard.checks.numbers import CLOSE, far, told
 from graphguard.checks.ring_sets import (
+    campaigns_differ,
     common_differs,
     set_links_differ,
     sets_differ,
@@ -117,6 +118,7 @@ def check_evidence(config: Config, run: Run) -> EvidenceProof:
         *([] if erased else _rates_differ(run, links)),
         *([] if erased else [*common_differs(sets, acts), *untied(sets, links)]),
         *([] if erased else strangers_join(sets, acts)),
+        *campaigns_differ(sets),
         *([] if erased else counts_differ(config, run, sets, acts)),
         *([] if erased else texts_differ(config, run, sets)),
         *_rings_differ(run, tables, () if erased else TESTED),

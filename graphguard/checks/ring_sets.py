@@ -208,6 +208,27 @@ def with_spans(sets: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
     return sets.join(spans, on=SET, how="left", maintain_order="left")
 
 
+def campaigns_differ(sets: pl.DataFrame) -> Iterator[str]:
+    """Calls of one ring that were asked together, of which its sets say different things.
+
+    Args:
+        sets: RING_SETS.
+    """
+    mine = sets.filter(pl.col("test") == BESIDE_TEST).with_columns(
+        pl.col("terms").str.json_path_match("$.calls").alias("calls"),
+        pl.col("terms").str.json_path_match("$.at").alias("at"),
+        pl.col("objects").list.first().alias("object"),
+    )
+    whole = mine.filter(pl.col("calls").is_not_null())
+    every = pl.col("calls").n_unique() > 1
+    places = pl.struct("at", "object").n_unique() != pl.col("at").n_unique()
+    of = ["ring_id", "channel"]
+    for ring, channel in (
+        whole.group_by(of).agg(bad=every | places).filter("bad").sort(of)[of].iter_rows()
+    ):
+        yield f"{channel} of {ring}: its sets do not say the same of all calls together"
+
+
 def _joining(sets: pl.DataFrame, tests: Sequence[str]) -> pl.DataFrame:
     """Who joins each ring (`other`) by some tests."""
     every = sets.filter(pl.col("test").is_in(tests)).explode("keys", empty_as_null=False)

@@ -22,6 +22,9 @@ LEAST_EXPECTED = 0.05
 """Objects that were looked at for less than this say nothing of how unlike they are."""
 CELLS = 200
 """Classes of expectation, by which objects of one count are put together."""
+TOGETHER = 4
+"""How many times as far as it is asked for a sum's tail is followed."""
+NEARLY = 1e-9
 LEAST_SHAPE, MOST_SHAPE = np.exp(-5.0), np.exp(5.0)
 
 
@@ -117,6 +120,39 @@ def log10_strangers_tail(others: Ints, came: Ints, shape: Floats, expected: Floa
     first = first + others * np.log(share) + size * np.log1p(-share)
     tail[far] = first[far] - np.log1p(-ratio[far])
     result: Floats = np.minimum(tail / LN10, 0.0)
+    return result
+
+
+def log10_together_tails(came: Ints, shape: Floats, expected: Floats, most: int) -> Floats:
+    """log10 of the chance that a stranger or more, two or more and so on come to several objects.
+
+    Counted over all objects together, shape [most].
+
+    Args:
+        came: How many came to each object at other times, shape [n].
+        shape: `Arrivals.shape`.
+        expected: Of usual objects, in the span and at other times, shape [2, n].
+        most: Up to how many.
+
+    Cost: O(n (4 most)^2).
+
+    >>> tails = log10_together_tails(np.array([0]), np.ones(1), np.array([[1.0], [0.0]]), 3)
+    >>> np.round(tails, 3).tolist()
+    [-0.301, -0.602, -0.903]
+    """
+    from scipy.stats import nbinom
+
+    share = np.maximum(expected[0], 1e-12) / (shape + expected.sum(axis=0))
+    counts = np.arange(TOGETHER * most)
+    every = np.ones(1)
+    for each in nbinom.pmf(counts[:, np.newaxis], came + shape, 1 - share).T:
+        every = np.convolve(every, each)[: len(counts)]
+    fewer = np.cumsum(every)[:most]
+    # A small tail is summed up, since 1 less nearly 1 is nothing; of a large one the end may lie
+    # beyond the counts.
+    summed = np.cumsum(every[::-1])[::-1][1 : most + 1]
+    tail = np.where(fewer < 1 - NEARLY, 1 - fewer, summed)
+    result: Floats = np.minimum(np.log10(np.maximum(tail, 1e-300)), 0.0)
     return result
 
 

@@ -6,6 +6,9 @@ the evening on which eighteen members of a ring do. How many come is known: by t
 and by how many came to this one at other times (`rings/arrivals.py`). Where that many do not come
 by chance, those who came are told with the ring.
 
+Where two or three come to each of a ring's objects, no single one says much: so all of a ring's
+calls on a channel are also asked together.
+
 The test is of all who came, and one of them may have come by chance. Where that may be as much as
 a twentieth of those on the object with the ring, none is told. And a ring may have made the post
 known, which is what rings are paid for: those who come because of it stay on when the ring has
@@ -21,7 +24,12 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from graphguard.rings.arrivals import Arrivals, log10_strangers_tail, strangers
+from graphguard.rings.arrivals import (
+    Arrivals,
+    log10_strangers_tail,
+    log10_together_tails,
+    strangers,
+)
 from graphguard.rings.discrete import discrete_steps, log10_discrete_q
 from graphguard.rings.gatherings import MOST_BY_CHANCE
 from graphguard.rings.joining import NEAR, Visits, came, homes, own_visits
@@ -35,6 +43,8 @@ HALF = 0.5
 """Share of an object's users in the window that members of the ring are at least."""
 LEAST_STEP_US = 1_000_000
 """Times are taken to be of a second at best, or else of what all times of a log are multiples."""
+LIKELIER = 0.5
+"""Share of those who came to a call that strangers are less than, where all calls tell them."""
 SEEN = 0.25
 """Share of the stretch after a ring that a night must see."""
 NEVER_US = 2**62
@@ -42,7 +52,13 @@ COUNTS = ("others", "before_after", "wake")
 EXPECTED = ("shape", "inside", "outside")
 PRESENT = ("members", "others", "elsewhere")
 """Users on the object while the ring was: its members, those of no ring, those of others."""
-TERMS = (*PRESENT, "step_us", *COUNTS[1:], *EXPECTED, "log10_p", "log10_false", "rank")
+EACH = (*COUNTS, *EXPECTED)
+"""What p follows from."""
+TERMS = (*PRESENT, "step_us", *COUNTS[1:], *EXPECTED, "log10_p")
+STEP = ("log10_false", "rank")
+CAMPAIGN = ("calls", "at", "campaign_log10_p")
+"""Of a call that is told with all others of its ring: these, its own place among them, their p."""
+PLACE = ["channel", "group", "object"]
 MOST = 64
 """Users who came, above which a count is taken for this one."""
 STRANGER = pl.col("home") < 0
@@ -113,7 +129,8 @@ def beside_members(
     Args:
         crowds: By channel.
         groups: Members of each group; no user in two.
-        log10_rate: log10 of the false-discovery rate, over all calls of all channels.
+        log10_rate: log10 of the false-discovery rate, over all calls of all channels, and those of
+            a group together.
 
     Returns:
         NEAR, a user's rows being of one group, that of its lowest q; and by channel a set for each
@@ -122,36 +139,80 @@ def beside_members(
     Cost: O(events on the objects of calls).
     """
     parts = [_tests(one, groups) for one in crowds if one.calls.height]
-    tests = pl.concat([table for table, _ in parts]) if parts else pl.DataFrame()
-    if not tests.height:
+    calls = pl.concat([table for table, _ in parts]) if parts else pl.DataFrame()
+    if not calls.height:
         return pl.DataFrame(schema=NEAR), {}
+    campaigns, together = _campaigns(calls)
+    tests = pl.concat([calls, campaigns], how="diagonal")
+    columns = [calls.get_column(name).to_numpy() for name in EACH]
+    alone = log10_beside(np.arange(1, MOST + 1)[:, np.newaxis], *columns[1:])
     p = tests.get_column("log10_p").to_numpy()
-    columns = [tests.get_column(name).to_numpy() for name in (*COUNTS[1:], *EXPECTED)]
-    tails = log10_beside(np.arange(1, MOST + 1)[:, np.newaxis], *columns)
-    steps = discrete_steps(p, tails, np.ones(len(p)))
-    q = log10_discrete_q(p, *steps)
-    few = tests.get_column("expected") <= MOST_BY_CHANCE * (
-        tests.get_column("members") + tests.get_column("others")
+    steps = discrete_steps(p, np.hstack([alone, together]), np.ones(len(p)))
+    judged = tests.with_columns(
+        pl.Series("log10_q", log10_discrete_q(p, *steps)),
+        pl.Series("log10_false", steps.log10_false),
+        pl.Series("rank", steps.rank),
     )
-    came_then = (tests.get_column("others") > 0).to_numpy()
-    chosen = np.flatnonzero((q <= log10_rate) & few.to_numpy() & came_then)
-    told = tests[chosen].with_columns(
-        pl.Series("log10_q", q[chosen]),
-        pl.Series("log10_false", steps.log10_false[chosen]),
-        pl.Series("rank", steps.rank[chosen]),
+    present = pl.col("members") + pl.col("others")
+    told = judged.filter(
+        (pl.col("log10_q") <= log10_rate)
+        & (pl.col("expected") <= MOST_BY_CHANCE * present)
+        & (pl.col("others") > 0)
     )
-    place = ["channel", "group", "object"]
-    near = pl.concat([others for _, others in parts]).join(told.select(*place, "log10_q"), on=place)
+    called = _called(calls, told)
+    near = pl.concat([others for _, others in parts]).join(called.select(*PLACE, "log10_q"), PLACE)
     order = ["user", "log10_q", "group"]
     home = near.sort(order).unique("user", keep="first").select("user", "group")
     near = near.join(home, on=["user", "group"], how="semi")
     near = near.select(pl.col(name).cast(kind) for name, kind in NEAR.items())
     near = near.sort("channel", "group", "user", "object")
     terms = {
-        tuple(row[name] for name in place): {name: row[name] for name in TERMS}
-        for row in told.iter_rows(named=True)
+        tuple(row[name] for name in PLACE): {
+            name: row[name] for name in (*TERMS, *STEP, *(CAMPAIGN if row["calls"] else ()))
+        }
+        for row in called.iter_rows(named=True)
     }
     return near, _sets(near, terms)
+
+
+def _campaigns(calls: pl.DataFrame) -> tuple[pl.DataFrame, Floats]:
+    """All calls of a group on a channel together, where it has several.
+
+    Returns:
+        `channel`, `group`, `members`, `others`, `expected`, `calls` (a struct of EACH for each),
+        `log10_p`; and log10 of the chance of one stranger, two and so on, shape [MOST, n].
+    """
+    many = calls.sort(PLACE).group_by("channel", "group", maintain_order=True)
+    whole = many.agg(
+        pl.col("members", "others", "expected").sum(), calls=pl.struct(EACH)
+    ).filter(pl.col("calls").list.len() > 1)  # fmt: skip
+    tails = [log10_campaign(each) for each in whole.get_column("calls").to_list()]
+    table = np.stack(tails, axis=1) if tails else np.zeros((MOST, 0))
+    others = np.minimum(whole.get_column("others").to_numpy(), MOST)
+    p = np.where(others > 0, table[np.maximum(others, 1) - 1, np.arange(len(others))], 0.0)
+    return whole.with_columns(pl.Series("log10_p", p, dtype=pl.Float64)), table
+
+
+def _called(calls: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+    """The calls that are told, by themselves or with all of their ring's: whichever is surer.
+
+    Returns:
+        `calls` with `log10_q`, STEP and, of those told with others, CAMPAIGN.
+    """
+    found = ["log10_q", *STEP]
+    alone = told.filter(pl.col("object").is_not_null()).select(*PLACE, *found)
+    whole = told.filter(pl.col("object").is_null())
+    order = pl.int_range(pl.len()).over("channel", "group").alias("at")
+    surely = pl.col("expected") < LIKELIER * pl.col("others")
+    within = calls.sort(PLACE).with_columns(order).filter(surely)
+    whole = whole.select("channel", "group", *found, "calls", campaign_log10_p="log10_p")
+    both = pl.concat(
+        [calls.join(alone, on=PLACE), within.join(whole, on=["channel", "group"])], how="diagonal"
+    )
+    # Of equals the call alone, whose terms are fewer.
+    return both.sort(*PLACE, "log10_q", "at", nulls_last=False).unique(
+        PLACE, keep="first", maintain_order=True
+    )
 
 
 def _sets(near: pl.DataFrame, terms: Mapping[Any, Terms]) -> dict[str, list[ToldSet]]:
@@ -165,13 +226,32 @@ def _sets(near: pl.DataFrame, terms: Mapping[Any, Terms]) -> dict[str, list[Told
 
 
 def beside_numbers(users: int, terms: Mapping[str, Any]) -> Numbers:
-    """What the terms of one who joins say: p of all who came, and q."""
-    counts = [np.array([terms[name]]) for name in COUNTS]
-    expected = [np.array([float(terms[name])]) for name in EXPECTED]
-    p = log10_beside(*counts, *expected)
+    """What the terms of one who joins say: p of all who came, with all calls together, and q."""
+    each = [np.array([float(terms[name])]) for name in EACH]
+    alone = float(log10_beside(*each)[0])
+    numbers: Numbers = {("log10_p",): alone}
+    whole = alone
+    if "calls" in terms:
+        others = min(sum(call["others"] for call in terms["calls"]), MOST)
+        whole = float(log10_campaign(terms["calls"])[others - 1])
+        numbers["campaign_log10_p",] = whole
+        numbers |= {("calls", terms["at"], name): terms[name] for name in EACH}
     step = np.array([terms["log10_false"]]), np.array([terms["rank"]])
-    q = float(log10_discrete_q(p, *step)[0])
-    return {("log10_p",): float(p[0]), OF_SET: q if users == 1 else 0.0}
+    q = float(log10_discrete_q(np.array([whole]), *step)[0])
+    return numbers | {OF_SET: q if users == 1 else 0.0}
+
+
+def log10_campaign(calls: Sequence[Mapping[str, Any]]) -> Floats:
+    """log10 of the chance that one stranger, two and so on come to all calls, shape [MOST].
+
+    Args:
+        calls: EACH of every call.
+    """
+    came, wake, *known = (np.array([float(call[name]) for call in calls]) for name in EACH[1:])
+    by_age = log10_together_tails(came, known[0], np.stack(known[1:]), MOST)
+    stayed = log10_poisson_tail(np.arange(1, MOST + 1), np.full(MOST, wake.sum()))
+    result: Floats = np.maximum(by_age, stayed)
+    return result
 
 
 def log10_beside(

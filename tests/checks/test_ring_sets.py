@@ -10,6 +10,7 @@ import pytest
 
 from graphguard.checks.counted import TOUCHES, users_differ
 from graphguard.checks.ring_sets import (
+    campaigns_differ,
     common_differs,
     set_links_differ,
     sets_differ,
@@ -18,6 +19,7 @@ from graphguard.checks.ring_sets import (
     with_spans,
 )
 from graphguard.ring_schema import RING_ACTS, RING_EVIDENCE, RING_SETS
+from graphguard.rings.beside import EACH, beside_numbers, log10_campaign
 from graphguard.rings.set_numbers import TESTS
 from graphguard.rings.set_terms import OF_SET
 
@@ -402,6 +404,48 @@ def test_of_what_the_ring_is_less_than_half_nobody_joins_beside_it():
     sets, acts, links = joined("beside")
 
     assert differences(sets, acts.with_columns(users=pl.lit(9, dtype=pl.Int64)), links)
+
+
+def together(*said: dict[str, object]) -> pl.DataFrame:
+    """Sets of users who join by all calls of a ring together, each saying so."""
+    sets, _, _ = joined("beside")
+    terms = [json.dumps(BESIDE | more) for more in said]
+    return sets.with_columns(terms=pl.Series(terms), objects=pl.Series([["x"], ["y"]]))
+
+
+def test_sets_of_one_ring_say_the_same_of_all_its_calls():
+    each = {name: BESIDE[name] for name in EACH}
+    calls, other = [each, each], [each, each | {"others": 5}]
+
+    assert list(campaigns_differ(joined("beside")[0])) == []
+    said = ({"calls": calls, "at": 0}, {"calls": calls, "at": 1})
+    assert list(campaigns_differ(together(*said))) == []
+    told = ["beside.likes.post of r: its sets do not say the same of all calls together"]
+    assert list(campaigns_differ(together(said[0], said[1] | {"calls": other}))) == told
+    assert list(campaigns_differ(together(said[0], said[1] | {"at": 0}))) == told
+
+
+@pytest.mark.parametrize("name", [*EACH, "at", "log10_p"])
+def test_terms_of_all_calls_together_that_do_not_fit_are_told(name):
+    sets, acts, _ = joined("beside")
+    each = {one: BESIDE[one] for one in EACH}
+    calls = [each, each | {"others": 7}]
+    p = float(log10_campaign(calls)[8])
+    terms = {**json.loads(sets["terms"][0]), "calls": calls, "at": 0, "campaign_log10_p": p}
+    q = beside_numbers(1, terms)[()]
+
+    def told(said: dict[str, object]) -> list[str]:
+        row = sets[:1].with_columns(terms=pl.lit(json.dumps(said)), log10_q=pl.lit(q))
+        return list(sets_differ(row, acts))
+
+    assert told(terms) == []
+    if name == "at":
+        assert told(terms | {"at": 1})
+    elif name == "log10_p":
+        assert told(terms | {"campaign_log10_p": p - 1})
+    else:
+        wrong = [each | {name: each[name] + 0.5}, calls[1]]
+        assert told(terms | {"calls": wrong})
 
 
 def test_who_was_there_beside_a_ring_is_counted_in_the_log():

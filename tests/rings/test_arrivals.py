@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from scipy.stats import gamma, nbinom
 
-from graphguard.rings.arrivals import Arrivals, fit_arrivals, log10_strangers_tail, strangers
+from graphguard.rings.arrivals import (
+    Arrivals,
+    fit_arrivals,
+    log10_strangers_tail,
+    log10_together_tails,
+    strangers,
+)
 from graphguard.rings.timing_rate import NUM_AGES
 
 HOUR = 3_600_000_000
@@ -128,3 +134,37 @@ def test_more_come_in_the_busy_hours_of_the_day():
     assert evening / night == pytest.approx(3.0, rel=0.1)
     day = arrivals.expected(one, np.array([24 * HOUR + 1]), np.array([48 * HOUR + 1]))
     assert day == pytest.approx(1.0, rel=0.1)
+
+
+def test_the_tail_of_one_object_together_is_its_own():
+    for came, shape, inside, outside in (
+        (0, 0.4, 0.3, 6.0),
+        (9, 0.4, 2.0, 5.0),
+        (70, 2.0, 40.0, 3),
+    ):
+        together = log10_together_tails(
+            np.array([came]), np.array([shape]), np.array([[inside], [outside]]), 64
+        )
+        exact = nbinom(came + shape, (shape + outside) / (shape + inside + outside))
+        assert together == pytest.approx(exact.logsf(np.arange(64)) / np.log(10), abs=1e-6)
+
+
+def test_the_tail_of_several_objects_is_that_of_their_sum():
+    rng = np.random.default_rng(5)
+    came, shape = np.array([0, 3, 12]), np.full(3, 0.5)
+    expected = np.array([[0.5, 2.0, 0.2], [3.0, 1.0, 6.0]])
+    tails = log10_together_tails(came, shape, expected, 20)
+
+    share = expected[0] / (shape + expected.sum(axis=0))
+    drawn = rng.negative_binomial(came + shape, 1 - share, (400_000, 3)).sum(axis=1)
+    seen = (drawn[:, np.newaxis] >= np.arange(1, 21)).mean(axis=0)
+    assert (10**tails)[seen > 1e-3] == pytest.approx(seen[seen > 1e-3], rel=0.1)
+    assert (np.diff(tails) < 0).all()
+
+
+def test_objects_to_which_nobody_comes_change_no_tail():
+    alone = log10_together_tails(np.array([2]), np.ones(1), np.array([[0.5], [3.0]]), 10)
+    more = log10_together_tails(
+        np.array([2, 0, 0]), np.ones(3), np.array([[0.5, 0, 0], [3.0, 0, 5.0]]), 10
+    )
+    assert more == pytest.approx(alone, abs=1e-6)

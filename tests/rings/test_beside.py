@@ -141,6 +141,143 @@ def test_who_came_beside_two_rings_joins_that_of_the_surer_call():
     assert near.filter(user=100).select("group", "object").rows() == [(0, 0)]
 
 
+def calls(number: int) -> list[tuple[int, int, int]]:
+    """Ring 0 on more objects, 2 and so on, each a day after the other."""
+    return [
+        (user, 2 + thing, CALLED + (1 + thing) * 12 * HOUR + place * HOUR)
+        for thing in range(number)
+        for place, user in enumerate(RINGS[0].tolist())
+    ]
+
+
+def few(number: int, each: int = 2) -> list[tuple[int, int, int]]:
+    """So many strangers beside each of the ring's calls."""
+    return [
+        one
+        for thing in range(number)
+        for one in came(
+            each, thing=2 + thing, at=CALLED + (1 + thing) * 12 * HOUR, start=100 + 10 * thing
+        )
+    ]
+
+
+RARE = Arrivals(np.full(NUM_AGES, 0.2 / DAY), 5.0)
+
+
+def test_few_beside_each_of_a_rings_calls_are_told_by_all_calls_together():
+    def told(number: int, rest: int = 0, rate=-2.5) -> int:
+        mine = visits(*calls(number + rest), *few(number))
+        made = (0,) * (2 + number + rest)
+        return len(joined(mine, born=made, arrivals=RARE, rate=rate))
+
+    assert told(1) == 0
+    assert told(3) == 6
+
+
+def test_calls_to_which_nobody_came_speak_against_that_somebody_did_elsewhere():
+    def log10_p(rest: int) -> float:
+        mine = visits(*calls(3 + rest), *few(3))
+        sets = beside(mine, born=(0,) * (5 + rest), arrivals=RARE)[1]["likes.post"]
+        return sets[-1].terms["campaign_log10_p"]
+
+    assert log10_p(0) + 1 < log10_p(4) < -1
+
+
+def test_calls_of_two_rings_are_not_put_together():
+    other = [(user, 2, CALLED + place * HOUR) for place, user in enumerate(range(20, 24))]
+    mine = visits(*other, *came(1, thing=2, at=CALLED), *came(1, start=200))
+    alone = visits(*calls(1), *few(1, each=1), *came(1, start=200))
+
+    def both(acts: Visits) -> int:
+        return len(joined(acts, born=(0, 0, 0), arrivals=RARE, rate=-1.5))
+
+    assert (both(mine), both(alone)) == (0, 2)
+
+
+def test_those_who_stay_on_count_in_all_calls_together():
+    after = [
+        (700 + 10 * thing + n, 2 + thing, CALLED + (1 + thing) * 12 * HOUR + (10 + n // 8) * HOUR)
+        for thing in range(3)
+        for n in range(4)
+    ]
+    mine = visits(*calls(3), *few(3))
+    stayed = visits(*calls(3), *few(3), *after)
+
+    assert len(joined(mine, born=(0,) * 5, arrivals=RARE, rate=-2.5)) == 6
+    assert joined(stayed, born=(0,) * 5, arrivals=RARE, rate=-2.5) == []
+
+
+def test_a_twentieth_by_chance_is_asked_of_all_calls_together():
+    fresh, loved = (Arrivals(np.full(NUM_AGES, rate / DAY), 1e6) for rate in (1.3, 2.0))
+
+    def told(arrivals: Arrivals) -> int:
+        mine = visits(*calls(3), *few(3, each=4))
+        # No call is told alone at this rate.
+        return len(joined(mine, born=(0,) * 5, arrivals=arrivals, rate=-4.0))
+
+    assert told(fresh) == 12
+    assert told(loved) == 0
+
+
+def test_where_all_calls_tell_those_of_one_that_half_may_be_strangers_do_not_join():
+    loved = [(800 + n, 4, n * HOUR // 2) for n in range(150)]
+    mine = visits(*calls(3), *few(3, each=3))
+
+    assert len(joined(mine, born=(0,) * 5, arrivals=RARE, rate=-3.0)) == 9
+    left = joined(mine, born=(0,) * 5, arrivals=RARE, rate=-3.0, earlier=loved)
+    assert [user for _, user in left] == [100, 101, 102, 110, 111, 112]
+
+
+def test_terms_of_calls_together_say_p_and_q_again():
+    _, sets = beside(visits(*calls(3), *few(3)), born=(0,) * 5, arrivals=RARE, rate=-2.5)
+    (*_, one) = sets["likes.post"]
+
+    assert one.objects.tolist() == [4]
+    assert [call["others"] for call in one.terms["calls"]] == [0, 2, 2, 2]
+    assert one.terms["at"] == 3
+    numbers = beside_numbers(1, one.terms)
+    assert numbers[()] == pytest.approx(one.log10_q)
+    assert numbers["campaign_log10_p",] == pytest.approx(one.terms["campaign_log10_p"])
+    assert numbers["calls", 3, "others"] == one.terms["others"]
+    for name, value in (("others", 0), ("before_after", 9), ("inside", 2.0), ("wake", 9.0)):
+        other = [*one.terms["calls"][:2], one.terms["calls"][2] | {name: value}]
+        again = beside_numbers(1, one.terms | {"calls": [*other, one.terms["calls"][3]]})
+        assert again["campaign_log10_p",] > numbers["campaign_log10_p",]
+        assert again[()] > numbers[()]
+
+
+def test_strangers_that_come_by_chance_seldom_join():
+    """Where strangers come to all objects as the gamma says, one night in a hundred tells."""
+    rng, nights = np.random.default_rng(11), 0
+    rings = [np.arange(10 * number, 10 * number + 10) for number in range(30)]
+    rate, shape = 0.4 / DAY, 0.6
+    # Times of one column: 4 objects a ring, 10 hours each, a fortnight in all.
+    thing = np.repeat(np.arange(120), 10)
+    inside = 6 * DAY + np.tile(np.arange(10), 120) * HOUR
+    user = (thing // 4) * 10 + np.tile(np.arange(10), 120)
+    arrivals = Arrivals(np.full(NUM_AGES, rate), shape)
+    for _ in range(200):
+        loved = rng.gamma(shape, 1 / shape, 120)
+        count = rng.poisson(loved * rate * UNTIL)
+        place = np.repeat(np.arange(120), count)
+        at = rng.integers(0, UNTIL, count.sum())
+        mine = Visits(
+            "likes.post",
+            np.append(user, 1_000 + np.arange(len(place))),
+            np.append(thing, place),
+            np.append(inside, at),
+            DAY,
+        )
+        called = ring_calls(mine, rings)
+        life = pl.DataFrame({"user": mine.user, "object": mine.object, "time_us": mine.time_us})
+        life = life.with_columns(first_us="time_us")
+        born = np.zeros(called.height, dtype=np.int64)
+        crowd = Crowd(mine, called, born, life, arrivals, 0, UNTIL)
+        nights += beside_members([crowd], rings, RATE)[0].height > 0
+    # By 95% of a binomial of 200 with .01.
+    assert nights <= 5
+
+
 def test_links_are_with_all_of_the_ring_who_are_on_it():
     mine = visits(*came(5))
     near, sets = beside(mine)
