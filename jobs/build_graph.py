@@ -138,6 +138,11 @@ class _Stretch:
     events: EventLog
     days: dict[date, Path]
 
+    @property
+    def size(self) -> int:
+        """Most events there can be."""
+        return self.events.most(day_us(min(self.days)), day_us(max(self.days)) + DAY_US)
+
 
 def _wanted(job: Job) -> tuple[dict[str, dict[str, str]], list[_Stretch]]:
     """Fingerprint of every day of every edge type; and what is not stored yet."""
@@ -201,6 +206,9 @@ def _store_missing(
 ) -> None:
     """Write the missing days, some at a time, so that progress shows."""
     parts = [missing[start : start + together] for start in range(0, len(missing), together)]
+    for part in parts:
+        # The longest work first.
+        part.sort(key=lambda one: -one.size)
     done = 0
     with CommitBatch() as batch, threads() as pool:
         begun = [pool.start(partial(_store, job, batch, rooms), part) for part in parts]

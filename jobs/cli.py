@@ -48,12 +48,16 @@ TypeOption = Annotated[
     str | None, typer.Option("--type", help="Entity type of the ids; the training target if none.")
 ]
 DEFAULT_CONFIG = Path("graphguard.yaml")
+TURN_S = 5e-4
+"""How long a thread may keep the interpreter that others wait for; Python's own 5 ms are as long as
+the calls that a night's threads come back from."""
 
 
 def main() -> None:
     """Run the command line; every foreseen error ends in one message and its exit code."""
     # What was imported stays to the end: no collection, least of all the last, need go over it.
     gc.freeze()
+    sys.setswitchinterval(TURN_S)
     stop_on_terminate()
     console = Console(stderr=True)
     try:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -10,8 +12,9 @@ import polars as pl
 from graphguard.config.values import day_us
 from graphguard.errors import ArtefactInvalid
 from graphguard.jobs.context import Facts, Job
+from graphguard.schema import ENTITIES
 from graphguard.tables.commit import verify
-from graphguard.tables.files import read_parquet
+from graphguard.tables.files import BegunParquet, read_parquet, write_parquet
 from graphguard.tables.ids import IdStore
 from graphguard.tables.intake import Intake, file_name
 from graphguard.tables.known import Known, KnownBefore
@@ -26,17 +29,24 @@ class Ahead:
 
     Attributes:
         rules: Fingerprint of all but the cutoff that decides what the table holds.
+        path: Where the table goes.
         what: The earlier table, in words.
-        known: What that table knows, and the rows of the files since; None where all are read.
+        before: What that table knows, and the rows of the files since; None where all are read.
+        begun: The file of tonight's table, with the rows of the earlier.
     """
 
     rules: str
+    path: Path
     what: str = ""
-    known: tuple[KnownBefore, Intake] | None = None
+    before: tuple[KnownBefore, Intake] | None = None
+    begun: BegunParquet | None = None
 
 
-def entities_ahead(job: Job, ids: Mapping[str, IdStore], entity_type: str) -> Ahead:
-    """Read what an earlier run knew, and which rows became true since then."""
+def entities_ahead(job: Job, ids: Mapping[str, IdStore], folder: Path, entity_type: str) -> Ahead:
+    """Read what an earlier run knew, and which rows became true since then.
+
+    What it knew is written below `folder` at once: tonight's table begins with it.
+    """
     digests = DigestCache(job.workspace.root / "cache" / "digests.json")
     settings = job.config.entities[entity_type]
     files = [
@@ -44,33 +54,65 @@ def entities_ahead(job: Job, ids: Mapping[str, IdStore], entity_type: str) -> Ah
         for path in find_units(entity_type, settings.path, job.config.root)[0].files
     ]
     rules = entity_rules(job.config, entity_type, files)
+    path = folder / f"{entity_type}.parquet"
     run = _find_run(job, entity_type, rules, ids[entity_type])
     if run is None:
-        return Ahead(rules)
+        return Ahead(rules, path)
     what = f"the table of '{entity_type}' of run {run.run_id}"
     try:
         before = _known_before(run, entity_type, [name for name, _ in files])
     except ArtefactInvalid as error:
         job.reporter.note(f"{what} is not carried on: {error}")
-        return Ahead(rules)
-    return Ahead(rules, what, (before, entity_rows(job.config, entity_type, job.as_of, before)))
+        return Ahead(rules, path)
+    rows = entity_rows(job.config, entity_type, job.as_of, before)
+    begun = BegunParquet(path, before.known.table, ENTITIES)
+    return Ahead(rules, path, what, (before, rows), begun)
 
 
-def entities_tonight(job: Job, entity_type: str, ids: IdStore, ahead: Ahead) -> tuple[Known, Facts]:
-    """The entity table as of the cutoff; and what a later night must know to carry it on."""
-    known = None
-    if ahead.known is not None:
+@dataclass(frozen=True)
+class Tonight:
+    """An entity table as of the cutoff.
+
+    Attributes:
+        known: The table, and what became of the rows.
+        facts: What a later night must know to carry it on.
+        path: Where it goes.
+        begun: Its file, where the first rows are in it.
+    """
+
+    known: Known
+    facts: Facts
+    path: Path
+    begun: BegunParquet | None = None
+
+    def write(self) -> None:
+        """Write the table."""
+        if self.begun is None:
+            write_parquet(self.path, self.known.table, ENTITIES)
+        else:
+            self.begun.finish(self.known.table.slice(self.begun.rows))
+
+
+def entities_tonight(job: Job, entity_type: str, ids: IdStore, ahead: Ahead) -> Tonight:
+    """Encode an entity table; keys that no log knows get ids."""
+    begun, known = ahead.begun, None
+    read = partial(read_entities, job.config, entity_type, job.as_of, ids)
+    if ahead.before is not None:
+        before, rows = ahead.before
         try:
-            known = read_entities(job.config, entity_type, job.as_of, ids, ahead.known)
-            more = known.table.height - ahead.known[0].known.table.height
+            known = read(rows, before)
+            more = known.table.height - before.known.table.height
             job.reporter.note(f"{ahead.what}, and {more:,} new rows")
         except ArtefactInvalid as error:
             job.reporter.note(f"{ahead.what} is not carried on: {error}")
     if known is None:
-        known = read_entities(job.config, entity_type, job.as_of, ids)
+        if begun is not None:
+            begun.close()
+        begun = None
+        known = read(entity_rows(job.config, entity_type, job.as_of))
     # A birth that was left out may be told later, of a row that is there already.
     whole = {"rules": ahead.rules, "ids": ids.segments(), "early": known.early}
-    return known, {} if known.unborn else whole
+    return Tonight(known, {} if known.unborn else whole, ahead.path, begun)
 
 
 def _find_run(job: Job, entity_type: str, rules: str, ids: IdStore) -> Run | None:

@@ -6,25 +6,21 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-import numpy as np
 import polars as pl
 
 from graphguard.config.anchors import calendar_anchors, check_history
 from graphguard.config.values import day_us, us_day
 from graphguard.errors import InputMissing, NothingToDo, TooManyRejects
 from graphguard.jobs.context import Facts, Job
-from graphguard.jobs.earlier_entities import Ahead, entities_ahead, entities_tonight
-from graphguard.schema import DELIVERIES, ENTITIES, INTAKE, LABELS, REJECTS
-from graphguard.tables.acted import mark_acted
+from graphguard.jobs.known_tonight import Actors, KnownTonight, actors
+from graphguard.schema import DELIVERIES, INTAKE, LABELS, REJECTS
 from graphguard.tables.commit import CommitBatch, is_committed, read_manifest
 from graphguard.tables.days import compare_newest_day
 from graphguard.tables.deliveries import take_deliveries
 from graphguard.tables.engine import PolarsEngine
 from graphguard.tables.files import write_parquet
 from graphguard.tables.ids import IdStores
-from graphguard.tables.known import Known
 from graphguard.tables.late import LATE
-from graphguard.tables.people import read_labels
 from graphguard.tables.remote_units import read_units
 from graphguard.tables.sources import DigestCache, SourceUnit, find_units
 from graphguard.tables.threads import Started, Threads, threads
@@ -57,9 +53,13 @@ def run(job: Job, out: Path) -> Facts:
 
 def _ingested(job: Job, out: Path, ids: IdStores, pool: Threads) -> Facts:
     delivered = take_deliveries(job.config, wanted_units(job), job.workspace.root / "cache")
-    types = sorted(job.config.entities)
-    ahead = pool.start(partial(entities_ahead, job, ids), types)
-    partitions = _store_units(job, delivered.units, ids)
+    known = KnownTonight(job, out, ids, pool)
+    partitions, missing = _stored_units(job, delivered.units)
+    known.mark_stored(partitions)
+    new = _store_missing(job, missing, ids, known)
+    partitions = {
+        table: dict(sorted({**marks, **new[table]}.items())) for table, marks in partitions.items()
+    }
     folders = [
         job.workspace.partition(table, name, mark)
         for table, names in partitions.items()
@@ -69,16 +69,15 @@ def _ingested(job: Job, out: Path, ids: IdStores, pool: Threads) -> Facts:
     counts, rejects = unit_intake(folders, job.as_of)
     compare = partial(compare_newest_day, job.config, job.workspace, as_of=job.as_of)
     compared = pool.start(compare, [partitions])
-    known_ahead = dict(zip(types, ahead.results(), strict=True))
-    labels, entities, carried = _known(job, out, (partitions, known_ahead), ids)
+    labels, entities, carried = known.end()
     [newest] = compared.results()
-    known = [labels, *entities]
-    counts = pl.concat([counts, *(one.counts for one in known)]).sort("source", "file")
-    rejects = pl.concat([rejects, *(one.rejects for one in known)]).sort("file", "row")
+    others = [labels, *entities]
+    counts = pl.concat([counts, *(one.counts for one in others)]).sort("source", "file")
+    rejects = pl.concat([rejects, *(one.rejects for one in others)]).sort("file", "row")
     warnings = [
         *delivered.warnings,
         *newest.warnings,
-        *(text for one in known for text in one.warnings),
+        *(text for one in others for text in one.warnings),
     ]
     for text in warnings:
         job.reporter.note(text)
@@ -172,10 +171,10 @@ def _check_days(job: Job, log: str, units: list[SourceUnit], start: date) -> Non
         raise NothingToDo(message)
 
 
-def _store_units(
-    job: Job, units: dict[str, list[SourceUnit]], ids: IdStores
-) -> dict[str, dict[str, str]]:
-    """Write the units that are not stored yet, oldest first; returns partitions by table."""
+def _stored_units(
+    job: Job, units: dict[str, list[SourceUnit]]
+) -> tuple[dict[str, dict[str, str]], dict[SourceUnit, tuple[str, str]]]:
+    """Fingerprints of the stored units by table; and of the others, oldest first, both of each."""
     digests = DigestCache(job.workspace.root / "cache" / "digests.json")
     every = sorted(
         (unit for group in units.values() for unit in group),
@@ -193,9 +192,7 @@ def _store_units(
         else:
             partitions[f"events/{unit.source}"][unit.name] = mark
     digests.save()
-    for unit, mark in _store_missing(job, missing, ids).items():
-        partitions[f"events/{unit.source}"][unit.name] = mark
-    return {table: dict(sorted(marks.items())) for table, marks in partitions.items()}
+    return partitions, missing
 
 
 def _folder(job: Job, unit: SourceUnit, mark: str) -> Path:
@@ -212,29 +209,43 @@ def _stored(job: Job, unit: SourceUnit, whole: str, cut: str) -> str | None:
 
 
 def _store_missing(
-    job: Job, missing: dict[SourceUnit, tuple[str, str]], ids: IdStores
-) -> dict[SourceUnit, str]:
+    job: Job,
+    missing: dict[SourceUnit, tuple[str, str]],
+    ids: IdStores,
+    known: KnownTonight,
+) -> dict[str, dict[str, str]]:
     """Read, encode and write units a group at a time: one pass over the ids for many units.
 
+    Args:
+        job: The night.
+        missing: Both fingerprints of each unit.
+        ids: Id dictionaries; they are saved.
+        known: Told of each unit that is written, and when all are encoded, and written.
+
     Returns:
-        The fingerprint of each. A unit of which no row was left out for the cutoff is what every
-        later night would store.
+        The fingerprint of each, by table. A unit of which no row was left out for the cutoff is
+        what every later night would store.
     """
-    marks: dict[SourceUnit, str] = {}
+    marks: dict[str, dict[str, str]] = {f"events/{name}": {} for name in job.config.logs}
+    done = 0
     with CommitBatch(ids.save) as batch, threads() as pool:
-        write = partial(_write, batch, _actors(job))
+        write = partial(_write, batch, actors(job), known)
         written: Started[None] = pool.start(write, [])
         for rows in _read_groups(job, list(missing), pool):
             encode_units(job.config, rows, ids)
             written.results()
-            for one in rows:
-                whole, cut = missing[one.unit]
-                marks[one.unit] = whole if one.whole else cut
-            folders = [_folder(job, one.unit, marks[one.unit]) for one in rows]
+            own = [missing[one.unit][0 if one.whole else 1] for one in rows]
+            for one, mark in zip(rows, own, strict=True):
+                marks[f"events/{one.unit.source}"][one.unit.name] = mark
+            folders = [_folder(job, one.unit, mark) for one, mark in zip(rows, own, strict=True)]
             written = pool.start(write, zip(folders, rows, strict=True))
+            done += len(rows)
             what = f"{rows[-1].unit.source} {rows[-1].unit.name}"
-            job.reporter.step(len(marks), len(missing), what)
+            job.reporter.step(done, len(missing), what)
+        # Entities are encoded while the last units are written, labels while these are synced.
+        known.encode()
         written.results()
+        known.tell()
     return marks
 
 
@@ -269,60 +280,14 @@ def _groups(units: Sequence[SourceUnit], size: int) -> Iterator[list[SourceUnit]
         yield group
 
 
-Actors = dict[str, tuple[str, list[str]]]
-"""Of logs that name the labelled entity type: the type, and the columns that name it."""
-
-
-def _actors(job: Job) -> Actors:
-    entity_type = job.config.labels.entity
-    found = {}
-    for log in job.config.logs:
-        kinds = job.config.entity_columns(log)
-        columns = [name for name, kind in kinds.items() if kind == entity_type]
-        if columns:
-            found[log] = (entity_type, columns)
-    return found
-
-
-def _write(batch: CommitBatch, actors: Actors, item: tuple[Path, UnitRows]) -> None:
+def _write(
+    batch: CommitBatch, actors: Actors, known: KnownTonight, item: tuple[Path, UnitRows]
+) -> None:
     folder, rows = item
     facts: Facts = {}
     with batch.committing(folder, facts) as scratch:
         facts.update(write_unit(scratch, rows, actors.get(rows.unit.source)))
-
-
-def _known(
-    job: Job, out: Path, read: tuple[dict[str, dict[str, str]], dict[str, Ahead]], ids: IdStores
-) -> tuple[Known, list[Known], Facts]:
-    """Labels, and entities by type; who acted in the span is read while the latter are made."""
-    entity_type = job.config.labels.entity
-    # Entities bring ids of users whom no log knows; these come to lie behind.
-    seen = np.zeros(ids[entity_type].end, dtype=np.bool_)
-
-    def mark(item: tuple[Path, list[str]]) -> None:
-        mark_acted(seen, item[0], entity_type, item[1])
-
-    def write(item: tuple[str, Known]) -> None:
-        name, known = item
-        write_parquet(out / "entities" / f"{name}.parquet", known.table, ENTITIES)
-
-    partitions, ahead = read
-    units = [
-        (job.workspace.partition(f"events/{log}", *unit), columns)
-        for log, (_, columns) in _actors(job).items()
-        for unit in partitions[f"events/{log}"].items()
-    ]
-    facts: Facts = {}
-    entities: dict[str, Known] = {}
-    with threads() as pool:
-        marked = pool.start(mark, units)
-        for name in sorted(job.config.entities):
-            entities[name], facts[name] = entities_tonight(job, name, ids[name], ahead.pop(name))
-        written = pool.start(write, entities.items())
-        marked.results()
-        labels = read_labels(job.config, job.as_of, ids[entity_type], seen)
-        written.results()
-    return labels, list(entities.values()), facts
+        known.mark((rows.unit.source, scratch))
 
 
 def _check_rejects(job: Job, counts: pl.DataFrame, rejects: pl.DataFrame) -> None:

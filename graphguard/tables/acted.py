@@ -6,6 +6,7 @@ store/events/<log>/<unit>/<fingerprint>/acted/<type>.parquet     ACTED
 A unit that an older program stored has none; then its events are read.
 """
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,41 +22,62 @@ FOLDER = "acted"
 
 def write_acted(path: Path, events: pl.DataFrame, columns: Sequence[str]) -> None:
     """Write who stands in `columns` of EVENTS."""
-    found = [events.get_column(name).drop_nulls().to_numpy() for name in columns]
+    words = packed([events.get_column(name) for name in columns])
+    write_parquet(path, pl.DataFrame({"bits": words}), ACTED)
+
+
+def packed(columns: Sequence[pl.Series]) -> NDArray[np.int64]:
+    """Who stands in some columns of storage indices, 64 to a word."""
+    found = [column.drop_nulls().to_numpy() for column in columns]
     end = max((int(part.max()) + 1 for part in found if part.size), default=0)
     seen = np.zeros(-(-end // 64) * 64, dtype=np.bool_)
     for part in found:
         seen[part] = True
-    words = np.packbits(seen, bitorder="little").view("<i8")
-    write_parquet(path, pl.DataFrame({"bits": words}), ACTED)
+    return np.packbits(seen, bitorder="little").view("<i8")
 
 
-def mark_acted(
-    seen: NDArray[np.bool_], unit: Path, entity_type: str, columns: Sequence[str]
-) -> None:
-    """Set `seen` for each entity of a type that acts in a stored unit.
+class Acted:
+    """Who of an entity type acted in some stored units; several threads may add some."""
 
-    Args:
-        seen: By storage index, shape [n]; all that the unit names lie below n.
-        unit: The unit's folder.
-        entity_type: The type.
-        columns: Columns of the unit's log that name entities of the type.
+    def __init__(self, entity_type: str) -> None:
+        self._type = entity_type
+        self._words = np.zeros(0, dtype=np.int64)
+        self._turn = threading.Lock()
 
-    Raises:
-        ArtefactInvalid: The unit is damaged.
-    """
-    path = acted_file(unit, entity_type)
-    if path.is_file():
-        bits = unpacked(read_parquet(path))
-        seen[: len(bits)] |= bits[: len(seen)]
-        return
-    for values in read_parquet(unit / "events.parquet", list(columns)).iter_columns():
-        seen[values.drop_nulls().to_numpy()] = True
+    def add(self, unit: Path, columns: Sequence[str]) -> None:
+        """Take in a stored unit.
+
+        Args:
+            unit: The unit's folder.
+            columns: Columns of the unit's log that name entities of the type.
+
+        Raises:
+            ArtefactInvalid: The unit is damaged.
+        """
+        path = acted_file(unit, self._type)
+        if path.is_file():
+            words = read_parquet(path).get_column("bits").to_numpy()
+        else:
+            words = packed(read_parquet(unit / "events.parquet", list(columns)).get_columns())
+        with self._turn:
+            if len(words) > len(self._words):
+                self._words = np.r_[self._words, np.zeros(len(words) - len(self._words), np.int64)]
+            self._words[: len(words)] |= words
+
+    def seen(self, end: int) -> NDArray[np.bool_]:
+        """Whether the entity of each storage index below `end` acted, shape [end]."""
+        bits = _unpacked(self._words)[:end]
+        seen = np.zeros(end, dtype=np.bool_)
+        seen[: len(bits)] = bits
+        return seen
 
 
 def unpacked(acted: pl.DataFrame) -> NDArray[np.bool_]:
     """Whether the entity of each storage index acted, from ACTED."""
-    words = acted.get_column("bits").to_numpy()
+    return _unpacked(acted.get_column("bits").to_numpy())
+
+
+def _unpacked(words: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.unpackbits(words.view(np.uint8), bitorder="little").view(np.bool_)
 
 

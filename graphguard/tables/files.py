@@ -5,8 +5,8 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from graphguard.tables.failpoint import failpoint
 from graphguard.tables.footers import repeating
 
 ROW_GROUP = 1 << 18
+BATCH = 1 << 16
+"""Rows of which few are wanted, looked at together: what is made of them fits the caches."""
 
 
 def write_parquet(path: Path, table: pa.Table | pl.DataFrame, schema: TableSchema) -> int:
@@ -27,15 +29,42 @@ def write_parquet(path: Path, table: pa.Table | pl.DataFrame, schema: TableSchem
 
     The bytes depend on the content alone: no time, no host. Page checksums are written.
     """
-    if isinstance(table, pl.DataFrame):
-        table = table.to_arrow(compat_level=pl.CompatLevel.oldest())
-    table = _plain_kinds(table)
-    schema.validate(table)
+    table = _as_stored(table, schema)
     with parquet_writer(path, table.schema) as writer:
         for start in range(0, max(table.num_rows, 1), ROW_GROUP):
             writer.write_table(table.slice(start, ROW_GROUP), row_group_size=ROW_GROUP)
             failpoint(f"write:{schema.name}")
     return int(table.num_rows)
+
+
+class BegunParquet:
+    """A file of which the first rows are written before the others are known.
+
+    It holds what `write_parquet` would write of all of them.
+    """
+
+    def __init__(self, path: Path, first: pl.DataFrame, schema: TableSchema) -> None:
+        """Write what fills row groups of `first`."""
+        self._schema, self.rows = schema, first.height
+        table = _as_stored(first, schema)
+        whole = table.num_rows // ROW_GROUP * ROW_GROUP
+        self._rest = table.slice(whole)
+        self._open = ExitStack()
+        self._writer = self._open.enter_context(parquet_writer(path, table.schema))
+        for start in range(0, whole, ROW_GROUP):
+            self._writer.write_table(table.slice(start, ROW_GROUP), row_group_size=ROW_GROUP)
+
+    def finish(self, more: pl.DataFrame) -> None:
+        """Write the rest, and the rows that come behind."""
+        table = pa.concat_tables([self._rest, _as_stored(more, self._schema)]).combine_chunks()
+        for start in range(0, max(table.num_rows, 0 if self.rows >= ROW_GROUP else 1), ROW_GROUP):
+            self._writer.write_table(table.slice(start, ROW_GROUP), row_group_size=ROW_GROUP)
+            failpoint(f"write:{self._schema.name}")
+        self.close()
+
+    def close(self) -> None:
+        """End the file as it is; who does not finish it writes it anew."""
+        self._open.close()
 
 
 @contextmanager
@@ -110,6 +139,38 @@ def read_foreign_parquet(
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise FileUnreadable(path, " ".join(str(error).split())[:300]) from error
     return table
+
+
+def read_foreign_rows(
+    path: Path, columns: Sequence[str], wanted: Callable[[pa.Table], pl.Series]
+) -> tuple[pa.Table, pl.Series, int]:
+    """Read some rows of a file that somebody else wrote; the others are held a batch at a time.
+
+    Args:
+        path: The file.
+        columns: Which to read.
+        wanted: Places of the rows of a batch that are wanted, as int64.
+
+    Returns:
+        The rows; their places in the file; and how many rows it has.
+
+    Raises:
+        FileUnreadable: The file is no Parquet or is damaged.
+    """
+    parts, places, read = [], [pl.Series(dtype=pl.Int64)], 0
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for batch in file.iter_batches(BATCH, columns=list(columns), use_threads=False):
+                chosen = wanted(pa.Table.from_batches([batch]))
+                # Asked to take a NumPy array, Arrow imports pandas where that is found.
+                parts.append(batch.take(chosen.to_arrow()))
+                places.append(chosen + read)
+                read += batch.num_rows
+            if not read:
+                return file.read(columns=list(columns)), places[0], 0
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise FileUnreadable(path, " ".join(str(error).split())[:300]) from error
+    return pa.Table.from_batches(parts), pl.concat(places), read
 
 
 def foreign_schema(path: Path) -> pa.Schema:
@@ -203,6 +264,15 @@ def fingerprint(value: Any) -> str:
     """
     text = json.dumps(value, sort_keys=True, default=str, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _as_stored(table: pa.Table | pl.DataFrame, schema: TableSchema) -> pa.Table:
+    """A table in the kinds that are stored, held against its contract."""
+    if isinstance(table, pl.DataFrame):
+        table = table.to_arrow(compat_level=pl.CompatLevel.oldest())
+    table = _plain_kinds(table)
+    schema.validate(table)
+    return table
 
 
 def _is_packed(kind: pa.DataType) -> bool:

@@ -102,8 +102,13 @@ class IdStore:
         Cost: a look into the segments as these lie on disk, for each key; for those that are not
         held one more into a table of those added. Keys that are new are sorted.
         """
-        keys = keys.rechunk()
-        index, hashes = self._in_segments(keys)
+        asked = Asked(self, keys)
+        asked.look_up(0, len(keys))
+        return self.codes_of(asked)
+
+    def codes_of(self, asked: "Asked") -> pl.Series:
+        """As `codes`, of keys that were looked up among those held."""
+        keys, index, hashes = asked.keys, asked.index, asked.hashes
         strange = np.flatnonzero(index < 0)
         if not strange.size:
             return pl.Series("index", index)
@@ -225,6 +230,27 @@ def _looked_up(keys: pl.Series, held: pl.DataFrame) -> pl.Series:
     """Index of each key, null where `held` lacks it."""
     asked = keys.alias("key").to_frame()
     return asked.join(held, on="key", how="left", maintain_order="left").get_column("index")
+
+
+class Asked:
+    """Keys whose indices are asked for: parts of them may be looked up in several threads."""
+
+    def __init__(self, store: IdStore, keys: pl.Series) -> None:
+        """Ask for `keys`: strings without nulls; repeats are allowed."""
+        self.keys = keys.rechunk()
+        self._store = store
+        self.index = np.full(len(keys), -1, dtype=np.int64)
+        """-1 for those not held, and until they are looked up."""
+        self.hashes = np.empty(len(keys), dtype=np.uint64)
+
+    def look_up(self, start: int, end: int) -> None:
+        """Look up the keys in these places among those that were held at first."""
+        part = slice(start, end)
+        self.index[part], self.hashes[part] = self._store._in_segments(self.keys[part])
+
+    def codes(self) -> pl.Series:
+        """Storage index of each key, once all are looked up; of `IdStore.codes_of`."""
+        return self._store.codes_of(self)
 
 
 class IdStores(dict[str, IdStore]):

@@ -6,6 +6,7 @@ reason. Rows at or after the cutoff are counted and looked at no further.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from graphguard.errors import ColumnMissing, ColumnTypeWrong
 from graphguard.schema import EVENT_TEXT, FIXED_POINT, REJECTS
 from graphguard.tables.column_kinds import is_category, is_key, is_number, is_string, is_time, plain
 from graphguard.tables.dictionaries import codes_of
-from graphguard.tables.files import foreign_schema, read_foreign_parquet
+from graphguard.tables.files import foreign_schema, read_foreign_parquet, read_foreign_rows
 from graphguard.tables.repeats import repeated_places
 
 SKEW_US = 5 * 60 * 1_000_000
@@ -138,12 +139,14 @@ def read_rows(
     for path in files:
         check_columns(path, contract)
         name = file_name(path, root)
-        table = read_foreign_parquet(path, contract.columns, contract.as_dictionaries)
-        read = table.num_rows
-        places = None if since_us is None else _since(table, contract.time, since_us)
-        frame, own = _typed(table if places is None else table.take(places.to_arrow()), contract)
-        if places is not None:
-            frame = frame.with_columns(places.cast(pl.Int64).alias(ROW))
+        if since_us is None:
+            table = read_foreign_parquet(path, contract.columns, contract.as_dictionaries)
+            read = table.num_rows
+            places = pl.Series(np.arange(read))
+        else:
+            since = partial(_since, time=contract.time, since_us=since_us)
+            table, places, read = read_foreign_rows(path, contract.columns, since)
+        frame, own = _typed(table, places, contract)
         seen = _before(frame, contract.cutoff_us)
         good, bad = _split(seen, _faults(contract, day_end_us, own), own, name)
         held = {column: len(values) for column, values in words.items()}
@@ -185,9 +188,10 @@ def _before(frame: pl.DataFrame, cutoff_us: int) -> pl.DataFrame:
 def _since(table: pa.Table, time: str | None, since_us: int) -> pl.Series:
     """Places of the rows at or after `since_us`."""
     if time is None:
-        return pl.Series([], dtype=pl.UInt32)
+        return pl.Series(dtype=pl.Int64)
     frame = pl.DataFrame(pl.from_arrow(table.select([time])))
-    return frame.select((_micros(frame, time) >= since_us).alias(ROW)).to_series().arg_true()
+    late = frame.select((_micros(frame, time) >= since_us).alias(ROW)).to_series()
+    return late.arg_true().cast(pl.Int64)
 
 
 def _untyped(contract: RowContract) -> set[str]:
@@ -208,8 +212,10 @@ def fixed_point(column: str) -> pl.Expr:
     return (pl.col(column).cast(pl.Float64) * FIXED_POINT).round().cast(pl.Int64)
 
 
-def _typed(table: pa.Table, contract: RowContract) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
-    """Columns in our types; and, of coded columns, the words that the codes stand for."""
+def _typed(
+    table: pa.Table, places: pl.Series, contract: RowContract
+) -> tuple[pl.DataFrame, dict[str, pl.Series]]:
+    """Columns in our types, and each row's place; and what codes of coded columns stand for."""
     coded: dict[str, pl.Series] = {}
     codes = []
     for name in contract.as_dictionaries:
@@ -217,7 +223,7 @@ def _typed(table: pa.Table, contract: RowContract) -> tuple[pl.DataFrame, dict[s
         codes.append(column)
     kept = [name for name in table.column_names if name not in coded]
     plainly = pl.DataFrame(pl.from_arrow(table.select(kept))).get_columns() if kept else []
-    frame = pl.DataFrame([pl.Series(ROW, np.arange(table.num_rows)), *plainly, *codes])
+    frame = pl.DataFrame([places.alias(ROW), *plainly, *codes])
     time = _micros(frame, contract.time) if contract.time else pl.lit(0, dtype=pl.Int64)
     keys = () if contract.coded else (*contract.keys, *contract.optional_keys)
     own = [(contract.text, EVENT_TEXT), (contract.unique, UNIQUE)]

@@ -90,7 +90,8 @@ def read_entities(
     entity_type: str,
     as_of: date,
     ids: IdStore,
-    ahead: tuple[KnownBefore, Intake] | None = None,
+    rows: Intake,
+    before: KnownBefore | None = None,
 ) -> Known:
     """All versions of the entities' rows that were true before the cutoff (ENTITIES).
 
@@ -99,21 +100,20 @@ def read_entities(
         entity_type: The type.
         as_of: The cutoff.
         ids: Ids of the type; keys that no log knows are added and saved.
-        ahead: What an earlier cutoff made of the same files, and `entity_rows` of the rows since,
-            where that is known; else all rows are read.
+        rows: Of `entity_rows`: all, or those since what was known before.
+        before: What an earlier cutoff made of the same files, where that is known.
 
     Raises:
         ArtefactInvalid: What was known before does not fit the files.
     """
     settings = config.entities[entity_type]
-    before, intake = ahead or (None, entity_rows(config, entity_type, as_of))
-    intake = without_erased(intake, {settings.key: entity_type}, {entity_type: ids})
-    rows = intake.accepted
-    codes = ids.codes(rows.get_column(settings.key))
+    intake = without_erased(rows, {settings.key: entity_type}, {entity_type: ids})
+    accepted = intake.accepted
+    codes = ids.codes(accepted.get_column(settings.key))
     ids.save()
     born = pl.col(settings.born) if settings.born else pl.lit(None, dtype=pl.Int64)
     late_birth = born >= day_us(as_of)
-    table = rows.select(
+    table = accepted.select(
         codes.alias("entity"),
         pl.col(settings.key).alias("__key"),
         pl.col(TIME).alias("time_us"),
@@ -126,15 +126,15 @@ def read_entities(
         _in_order(table).drop("__key"),
         _counts(intake.counts),
         intake.rejects,
-        early=int((rows.get_column(TIME) < day_us(config.limits.earliest)).sum()),
-        unborn=int(rows.select(late_birth.sum()).item()),
+        early=int((accepted.get_column(TIME) < day_us(config.limits.earliest)).sum()),
+        unborn=int(accepted.select(late_birth.sum()).item()),
     )
     if before is not None:
         known = added(before, known)
-    accepted = int(known.counts.get_column("accepted").sum())
-    if settings.time and known.early > accepted / 2:
+    taken = int(known.counts.get_column("accepted").sum())
+    if settings.time and known.early > taken / 2:
         warning = (
-            f"entities.{entity_type}: {known.early} of {accepted} rows have a '{settings.time}' "
+            f"entities.{entity_type}: {known.early} of {taken} rows have a '{settings.time}' "
             f"before {config.limits.earliest}; has its unit changed?"
         )
         known = replace(known, warnings=[warning])
@@ -161,20 +161,24 @@ def _as_the_next(values: pl.Series) -> NDArray[np.bool_]:
     return np.asarray(each[1:] == each[:-1])
 
 
-def read_labels(config: Config, as_of: date, ids: IdStore, seen: NDArray[np.bool_]) -> Known:
+def label_rows(config: Config, as_of: date) -> Intake:
+    """What becomes of the rows of the label files at a cutoff, before anybody asks who is who."""
+    contract = replace(label_contract(config), cutoff_us=day_us(as_of))
+    files = find_units("labels", config.labels.path, config.root)[0].files
+    return read_rows(files, contract, config.root)
+
+
+def labels_of(config: Config, intake: Intake, ids: IdStore, seen: NDArray[np.bool_]) -> Known:
     """Decisions known before the cutoff about users with an event in the run's span (LABELS).
 
     Args:
-        config: Names the label files and their columns.
-        as_of: The cutoff.
+        config: Names the columns of the label files.
+        intake: Their rows, of `label_rows`.
         ids: Ids of the labelled entity type; they may hold more than the run's span.
         seen: Whether the user of each storage index has an event in the span, shape [n]. Those from
             n on are in no log.
     """
     settings = config.labels
-    contract = replace(label_contract(config), cutoff_us=day_us(as_of))
-    files = find_units("labels", settings.path, config.root)[0].files
-    intake = read_rows(files, contract, config.root)
     intake = without_erased(intake, {settings.key: settings.entity}, {settings.entity: ids})
     # A row without a time or a decision says nothing about anybody.
     rows = intake.accepted.filter(pl.col(TIME).is_not_null() & pl.col(settings.value).is_not_null())

@@ -16,7 +16,7 @@ from graphguard.schema import EVENT_TEXT, EVENTS, INTAKE, REJECTS
 from graphguard.tables.acted import acted_file, write_acted
 from graphguard.tables.commit import read_manifest
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
-from graphguard.tables.ids import IdStore, IdStores
+from graphguard.tables.ids import Asked, IdStore, IdStores
 from graphguard.tables.intake import SKEW_US, TIME, Intake, RowContract, fixed_point, read_rows
 from graphguard.tables.late import set_aside_late
 from graphguard.tables.sources import DigestCache, SourceUnit
@@ -25,6 +25,8 @@ from graphguard.tables.tombstones import without_erased
 
 FORMAT = 2
 """Raised when stored units of an older program may no longer be used."""
+LOOKED_UP_TOGETHER = 1 << 16
+"""Keys that one thread looks up: some milliseconds of work."""
 
 
 def log_contract(config: Config, log: str) -> RowContract:
@@ -105,6 +107,10 @@ class UnitRows:
         return not any(one["not_yet"] for one in self.intake.counts)
 
 
+Column = tuple[UnitRows, str, NDArray[np.int64]]
+"""A unit's entity column, and which of its codes occur."""
+
+
 def read_unit(config: Config, unit: SourceUnit, as_of: date) -> UnitRows:
     """Read a unit's files, check every row, and put the good ones in order of time."""
     # Of a day that is over, a row from the cutoff on is one from the future on every night alike.
@@ -127,7 +133,7 @@ def encode_units(config: Config, rows: Sequence[UnitRows], ids: IdStores) -> Non
         rows: Units as read; their words are given up for indices, in place.
         ids: Id dictionaries by entity type; new keys are added, and saved by the caller.
     """
-    parts: dict[str, list[tuple[UnitRows, str, NDArray[np.int64]]]] = {}
+    parts: dict[str, list[Column]] = {}
     for one in rows:
         kinds = config.entity_columns(one.unit.source)
         one.intake = without_erased(one.intake, kinds, ids)
@@ -138,15 +144,26 @@ def encode_units(config: Config, rows: Sequence[UnitRows], ids: IdStores) -> Non
     with threads() as pool:
         # The longest work first.
         most = sorted(parts, key=lambda kind: -sum(len(used) for _, _, used in parts[kind]))
-        pool.each(lambda kind: _index(ids[kind], parts[kind]), most)
+        asked = pool.each(lambda kind: _asked(ids[kind], parts[kind]), most)
+        places = [
+            (one, start) for one in asked for start in range(0, len(one.keys), LOOKED_UP_TOGETHER)
+        ]
+        pool.each(lambda part: part[0].look_up(part[1], part[1] + LOOKED_UP_TOGETHER), places)
+        pool.each(lambda part: _index(part[0], parts[part[1]]), zip(asked, most, strict=True))
     for one in rows:
         one.intake.words = {}
 
 
-def _index(store: IdStore, columns: Sequence[tuple[UnitRows, str, NDArray[np.int64]]]) -> None:
-    """Find the storage indices of some columns' words that occur; all are of one type."""
-    keys = [_taken(one.intake.words[name], used) for one, name, used in columns]
-    codes = store.codes(pl.concat(keys)).to_numpy()
+def _asked(store: IdStore, columns: Sequence[Column]) -> Asked:
+    """Some columns' words that occur; all are of one type."""
+    return Asked(
+        store, pl.concat(_taken(one.intake.words[name], used) for one, name, used in columns)
+    )
+
+
+def _index(asked: Asked, columns: Sequence[Column]) -> None:
+    """Give each column the storage indices of its words."""
+    codes = asked.codes().to_numpy()
     start = 0
     for one, name, used in columns:
         index = np.zeros(len(one.intake.words[name]), dtype=np.int64)

@@ -8,7 +8,7 @@ import pytest
 from graphguard.checks.incremental import check_incremental
 from graphguard.checks.leakage import CheckFailed, CheckVacuous, check_leakage
 from graphguard.checks.mirror import mirror, rewritten
-from graphguard.jobs import ingest
+from graphguard.jobs import known_tonight
 from graphguard.jobs.nightly import Night, run_night
 from graphguard.tables import people
 from graphguard.tables.commit import read_manifest
@@ -35,10 +35,10 @@ def test_nothing_after_the_cutoff_is_seen(make_config):
 
 
 def test_a_planted_leak_of_labels_is_found(make_config, monkeypatch):
-    def leaky(config, as_of, ids, seen):
-        return people.read_labels(config, as_of + timedelta(days=4), ids, seen)
+    def leaky(config, as_of):
+        return people.label_rows(config, as_of + timedelta(days=4))
 
-    monkeypatch.setattr(ingest, "read_labels", leaky)
+    monkeypatch.setattr(known_tonight, "label_rows", leaky)
 
     with pytest.raises(CheckFailed, match=r"labels\.parquet"):
         check_leakage(make_config(), AS_OF, short_night)

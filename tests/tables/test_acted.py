@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from graphguard.errors import ArtefactInvalid
 from graphguard.schema import EVENTS
-from graphguard.tables.acted import acted_file, mark_acted, write_acted
+from graphguard.tables.acted import Acted, acted_file, write_acted
 from graphguard.tables.files import write_parquet
 
 
@@ -20,18 +20,20 @@ def events(users, targets):
 
 @given(st.lists(st.integers(0, 200), max_size=40), st.sampled_from(["bits", "events"]))
 def test_whoever_has_an_event_is_marked_from_bits_as_from_events(tmp_path_factory, users, way):
-    unit = tmp_path_factory.mktemp("unit")
+    unit, before = tmp_path_factory.mktemp("unit"), tmp_path_factory.mktemp("before")
+    write_acted(acted_file(before, "user"), events([7], [199]), ["user", "target"])
     rows = events(users, [None, *users][: len(users)])
     if way == "bits":
         write_acted(acted_file(unit, "user"), rows, ["user", "target"])
     else:
         write_parquet(unit / "events.parquet", rows, EVENTS)
-    seen = np.zeros(201, dtype=np.bool_)
-    seen[7] = True
+    acted = Acted("user")
+    for one in (before, unit, before):
+        acted.add(one, ["user", "target"])
 
-    mark_acted(seen, unit, "user", ["user", "target"])
-
-    assert set(np.flatnonzero(seen)) == {*users, 7}
+    assert set(np.flatnonzero(acted.seen(201))) == {*users, 7, 199}
+    assert set(np.flatnonzero(acted.seen(8))) == {one for one in {*users, 7} if one < 8}
+    assert set(np.flatnonzero(acted.seen(999))) == {*users, 7, 199}
 
 
 def test_damaged_bits_are_an_error(tmp_path):
@@ -42,4 +44,4 @@ def test_damaged_bits_are_an_error(tmp_path):
     path.write_bytes(raw)
 
     with pytest.raises(ArtefactInvalid, match="user.parquet"):
-        mark_acted(np.zeros(4000, dtype=np.bool_), tmp_path, "user", ["user"])
+        Acted("user").add(tmp_path, ["user"])

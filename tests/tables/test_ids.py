@@ -10,7 +10,7 @@ from graphguard.errors import ArtefactInvalid
 from graphguard.schema import IDS
 from graphguard.tables import segments
 from graphguard.tables.files import write_parquet
-from graphguard.tables.ids import IdStore
+from graphguard.tables.ids import Asked, IdStore
 from graphguard.tables.key_marks import hashes_of, marks_of
 from graphguard.tables.segments import forget, marks_are_of_keys
 
@@ -28,6 +28,23 @@ def test_keys_keep_their_index_for_ever(tmp_path):
     again.add(pl.Series(["a", "c"]))
     again.save()
     assert len(IdStore(tmp_path)) == 3
+
+
+@given(st.lists(st.sampled_from("abcdef"), max_size=12), st.integers(1, 5))
+def test_keys_looked_up_in_parts_get_the_indices_of_keys_looked_up_together(
+    tmp_path_factory, keys, size
+):
+    folder = tmp_path_factory.mktemp("ids")
+    held = IdStore(folder)
+    held.add(pl.Series(["b", "d"]))
+    held.save()
+    wanted = pl.Series(keys, dtype=pl.String)
+    asked = Asked(IdStore(folder), wanted)
+
+    for start in reversed(range(0, len(keys), size)):
+        asked.look_up(start, start + size)
+
+    assert asked.codes().to_list() == IdStore(folder).codes(wanted).to_list()
 
 
 def test_encode_and_decode_are_inverse_and_strangers_are_null(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from graphguard.errors import ColumnMissing, ColumnTypeWrong, FileUnreadable
 from graphguard.schema import EVENT_TEXT, FIXED_POINT
+from graphguard.tables import files
 from graphguard.tables.intake import TIME, UNIQUE, RowContract, check_columns, read_rows
 
 DAY = 86_400_000_000
@@ -46,6 +47,28 @@ def test_every_row_is_accepted_rejected_or_not_yet(tmp_path):
         (4, "ts", "impossible time", "-5"),
         (5, "ts", "unreadable time", None),
     ]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 100])
+def test_rows_judged_before_are_counted_and_the_others_keep_their_places(
+    tmp_path, monkeypatch, batch
+):
+    monkeypatch.setattr(files, "BATCH", batch)
+    late = [9 * DAY, 2 * DAY, None, 8 * DAY, 10 * DAY, DAY, 7 * DAY]
+    path = log(tmp_path / "a.parquet", user=["a", "b", "c", None, "e", "f", "g"], ts=late)
+    empty = log(tmp_path / "b.parquet", user=["a"], ts=[DAY])
+    pl.read_parquet(empty).clear().write_parquet(empty)
+    contract = RowContract(source="users", keys=("user",), time="ts", cutoff_us=10 * DAY)
+
+    intake = read_rows([path, empty], contract, tmp_path, since_us=7 * DAY)
+
+    assert intake.accepted.select("__row", "user", TIME).rows() == [
+        (0, "a", 9 * DAY),
+        (6, "g", 7 * DAY),
+    ]
+    assert intake.rejects.select("row", "reason").rows() == [(3, "null key")]
+    counted = [(one["read"], one["accepted"], one["not_yet"]) for one in intake.counts]
+    assert counted == [(7, 2, 1), (0, 0, 0)]
 
 
 def test_a_time_more_than_five_minutes_after_the_files_day_is_from_the_future(tmp_path):
