@@ -303,6 +303,17 @@ class LeaseLost(TransientError):
         )
 
 
+class WorkspaceNewer(ConfigError):
+    """A newer program has written in the workspace, in ways that this one does not know."""
+
+    def __init__(self, path: Path, found: int, known: int) -> None:
+        self.path, self.found, self.known = path, found, known
+        super().__init__(
+            f"{path}: the workspace is of format {found}, and this program knows formats up to "
+            f"{known}; use the program that wrote it or a newer one, or another workspace"
+        )
+
+
 class ErasureOpen(TransientError):
     """An erasure was interrupted; until it is done nothing else may touch the workspace."""
 

@@ -115,7 +115,8 @@ def run_stages(job: Job, stages: Sequence[Stage], *, dry_run: bool = False) -> N
             if dry_run and stage.name == "export":
                 job.reporter.note("dry run: nothing is exported")
                 break
-            with loading(stages[number : number + 1]):
+            ahead = [one for one in stages[number : number + 1] if not job.run.has(one.name)]
+            with loading(ahead):
                 _run_stage(job, stage)
     except BaseException as error:
         with contextlib.suppress(LeaseLost):

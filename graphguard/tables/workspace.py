@@ -7,6 +7,7 @@ runs/<run_id>/<stage>/                          immutable, one folder a stage
 runs/<run_id>/run.json                          how the run ended
 CURRENT                                         name of the newest committed run
 LEASE, LOCK                                     who may write, and the moment in which it is decided
+FORMAT                                          who may open it: see `graphguard.tables.formats`
 erasure/                                        who was erased: see `graphguard.tables.tombstones`
 ```
 A partition's fingerprint names all that went into it, so a night computes just the partitions
@@ -25,6 +26,7 @@ import filelock
 from graphguard.errors import ArtefactInvalid, NoRun, NotCommitted
 from graphguard.tables.commit import is_committed, read_manifest
 from graphguard.tables.files import read_json, replace_json
+from graphguard.tables.formats import mark_format, refuse_newer
 from graphguard.tables.ids import IdStore
 from graphguard.tables.lease import Lease, fenced
 
@@ -34,10 +36,15 @@ CLAIMS = "claims"
 
 
 class Workspace:
-    """A folder of tables and runs."""
+    """A folder of tables and runs.
+
+    Raises:
+        WorkspaceNewer: A program that stores otherwise has written there.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        refuse_newer(root)
 
     @contextmanager
     def locked(self, wait_s: float = 0.0, ttl_s: float = 120.0) -> Iterator[None]:
@@ -49,11 +56,13 @@ class Workspace:
 
         Raises:
             WorkspaceBusy: Another process holds it for longer than `wait_s` seconds.
+            WorkspaceNewer: A program that stores otherwise has written there meanwhile.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         lease = Lease(self.root, ttl_s)
         lease.acquire(wait_s)
         try:
+            mark_format(self.root)
             yield
         finally:
             lease.release()

@@ -12,7 +12,7 @@ import graphguard
 from graphguard.checks.compare import compare_runs
 from graphguard.errors import ActionRateExceeded, BadSetting, TooLittleHistory, WorkspaceBusy
 from graphguard.jobs.nightly import Night, run_night
-from graphguard.jobs.pipeline import STAGE_NAMES
+from graphguard.jobs.pipeline import STAGE_NAMES, Stage
 from graphguard.tables.files import read_json, read_parquet
 from graphguard.tables.workspace import Workspace
 
@@ -64,14 +64,18 @@ def test_the_sink_holds_the_nights_decisions_once(night):
     assert set(held.get_column("decision_key")) == set(decided.get_column("decision_key"))
 
 
-def test_the_same_night_again_is_done_at_once(night):
+def test_the_same_night_again_is_done_at_once(night, monkeypatch):
     config, run = night
     before = (run.folder / "run.json").read_bytes()
+    loaded = []
+    monkeypatch.setattr(Stage, "load", lambda stage: loaded.append(stage.name))
 
     again = run_night(Night(config))
 
     assert again.run_id == run.run_id
     assert (run.folder / "run.json").read_bytes() == before
+    # Only the first stage, before it is known that the night is done.
+    assert loaded == ["ingest"]
 
 
 def test_expand_and_explain_answer_about_a_scored_user(night):
