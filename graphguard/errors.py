@@ -213,6 +213,17 @@ class UnknownEntity(GraphGuardError):
         super().__init__(f"no {entity_type} '{key}' in this run.{hint}")
 
 
+class NotAsked(ConfigError):
+    """A question is about an entity of another type than the users that are scored."""
+
+    def __init__(self, name: str, entity_type: str, target: str) -> None:
+        self.name, self.entity_type, self.target = name, entity_type, target
+        super().__init__(
+            f"'{name}' is of type '{entity_type}', and questions are asked about a {target}: name "
+            f"one as '{target}:ID'"
+        )
+
+
 class NoRun(DataError):
     """A folder is neither a run nor a workspace with a committed run."""
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from graphguard.config.values import day_us, parse_duration
-from graphguard.errors import UnknownEntity
+from graphguard.errors import NotAsked, UnknownEntity
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.investigate.expand import Expansion, ExpansionInputs, Question, expand
 from graphguard.investigate.explain import Explanation, explain, held_by
@@ -168,7 +168,8 @@ class OpenRun:
         """Dense index of `user:ID` or a plain id.
 
         Raises:
-            UnknownEntity: The type is another than the target, or the id is not in the run.
+            NotAsked: The type is another than the target.
+            UnknownEntity: There is no such type, or the id is not in the run.
         """
         kind, mark, key = name.partition(":")
         if mark and kind == self.target:
@@ -179,6 +180,8 @@ class OpenRun:
             if mark and kind not in self._graph.num_nodes:
                 what = "node type"
                 raise UnknownEntity(what, kind, [self.target]) from None
+            if mark:
+                raise NotAsked(name, kind, self.target) from None
             raise
 
     @cached_property

@@ -13,6 +13,8 @@ from graphguard.report.held import held_together
 from graphguard.report.markup import details, number, section, table, text
 
 TOP_RINGS, TOP_USERS, TOP_MEMBERS = 12, 20, 60
+MOST_WORDS = 1000
+"""Characters of what is named one by one, as a ring's channels: cut short it says nothing."""
 
 
 def decisions(contents: ReportContents) -> str:
@@ -128,7 +130,8 @@ def _card(
         f"{number(ring['mean_risk'])}</p><p class='quiet'>{pace}{ring['density']:.0%} of pairs "
         f"linked · {number(ring['evidence_bits'], 0)} bits · "
         f"chance 10<sup>{ring['log10_p']:.0f}</sup> "
-        f"· by {text(ring['channels'].replace(',', ', '), 80)} · since {ring['first_seen']}</p>"
+        f"· by {text(ring['channels'].replace(',', ', '), MOST_WORDS)} "
+        f"· since {ring['first_seen']}</p>"
         f"{met}{tie}{held}"
         f"{details('members', table(['user', 'role', 'links#', 'first#', 'risk#'], rows))}"
         "</article>"

@@ -12,7 +12,14 @@ import graphguard
 from graphguard.checks.plan import DoesNotFit, plan
 from graphguard.config.load import load_config
 from graphguard.config.values import day_us
-from graphguard.errors import BadSetting, ConfigError, FileBeyondLimit, NoRun, UnknownEntity
+from graphguard.errors import (
+    BadSetting,
+    ConfigError,
+    FileBeyondLimit,
+    NoRun,
+    NotAsked,
+    UnknownEntity,
+)
 from graphguard.jobs.cli import app
 from graphguard.jobs.nightly import Night, run_night
 from graphguard.tables.files import read_json
@@ -97,8 +104,20 @@ def test_expand_and_explain_speak_json(night, config_path):
 def test_a_user_or_run_that_is_not_there_is_named(night, config_path, tmp_path):
     with pytest.raises(UnknownEntity, match="no user 'nobody' in this run"):
         call("explain", "user:nobody", "--config", config_path)
+    with pytest.raises(UnknownEntity, match=r"no node type 'usr' .* Did you mean 'user'\?"):
+        call("explain", "usr:nobody", "--config", config_path)
     with pytest.raises(NoRun, match="no run and no workspace"):
         call("explain", "user:nobody", "--run", tmp_path)
+
+
+@pytest.mark.parametrize("command", ["explain", "expand"])
+def test_who_asks_about_a_device_is_told_that_users_are_asked_about(night, config_path, command):
+    config, _ = night
+    graph = graphguard.open_run(config.workspace_folder).graph()
+    device = next(iter(graph.keys("device")))
+
+    with pytest.raises(NotAsked, match=r"is of type 'device', .* name one as 'user:ID'"):
+        call(command, f"device:{device}", "--config", config_path)
 
 
 def test_settings_print_the_reference():

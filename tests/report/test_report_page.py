@@ -181,3 +181,12 @@ def test_an_alarm_of_the_dealt_nights_is_a_warning_of_the_report(night, tmp_path
 
 def test_equal_contents_give_equal_bytes(contents):
     assert render(contents) == render(contents)
+
+
+def test_a_ring_names_all_its_channels(contents):
+    every = ",".join(f"{test}.likes.content_id" for test in ("audience", "again", "once", "beside"))
+    rings = contents.rings.with_columns(pl.lit(every).alias("channels"))
+
+    page = render(replace(contents, rings=rings))
+
+    assert f"by {every.replace(',', ', ')} · since" in page
