@@ -224,6 +224,18 @@ class NotAsked(ConfigError):
         )
 
 
+class IdsMissing(DataError):
+    """What is stored names entities by indices that the id dictionary does not reach."""
+
+    def __init__(self, folder: Path, end: int, stored: Path, reach: int) -> None:
+        self.folder, self.end, self.stored, self.reach = folder, end, stored, reach
+        super().__init__(
+            f"{folder}: holds {end} indices, and {stored} names {reach}; segments are missing, and "
+            f"others would get their indices. Put them back from a backup, or use a new workspace "
+            f"with this one's `erasure` folder"
+        )
+
+
 class NoRun(DataError):
     """A folder is neither a run nor a workspace with a committed run."""
 

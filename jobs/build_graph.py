@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from graphguard.config.sections import EdgeConfig
 from graphguard.config.values import DAY_US, day_us, us_day
-from graphguard.errors import ArtefactInvalid, GraphInvalid
+from graphguard.errors import ArtefactInvalid, GraphInvalid, IdsMissing
 from graphguard.graph.advance import advance_graph
 from graphguard.graph.arrays import EdgeArrays, NodeArrays, dense_of, renumber
 from graphguard.graph.build import load_sorting, write_graph
@@ -312,6 +312,11 @@ def _nodes(
         index = every.get_column("index").to_numpy()
         seen = np.zeros(int(index.max(initial=-1)) + 1, dtype=np.bool_)
         for part in parts:
+            if part.max(initial=-1) >= len(seen):
+                folder = job.workspace.root / "ids" / node_type
+                raise IdsMissing(
+                    folder, len(seen), job.workspace.root / "store", int(part.max()) + 1
+                )
             seen[part] = True
         held = seen[index]
         nodes[node_type] = every if held.all() else every.filter(pl.Series(held))

@@ -10,7 +10,7 @@ import polars as pl
 
 from graphguard.config.anchors import calendar_anchors, check_history
 from graphguard.config.values import day_us, us_day
-from graphguard.errors import InputMissing, NothingToDo, TooManyRejects
+from graphguard.errors import IdsMissing, InputMissing, NothingToDo, TooManyRejects
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.known_tonight import Actors, KnownTonight, actors
 from graphguard.schema import DELIVERIES, INTAKE, LABELS, REJECTS
@@ -55,6 +55,7 @@ def _ingested(job: Job, out: Path, ids: IdStores, pool: Threads) -> Facts:
     delivered = take_deliveries(job.config, wanted_units(job), job.workspace.root / "cache")
     known = KnownTonight(job, out, ids, pool)
     partitions, missing = _stored_units(job, delivered.units)
+    _check_ids(job, partitions, ids)
     known.mark_stored(partitions)
     new = _store_missing(job, missing, ids, known)
     partitions = {
@@ -193,6 +194,19 @@ def _stored_units(
             partitions[f"events/{unit.source}"][unit.name] = mark
     digests.save()
     return partitions, missing
+
+
+def _check_ids(job: Job, partitions: dict[str, dict[str, str]], ids: IdStores) -> None:
+    """Refuse dictionaries that lack what stored units name: new keys would get those indices."""
+    for log in job.config.logs:
+        kinds = job.config.entity_columns(log)
+        for name, mark in partitions[f"events/{log}"].items():
+            folder = job.workspace.partition(f"events/{log}", name, mark)
+            # Units of an older program do not say how far they reach.
+            for column, reach in read_manifest(folder).get("reach", {}).items():
+                store = ids[kinds[column]]
+                if reach > store.end:
+                    raise IdsMissing(store.folder, store.end, folder, reach)
 
 
 def _folder(job: Job, unit: SourceUnit, mark: str) -> Path:

@@ -99,7 +99,8 @@ class UnitRows:
     lookback: Duration
     """How much older than the unit's day a row may be."""
     indices: dict[str, NDArray[np.int64]] = field(default_factory=dict)
-    """Of each entity column, by code: the storage index; `encode_units` finds them."""
+    """Of each entity column, by code: the storage index, -1 of one that does not occur;
+    `encode_units` finds them."""
 
     @property
     def whole(self) -> bool:
@@ -166,7 +167,7 @@ def _index(asked: Asked, columns: Sequence[Column]) -> None:
     codes = asked.codes().to_numpy()
     start = 0
     for one, name, used in columns:
-        index = np.zeros(len(one.intake.words[name]), dtype=np.int64)
+        index = np.full(len(one.intake.words[name]), -1, dtype=np.int64)
         index[used] = codes[start : start + len(used)]
         start += len(used)
         one.indices[name] = index
@@ -184,7 +185,8 @@ def write_unit(
 
     Returns:
         Facts for the manifest: rows, late (rows set aside), first_us, last_us; latest_us, of
-        rejected rows too; and `intake`, what became of each file.
+        rejected rows too; `intake`, what became of each file; and `reach`, the end of the storage
+        indices in each entity column.
     """
     contract = rows.contract
     intake, late = set_aside_late(rows.intake, rows.unit, contract.time, rows.lookback)
@@ -206,6 +208,7 @@ def write_unit(
         "first_us": int(times[0]) if events.height else 0,
         "last_us": last,
         "latest_us": last if rejected is None else max(last, int(str(rejected))),
+        "reach": {name: int(index.max(initial=-1)) + 1 for name, index in rows.indices.items()},
     }
 
 
