@@ -25,6 +25,7 @@ CELLS = 200
 TOGETHER = 4
 """How many times as far as it is asked for a sum's tail is followed."""
 NEARLY = 1e-9
+"""A tail below this is summed up, and not what is left of 1."""
 LEAST_SHAPE, MOST_SHAPE = np.exp(-5.0), np.exp(5.0)
 
 
