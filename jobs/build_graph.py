@@ -306,21 +306,22 @@ def _nodes(
     if job.config.training.static and target in job.config.entities:
         table = read_parquet(job.run.file("ingest", f"entities/{target}.parquet"), ["entity"])
         used[target].append(table.get_column("entity").to_numpy())
-    nodes = {}
-    for node_type, parts in sorted(used.items()):
-        every = ids.pop(node_type)
-        index = every.get_column("index").to_numpy()
-        seen = np.zeros(int(index.max(initial=-1)) + 1, dtype=np.bool_)
-        for part in parts:
-            if part.max(initial=-1) >= len(seen):
-                folder = job.workspace.root / "ids" / node_type
-                raise IdsMissing(
-                    folder, len(seen), job.workspace.root / "store", int(part.max()) + 1
-                )
-            seen[part] = True
-        held = seen[index]
-        nodes[node_type] = every if held.all() else every.filter(pl.Series(held))
-    return nodes
+    with threads() as pool:
+        every = [(kind, ids.pop(kind), used[kind]) for kind in sorted(used)]
+        return dict(pool.each(lambda one: (one[0], _met(job, *one)), every))
+
+
+def _met(job: Job, node_type: str, ids: pl.DataFrame, ends: list[NDArray[Any]]) -> pl.DataFrame:
+    """The ids of a type that stand among some ends of edges."""
+    index = ids.get_column("index").to_numpy()
+    seen = np.zeros(int(index.max(initial=-1)) + 1, dtype=np.bool_)
+    for part in ends:
+        if part.max(initial=-1) >= len(seen):
+            folder, store = job.workspace.root / "ids" / node_type, job.workspace.root / "store"
+            raise IdsMissing(folder, len(seen), store, int(part.max()) + 1)
+        seen[part] = True
+    held = seen[index]
+    return ids if held.all() else ids.filter(pl.Series(held))
 
 
 def _dense_edges(

@@ -17,7 +17,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from graphguard.errors import GraphInvalid
-from graphguard.graph.arrays import EdgeArrays, NodeArrays, check_ends, dense_of, in_order
+from graphguard.graph.arrays import (
+    EdgeArrays,
+    NodeArrays,
+    check_ends,
+    degree_of,
+    dense_of,
+    in_order,
+)
 from graphguard.graph.build import write_meta, write_nodes
 from graphguard.graph.caps import capped
 from graphguard.graph.hetero import EdgeType, HeteroGraph, Side
@@ -73,7 +80,6 @@ def advance_graph(
     Cost: one pass over the nodes and over the edges of either direction; memory O(changes), and of
     tables by storage index, as long as the largest there is.
     """
-    hubs, seed = rules
     kinds = list(base.num_nodes)
     dense = {kind: dense_of(base.storage(kind)) for kind in kinds}
     degrees = _degrees_of_what_stays(base, changes, dense)
@@ -90,14 +96,16 @@ def advance_graph(
                 change.came,
                 source=_places(ends[0].dense, change.came.source),
                 target=_places(ends[1].dense, change.came.target),
-                # Ties are put in order in place.
+                # Ties are put in order in place, and what hubs drop gives way to what they keep.
+                time_us=change.came.time_us.copy(),
                 count=change.came.count.copy(),
             )
             sizes = (len(ends[0].nodes.keys), len(ends[1].nodes.keys))
             check_ends(place, edge_type, came, sizes)
             for side, move, new in zip(SIDES, ends, (came.source, came.target), strict=True):
                 np.save(place / f"degree_{side}.npy", move.count(degrees[edge_type, side], new))
-            came = in_order(capped(came, edge_type, hubs, nodes, seed))
+            many = (degree_of(came.source, sizes[0]), degree_of(came.target, sizes[1]))
+            came = in_order(capped(came, edge_type, nodes, rules, many))
             most = (degrees[edge_type, "source"], degrees[edge_type, "target"])
             both = _both_ways(base, edge_type, (ends, most), came, change.left_us)
             begun.append(pool.start(partial(_write, place), both))

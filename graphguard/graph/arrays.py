@@ -13,6 +13,8 @@ from graphguard.graph.hetero import EdgeType
 
 BLOCK = 1 << 16
 """Edges that are looked at together: what is made on the way fits the caches."""
+COUNTED = 1 << 22
+"""Edges that are counted together: the counts of all nodes are added up each time."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,24 @@ def renumber(ends: NDArray[np.int32], dense: NDArray[np.int32]) -> None:
         part[:] = dense.take(part)
 
 
+def degree_of(ends: NDArray[np.int32], number: int) -> NDArray[np.int64]:
+    """How many edges each node has; counted in parts, since NumPy copies what it counts to int64.
+
+    >>> degree_of(np.array([1, 1, 0], dtype=np.int32), 3).tolist()
+    [1, 2, 0]
+    """
+    degree = np.zeros(number, dtype=np.int64)
+    step = max(number, COUNTED)
+    for start in range(0, len(ends), step):
+        degree += np.bincount(ends[start : start + step], minlength=number)
+    return degree
+
+
 @dataclass(frozen=True)
 class EdgeArrays:
     """Daily edges of one type, shape [num_edges] each; any order will do, that of time is fastest.
 
-    Whoever writes a graph of them may put them in another order.
+    Whoever writes a graph of them may put them in another order, or drop some.
 
     Attributes:
         source: Dense index of the source.
@@ -71,6 +86,10 @@ class EdgeArrays:
         return EdgeArrays(
             self.source[chosen], self.target[chosen], self.time_us[chosen], self.count[chosen]
         )
+
+    def columns(self) -> tuple[NDArray[Any], ...]:
+        """The four arrays, in their order."""
+        return self.source, self.target, self.time_us, self.count
 
 
 def in_order(edges: EdgeArrays) -> EdgeArrays:

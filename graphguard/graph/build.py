@@ -3,22 +3,24 @@
 import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from graphguard.graph.array_files import begin_array
-from graphguard.graph.arrays import EdgeArrays, NodeArrays, check_ends, in_order
+from graphguard.graph.arrays import EdgeArrays, NodeArrays, check_ends, degree_of, in_order
 from graphguard.graph.caps import capped
 from graphguard.graph.hetero import EdgeType
 from graphguard.tables.failpoint import failpoint
-from graphguard.tables.files import write_json
+from graphguard.tables.files import begin_sync, write_json
 from graphguard.tables.threads import threads
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 FEW = 1 << 20
 """Edges that NumPy sorts in less time than SciPy takes to import."""
@@ -44,32 +46,33 @@ def write_graph(
     Raises:
         GraphInvalid: An edge points outside its nodes.
 
-    Cost: O(E) time for edges in order of time, about 60 bytes an edge of the largest type. Rows are
+    Cost: O(E) time for edges in order of time, about 45 bytes an edge of the largest type. Rows are
     made by counting sort, which keeps the order of time inside each.
     """
     names = []
-    for name, part in nodes.items():
-        write_nodes(folder / "nodes" / name, part)
     # One type after the other, each in all threads: the largest would else be left to one of them.
     with threads() as pool:
+        begun = pool.start(lambda kind: write_nodes(folder / "nodes" / kind, nodes[kind]), nodes)
         for edge_type, arrays in edges:
             names.append(edge_type)
             counts = (len(nodes[edge_type[0]].keys), len(nodes[edge_type[2]].keys))
             place = folder / "edges" / "__".join(edge_type)
             place.mkdir(parents=True)
             check_ends(place, edge_type, arrays, counts)
-            some = capped(arrays, edge_type, hubs, nodes, seed)
-            kept = in_order(some)
+            ends = zip((arrays.source, arrays.target), counts, strict=True)
+            source, target = pool.each(lambda end: degree_of(*end), ends)
+            kept = in_order(capped(arrays, edge_type, nodes, (hubs, seed), (source, target)))
+            del arrays
             sides = [
-                _Side(place, ("csr", "source"), (kept.source, kept.target), kept, counts[0]),
-                _Side(place, ("csc", "target"), (kept.target, kept.source), kept, counts[1]),
+                _Side(place, ("csr", "source"), (kept.source, kept.target), counts, source),
+                _Side(place, ("csc", "target"), (kept.target, kept.source), counts[::-1], target),
             ]
-            if some is not arrays:
-                for side, ends in zip(sides, (arrays.source, arrays.target), strict=True):
-                    side.degree = np.bincount(ends, minlength=side.num_rows)
-            columns = chain.from_iterable(pool.each(_begin_side, sides))
-            pool.each(_save_taken, columns)
-            del arrays, some, kept, sides
+            saves = (_save_rows, _save_counts)
+            works = [partial(save, side, kept) for save in saves for side in sides]
+            del kept, sides
+            pool.each(lambda work: work(), works)
+            del works
+        begun.results()
     write_meta(folder, nodes, names)
 
 
@@ -92,53 +95,59 @@ def write_nodes(folder: Path, part: NodeArrays) -> None:
     np.save(folder / "storage.npy", np.ascontiguousarray(part.storage, dtype=np.int64))
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Side:
-    """One direction to write: rows, who is on the other side, and all else of the edges.
+    """One direction to write: rows, and who is on the other side.
 
     Attributes:
         place: Folder of the edge type.
         names: Of the direction, and of its end.
-        ends: Row of each edge, and the other end.
-        edges: Edges that are kept.
-        num_rows: Number of rows.
-        degree: Edges of each row before hubs were capped, where that is not what is kept.
+        ends: Row of each edge that is kept, and the other end.
+        shape: Number of rows, and of nodes on the other side.
+        degree: Edges of each row before hubs were capped.
     """
 
     place: Path
     names: tuple[str, str]
     ends: tuple[NDArray[Any], NDArray[Any]]
-    edges: EdgeArrays
-    num_rows: int
-    degree: NDArray[np.int64] | None = None
+    shape: tuple[int, int]
+    degree: NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class _Column:
-    """A column of one direction to write: `values[order]`, as numbers of `kind`."""
-
-    path: Path
-    values: NDArray[Any]
-    order: NDArray[Any]
-    kind: type
-
-
-def _begin_side(side: _Side) -> list[_Column]:
-    """Write where the rows of a direction begin; returns what is left to write."""
-    rows, others = side.ends
+def _save_rows(side: _Side, edges: EdgeArrays) -> None:
+    """Save where the rows of a direction begin, and the other end and the time of each edge."""
     name, end = side.names
-    order, indptr = by_row(rows, side.num_rows)
-    np.save(side.place / f"{name}_indptr.npy", indptr)
-    degree = np.diff(indptr) if side.degree is None else side.degree
-    np.save(side.place / f"degree_{end}.npy", degree)
-    return [
-        _Column(side.place / f"{name}_{column}.npy", values, order, kind)
-        for column, values, kind in (
-            ("neighbor", others, np.int32),
-            ("time", side.edges.time_us, np.int64),
-            ("count", side.edges.count, np.int32),
-        )
-    ]
+    held = _in_rows(side, edges.time_us)
+    np.save(side.place / f"{name}_indptr.npy", held.indptr.astype(np.int64, copy=False))
+    np.save(side.place / f"degree_{end}.npy", side.degree)
+    _save(side, "neighbor", held.indices.astype(np.int32, copy=False))
+    _save(side, "time", held.data)
+
+
+def _save_counts(side: _Side, edges: EdgeArrays) -> None:
+    """Save how many events each edge of a direction stands for."""
+    _save(side, "count", _in_rows(side, edges.count.astype(np.int32, copy=False)).data)
+
+
+def _save(side: _Side, column: str, values: NDArray[Any]) -> None:
+    with (side.place / f"{side.names[0]}_{column}.npy").open("wb") as file:
+        np.save(file, values)
+        # The disk works while the next columns are made.
+        begin_sync(file)
+    failpoint(f"write:graph.{side.names[0]}.{column}")
+
+
+def _in_rows(side: _Side, values: NDArray[Any]) -> "csr_array":
+    """The other ends (`indices`) and some values (`data`) of all edges, row by row.
+
+    SciPy's counting sort, O(E): it keeps the order inside each row.
+    """
+    from scipy.sparse import coo_array
+
+    edges = coo_array((values, side.ends), shape=side.shape)
+    # Edges of one pair on two days are two: so said, none is summed up with another.
+    edges.has_canonical_format = True
+    return edges.tocsr()
 
 
 def load_sorting() -> None:
@@ -171,22 +180,3 @@ def by_row(
     place = np.arange(number, dtype=np.int32 if number < 2**31 else np.int64)
     held = coo_array((np.ones(number, dtype=np.int8), (rows, place)), shape=shape).tocsr()
     return held.indices, held.indptr.astype(np.int64)
-
-
-def _save_taken(column: _Column, block: int = 1 << 16) -> None:
-    """Save a column as the file that `np.save` would write.
-
-    A block at a time, in buffers that stay in the cache and need no new pages.
-    """
-    values, order = column.values, column.order
-    places = np.empty(block, dtype=np.int64)
-    taken = np.empty(block, dtype=values.dtype)
-    with column.path.open("wb") as file:
-        begin_array(file, np.dtype(column.kind), (len(order),))
-        for start in range(0, len(order), block):
-            size = min(block, len(order) - start)
-            places[:size] = order[start : start + size]
-            # Places are those of `values`; "clip" only saves looking at each again.
-            np.take(values, places[:size], out=taken[:size], mode="clip")
-            file.write(taken[:size].astype(column.kind, copy=False).data)
-    failpoint(f"write:graph.{column.path.stem.replace('_', '.')}")

@@ -8,31 +8,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from graphguard.config.values import DAY_US
-from graphguard.graph.arrays import EdgeArrays, NodeArrays
+from graphguard.graph.arrays import BLOCK, EdgeArrays, NodeArrays
 from graphguard.graph.hetero import EdgeType
 from graphguard.graph.keyed import key_hash, mix, seeded
 from graphguard.tables.threads import threads
 
-Side = tuple[NDArray[Any], int]
-"""A node of each edge, and how many edges of a day it keeps."""
+Degrees = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""How many edges each source and each target has."""
+Side = tuple[NDArray[Any], NDArray[np.int64], int]
+"""A node of each edge, how many edges each node has, and how many of a day it keeps."""
 
 
 def capped(
     arrays: EdgeArrays,
     edge_type: EdgeType,
-    hubs: Mapping[str, int],
     nodes: Mapping[str, NodeArrays],
-    seed: int,
+    rules: tuple[Mapping[str, int], int],
+    degrees: Degrees,
 ) -> EdgeArrays:
     """Keep a bottom-k sample of each hub's edges of each day.
 
     A sample per day depends on no other day, so a window's sample is the union of its days'.
+
+    Args:
+        arrays: Edges with dense indices. Where some are dropped, what is kept takes their place: a
+            copy would be the largest there is of a night.
+        edge_type: Their type.
+        nodes: Nodes by type.
+        rules: Most edges a node keeps of one day by node type, and the seed of the hashes.
+        degrees: Of all these edges.
     """
-    sides = [
-        (ends, hubs[kind])
-        for kind, ends in ((edge_type[0], arrays.source), (edge_type[2], arrays.target))
-        if kind in hubs and len(ends)
-    ]
+    hubs, seed = rules
+    ends = zip((edge_type[0], edge_type[2]), (arrays.source, arrays.target), degrees, strict=True)
+    sides = [(of, degree, hubs[kind]) for kind, of, degree in ends if kind in hubs and len(of)]
     mark = partial(_edge_hash, arrays, edge_type, nodes, seed=seed)
     with threads() as pool:
         dropped = pool.each(partial(_beyond, arrays, mark), sides)
@@ -41,20 +49,33 @@ def capped(
         keep = np.ones(len(arrays.source), dtype=np.bool_)
         for places in dropped:
             keep[places] = False
-        columns = (arrays.source, arrays.target, arrays.time_us, arrays.count)
-        return EdgeArrays(*pool.each(lambda values: values[keep], columns))
+        first = min(int(places[0]) for places in dropped if len(places))
+        return EdgeArrays(*pool.each(partial(_kept, keep, first), arrays.columns()))
+
+
+def _kept(keep: NDArray[np.bool_], first: int, values: NDArray[Any]) -> NDArray[Any]:
+    """The values to keep, moved together in place; all before `first` are."""
+    end = first
+    for start in range(first, len(values), BLOCK):
+        part = values[start : start + BLOCK][keep[start : start + BLOCK]]
+        values[end : end + len(part)] = part
+        end += len(part)
+    return values[:end]
 
 
 def _beyond(
     arrays: EdgeArrays, mark: Callable[[NDArray[np.int64]], NDArray[np.uint64]], side: Side
 ) -> NDArray[np.int64]:
     """Places of the edges that the hubs of one side do not keep; `mark` is of those at places."""
-    ends, cap = side
+    ends, degree, cap = side
     # Only nodes with more edges than that in all days can have too many in one.
-    hubs = np.bincount(ends) > cap
+    hubs = degree > cap
     if not hubs.any():
         return np.empty(0, dtype=np.int64)
-    busy = np.flatnonzero(hubs[ends])
+    parts = range(0, len(ends), BLOCK)
+    busy = np.concatenate(
+        [start + np.flatnonzero(hubs.take(ends[start : start + BLOCK])) for start in parts]
+    )
     group = ends[busy] * np.int64(2**20) + arrays.time_us[busy] // DAY_US
     _, place, size = np.unique(group, return_inverse=True, return_counts=True)
     full = np.flatnonzero(size[place] > cap)

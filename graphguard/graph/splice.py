@@ -19,6 +19,7 @@ from graphguard.graph.arrays import EdgeArrays
 from graphguard.graph.build import by_row
 from graphguard.graph.hetero import Adjacency
 from graphguard.tables.failpoint import failpoint
+from graphguard.tables.files import begin_sync
 
 Ints = NDArray[np.int64]
 Spans = Sequence[tuple[int, int]]
@@ -92,6 +93,8 @@ def write_spliced(place: Path, name: str, splice: Splice) -> None:
         for piece in _pieces(int(indptr[-1]), left, into):
             for writer in writers:
                 writer.write(piece)
+        for writer in writers:
+            writer.end()
     for column, *_ in columns:
         failpoint(f"write:graph.{name}.{column}")
 
@@ -202,3 +205,7 @@ class _Column:
             # Places lie inside; "clip" only saves looking at each again.
             np.take(both, piece.order, out=taken, mode="clip")
         self._file.write(taken.data)
+
+    def end(self) -> None:
+        """Let the disk work while other files are written."""
+        begin_sync(self._file)

@@ -87,7 +87,7 @@ class CommitBatch:
         self._before = before
         self._waiting: list[tuple[Path, Path]] = []
         self._flushed = time.monotonic()
-        self._turn = threading.Lock()
+        self._turn, self._flushing = threading.Lock(), threading.Lock()
 
     def __enter__(self) -> Self:
         """Begin a batch."""
@@ -110,27 +110,39 @@ class CommitBatch:
         with self._turn:
             self._waiting.append((aside, final))
             waited = time.monotonic() - self._flushed
-            if len(self._waiting) >= MOST_WAITING or waited > LONGEST_WAIT_S:
-                self._flush()
+            due = len(self._waiting) >= MOST_WAITING or waited > LONGEST_WAIT_S
+        if due:
+            self.flush()
 
     def flush(self) -> None:
-        """Put all that is complete on disk, then under its final names."""
-        with self._turn:
-            self._flush()
+        """Put all that is complete on disk, then under its final names.
 
-    def _flush(self) -> None:
-        if self._waiting:
-            root = self._waiting[0][1].parent
-            with _fenced([aside for aside, _ in self._waiting]):
-                if self._before is not None:
-                    self._before()
-                sync_filesystem(root)
-                for aside, final in self._waiting:
-                    _move(aside, final)
-                sync_filesystem(root)
-            for _, final in self._waiting:
-                failpoint(f"committed:{_point(final)}")
-        self._waiting, self._flushed = [], time.monotonic()
+        Other threads go on meanwhile: what they complete waits for the next flush.
+        """
+        with self._flushing:
+            with self._turn:
+                ready, self._waiting, self._flushed = self._waiting, [], time.monotonic()
+            try:
+                self._commit(ready)
+            except BaseException:
+                with self._turn:
+                    # What has its final name already is not to be moved over.
+                    self._waiting[:0] = [one for one in ready if one[0].is_dir()]
+                raise
+
+    def _commit(self, ready: Sequence[tuple[Path, Path]]) -> None:
+        if not ready:
+            return
+        root = ready[0][1].parent
+        with _fenced([aside for aside, _ in ready]):
+            if self._before is not None:
+                self._before()
+            sync_filesystem(root)
+            for aside, final in ready:
+                _move(aside, final)
+            sync_filesystem(root)
+        for _, final in ready:
+            failpoint(f"committed:{_point(final)}")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import polars as pl
 import pyarrow as pa
@@ -20,6 +20,8 @@ from graphguard.tables.failpoint import failpoint
 from graphguard.tables.footers import repeating
 
 ROW_GROUP = 1 << 18
+SYNC_FILE_RANGE_WRITE = 2
+"""Of Linux: begin to write all pages that are not on disk."""
 BATCH = 1 << 16
 """Rows of which few are wanted, looked at together: what is made of them fits the caches."""
 
@@ -248,6 +250,18 @@ def sync_filesystem(folder: Path) -> None:
             raise OSError(code, os.strerror(code), str(folder))
     finally:
         os.close(handle)
+
+
+def begin_sync(file: IO[bytes]) -> None:
+    """Have the system begin to put a file on disk, without waiting for it.
+
+    Where that cannot be asked for, the file gets there when it is synced.
+    """
+    file.flush()
+    call = getattr(ctypes.CDLL(None), "sync_file_range", None)
+    if call is not None:
+        start, whole = ctypes.c_longlong(0), ctypes.c_longlong(0)
+        call(file.fileno(), start, whole, SYNC_FILE_RANGE_WRITE)
 
 
 def file_digest(path: Path) -> str:

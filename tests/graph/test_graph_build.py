@@ -3,6 +3,7 @@ import polars as pl
 import pytest
 
 from graphguard.errors import GraphInvalid, UnknownEntity
+from graphguard.graph import arrays, caps
 from graphguard.graph.arrays import EdgeArrays, NodeArrays
 from graphguard.graph.build import by_row, write_graph
 from graphguard.graph.hetero import HeteroGraph
@@ -94,6 +95,31 @@ def test_a_hub_keeps_its_degree_and_a_sample_of_each_day_that_no_other_day_chang
     assert len(both.into(USES).neighbor) == 8
     day = both.into(USES).time_us < DAY
     assert both.into(USES).neighbor[day].tolist() == one.into(USES).neighbor.tolist()
+
+
+def test_a_pair_that_meets_on_two_days_has_two_edges(tmp_path):
+    graph = build(tmp_path, [(0, 0, 5, 2), (1, 0, 6, 1), (0, 0, DAY, 3), (0, 1, DAY + 1, 1)])
+
+    assert graph.out(USES).neighbor.tolist() == [0, 0, 1, 0]
+    assert graph.out(USES).count.tolist() == [2, 3, 1, 1]
+    assert graph.into(USES).time_us.tolist() == [5, 6, DAY, DAY + 1]
+
+
+def test_what_is_looked_at_together_changes_no_file(tmp_path, monkeypatch):
+    rng = np.random.default_rng(5)
+    columns = rng.integers(0, 3, 90), rng.integers(0, 2, 90), np.sort(rng.integers(0, 3 * DAY, 90))
+    edges = list(zip(*columns, np.ones(90, dtype=np.int64), strict=True))
+    build(tmp_path / "whole", edges, hubs={"device": 7, "user": 9})
+    monkeypatch.setattr(arrays, "COUNTED", 5)
+    monkeypatch.setattr(caps, "BLOCK", 4)
+
+    parts = build(tmp_path / "parts", edges, hubs={"device": 7, "user": 9})
+
+    assert 0 < len(parts.into(USES).neighbor) < 90
+    assert parts.degree(USES, "target").tolist() == np.bincount(columns[1]).tolist()
+    for path in (tmp_path / "whole").rglob("*.*"):
+        other = tmp_path / "parts" / path.relative_to(tmp_path / "whole")
+        assert other.read_bytes() == path.read_bytes(), path
 
 
 def test_a_subgraph_keeps_edges_between_chosen_nodes_in_its_time(tmp_path):

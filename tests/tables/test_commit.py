@@ -3,6 +3,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -118,6 +120,48 @@ def test_a_batch_is_flushed_when_it_is_long(tmp_path, monkeypatch):
         assert [is_committed(tmp_path / name) for name in "abc"] == [True, True, False]
 
     assert is_committed(tmp_path / "c")
+
+
+def test_others_complete_folders_while_a_batch_is_put_on_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(commit, "MOST_WAITING", 2)
+    flushing, done = threading.Event(), threading.Event()
+
+    def before() -> None:
+        flushing.set()
+        assert done.wait(60)
+
+    def write(batch: CommitBatch, name: str) -> None:
+        with batch.committing(tmp_path / name, {}) as out:
+            (out / "x.txt").write_text(name)
+
+    with CommitBatch(before) as batch, ThreadPoolExecutor(1) as pool:
+        write(batch, "a")
+        flush = pool.submit(write, batch, "b")
+        assert flushing.wait(60)
+        write(batch, "c")
+        assert not any(is_committed(tmp_path / name) for name in "abc")
+        done.set()
+        flush.result()
+        assert [is_committed(tmp_path / name) for name in "abc"] == [True, True, False]
+
+    assert is_committed(tmp_path / "c")
+
+
+def test_what_could_not_be_put_on_disk_waits_for_the_next_flush(tmp_path):
+    refused = [OSError("full")]
+
+    def before() -> None:
+        if refused:
+            raise refused.pop()
+
+    with CommitBatch(before) as batch:
+        with batch.committing(tmp_path / "a", {}) as out:
+            (out / "x.txt").write_text("a")
+        with pytest.raises(OSError, match="full"):
+            batch.flush()
+        assert not is_committed(tmp_path / "a")
+
+    assert is_committed(tmp_path / "a")
 
 
 @pytest.mark.parametrize("point", ["written:t", "rename:t", "committed:t"])
