@@ -1,6 +1,7 @@
 """The command line: one command a verb; every command is described in docs/commands.md."""
 
 import contextlib
+import errno
 import gc
 import sys
 from collections.abc import Iterator
@@ -53,6 +54,20 @@ TURN_S = 5e-4
 the calls that a night's threads come back from."""
 
 
+GOES_ON = "the same command goes on where it stopped"
+NO_ROOM = f"make room on the disk of the workspace, or on that of temporary files; {GOES_ON}"
+NOT_ALLOWED = f"see who may write there, and whether the disk is mounted to be written; {GOES_ON}"
+REMEDIES = {
+    errno.ENOSPC: NO_ROOM,
+    errno.EDQUOT: NO_ROOM,
+    errno.EACCES: NOT_ALLOWED,
+    errno.EPERM: NOT_ALLOWED,
+    errno.EROFS: NOT_ALLOWED,
+    errno.EMFILE: f"allow more open files (ulimit -n); {GOES_ON}",
+}
+"""What to do about errors of the system that trying again does not help."""
+
+
 def main() -> None:
     """Run the command line; every foreseen error ends in one message and its exit code."""
     # What was imported stays to the end: no collection, least of all the last, need go over it.
@@ -68,13 +83,14 @@ def main() -> None:
     except typer.Exit as stop:
         sys.exit(stop.exit_code)
     except (KeyboardInterrupt, typer.Abort):
-        console.print("interrupted; the same command goes on where it stopped", style="yellow")
+        console.print(f"interrupted; {GOES_ON}", style="yellow")
         sys.exit(int(Exit.INTERRUPTED))
     except _usage_error() as error:
         error.show()
         sys.exit(int(Exit.CONFIG))
     except OSError as error:
-        console.print(f"error: {error}; try again", style="red", markup=False, soft_wrap=True)
+        remedy = REMEDIES.get(error.errno or 0, "try again")
+        console.print(f"error: {error}; {remedy}", style="red", markup=False, soft_wrap=True)
         sys.exit(int(Exit.TRANSIENT))
     # The last line of defence: a bug gets its traceback and code. A panic is no Exception.
     except (Exception, PanicException):  # noqa: BLE001

@@ -1,5 +1,7 @@
 """Bad input: each ends with a message that names file, column, value and remedy, and its code."""
 
+import errno
+import os
 import shutil
 import subprocess
 import sys
@@ -175,3 +177,29 @@ def test_a_day_far_smaller_than_usual_is_a_red_gate(platform, tmp_path):
     assert "log 'likes' has 5 rows on its newest day" in ended.stderr
     assert not (tmp_path / "sink").exists()
     assert list((tmp_path / "workspace").glob("runs/*/score/scores.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "make room on the disk of the workspace"),
+        (errno.EROFS, "see who may write there"),
+        (errno.EIO, "try again"),
+    ],
+)
+def test_an_error_of_the_system_says_what_to_do(number, remedy, tmp_path):
+    program = f"""if True:
+        import os
+        from graphguard.jobs import cli, commands
+        def fail(*_):
+            raise OSError({number}, os.strerror({number}), "a folder")
+        commands.make_world = fail
+        cli.main()
+    """
+    command = [sys.executable, "-c", program, "world", "--out", str(tmp_path)]
+
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+
+    assert ended.returncode == 75
+    assert f"{os.strerror(number)}: 'a folder'" in ended.stderr
+    assert remedy in ended.stderr
