@@ -7,7 +7,9 @@ a unit are taken once. Why: docs/decisions/0012-foreign-files.md.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -46,6 +48,11 @@ class _Source:
     settings: LogConfig | EntityConfig | LabelConfig
     contract: RowContract
     units: Sequence[SourceUnit]
+
+    @cached_property
+    def asked(self) -> dict[str, Any]:
+        """The contract, as it goes into what is asked of each file."""
+        return asdict(self.contract)
 
 
 @dataclass(frozen=True)
@@ -156,8 +163,9 @@ class _Look:
 
     def __init__(self, config: Config, digests: DigestCache, proofs: _ProofCache) -> None:
         self._config, self._digests, self.proofs = config, digests, proofs
-        self._limits = FileLimits.of(config.limits)
-        self.guard = Guard(self._limits)
+        limits = FileLimits.of(config.limits)
+        self._limits = asdict(limits)
+        self.guard = Guard(limits)
 
     def source(self, source: _Source) -> Iterator[_File]:
         for unit in source.units:
@@ -189,7 +197,7 @@ class _Look:
     def _opened(self, one: _File, *, trusted: bool) -> _File:
         contract = one.source.contract
         decode = self._config.limits.prove_files and not trusted
-        question = fingerprint([one.sha256, asdict(contract), asdict(self._limits), decode])
+        question = fingerprint([one.sha256, one.source.asked, self._limits, decode])
         checked = self.proofs.get(question)
         if checked is None:
             try:
