@@ -31,7 +31,7 @@ class KnownTonight:
         self._told = pool.start(partial(label_rows, job.config), [job.as_of])
         self._acted = Acted(job.config.labels.entity)
         self._columns = actors(job)
-        self._logged = 0
+        self._known = 0
         self._entities: list[Tonight] = []
         self._marked: Started[None] = pool.start(self.mark, [])
         self._written: Started[None] = pool.start(Tonight.write, [])
@@ -54,15 +54,16 @@ class KnownTonight:
 
     def encode(self) -> None:
         """Give ids to entities, once all that logs name have theirs; begin to write the tables."""
-        # Entities bring ids of users whom no log knows; these come to lie behind.
-        self._logged = self._ids[self._job.config.labels.entity].end
         for name, ahead in zip(self._types, self._ahead.results(), strict=True):
             self._entities.append(entities_tonight(self._job, name, self._ids[name], ahead))
         self._written = self._pool.start(Tonight.write, self._entities)
+        # Who is in an entity table and in no log has an id, tonight or since an earlier start of
+        # this night: both are to say the same of the labels.
+        self._known = self._ids[self._job.config.labels.entity].end
 
     def tell(self) -> None:
         """Begin with the labels, once all units are marked."""
-        self._labels = self._pool.start(self._labels_of, [self._logged])
+        self._labels = self._pool.start(self._labels_of, [self._known])
 
     def end(self) -> tuple[Known, list[Known], Facts]:
         """Labels; entities by type, and of each what a later night must know of its table."""
@@ -71,11 +72,11 @@ class KnownTonight:
         facts = dict(zip(self._types, (one.facts for one in self._entities), strict=True))
         return labels, [one.known for one in self._entities], facts
 
-    def _labels_of(self, logged: int) -> Known:
+    def _labels_of(self, known: int) -> Known:
         self._marked.results()
         [rows] = self._told.results()
         ids = self._ids[self._job.config.labels.entity]
-        return labels_of(self._job.config, rows, ids, self._acted.seen(logged))
+        return labels_of(self._job.config, rows, ids, self._acted.seen(known))
 
 
 def actors(job: Job) -> Actors:

@@ -176,7 +176,7 @@ def labels_of(config: Config, intake: Intake, ids: IdStore, seen: NDArray[np.boo
         intake: Their rows, of `label_rows`.
         ids: Ids of the labelled entity type; they may hold more than the run's span.
         seen: Whether the user of each storage index has an event in the span, shape [n]. Those from
-            n on are in no log.
+            n on are in no log, and in no entity table.
     """
     settings = config.labels
     intake = without_erased(intake, {settings.key: settings.entity}, {settings.entity: ids})
@@ -184,12 +184,12 @@ def labels_of(config: Config, intake: Intake, ids: IdStore, seen: NDArray[np.boo
     rows = intake.accepted.filter(pl.col(TIME).is_not_null() & pl.col(settings.value).is_not_null())
     coded = ids.encode(rows, settings.key)
     index = coded.get_column(settings.key).fill_null(len(seen)).to_numpy()
-    logged = index < len(seen)
+    known = index < len(seen)
     source = pl.col(settings.source).fill_null("") if settings.source else pl.lit("")
     trains = source.is_in(list(settings.train_on)) if settings.train_on else pl.lit(value=True)
     # What the ids hold beyond the span depends on the nights before, and a result may not.
-    acted = logged.copy()
-    acted[logged] = seen[index[logged]]
+    acted = known.copy()
+    acted[known] = seen[index[known]]
     table = coded.filter(pl.Series(acted)).select(
         pl.col(settings.key).alias("entity"),
         pl.col(TIME).alias("known_at_us"),
@@ -202,7 +202,7 @@ def labels_of(config: Config, intake: Intake, ids: IdStore, seen: NDArray[np.boo
     named = table.with_columns(keys).sort("__key", "known_at_us", "source")
     return _with_strangers(
         Known(named.drop("__key"), _counts(intake.counts), intake.rejects),
-        rows.filter(pl.Series(~logged)),
+        rows.filter(pl.Series(~known)),
         settings.key,
     )
 
@@ -239,8 +239,9 @@ def _with_strangers(known: Known, strangers: pl.DataFrame, key: str) -> Known:
     )
     first = rejects.row(0, named=True)
     warning = (
-        f"{rejects.height} labels name a user that no log knows, first {first['file']} row "
-        f"{first['row']}: {key} = {first['value']!r}; they train nothing. Check labels.key"
+        f"labels that name a user whom no log and no entity table knows: {rejects.height}, first "
+        f"{first['file']} row {first['row']}: {key} = {first['value']!r}; they train nothing. "
+        f"Check labels.key"
     )
     # They stay among the accepted: a label older than the logs is no fault of the file.
     return Known(known.table, known.counts, known.rejects, [*known.warnings, warning])

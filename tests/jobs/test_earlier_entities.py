@@ -262,3 +262,17 @@ def _between(users, gone):
         datetime(2026, 1, 20, tzinfo=UTC), datetime(2026, 1, 21, tzinfo=UTC), closed="left"
     )
     return pl.read_parquet(users).filter(inside, pl.col("user_id") != gone).height
+
+
+def test_a_night_begun_again_says_the_same_of_labels(make_config):
+    # Many labelled users are in the table of users and did nothing in the span.
+    config = make_config()
+    run, notes = night(config)
+    told = read_parquet(run.file("ingest", "labels.parquet"))
+    shutil.rmtree(run.folder)
+
+    again, later = night(config)
+
+    assert later.said("labels that name") == notes.said("labels that name")
+    assert len(notes.said("labels that name")) == 1
+    assert read_parquet(again.file("ingest", "labels.parquet")).equals(told)
