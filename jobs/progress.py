@@ -94,8 +94,10 @@ class Bars:
             self._progress.update(self._stage, completed=done, total=total, what=what)
 
     def note(self, text: str, **facts: object) -> None:
-        """Print a line above the bars."""
-        self._progress.console.print(text, style="dim", markup=False, highlight=False)
+        """Print a line above the bars; in a file it stays one line, for who searches it."""
+        console = self._progress.console
+        one_line = not console.is_terminal
+        console.print(text, style="dim", markup=False, highlight=False, soft_wrap=one_line)
 
 
 @contextmanager
