@@ -88,6 +88,7 @@ class CommitBatch:
         self._waiting: list[tuple[Path, Path]] = []
         self._flushed = time.monotonic()
         self._turn, self._flushing = threading.Lock(), threading.Lock()
+        self._lost: OSError | None = None
 
     def __enter__(self) -> Self:
         """Begin a batch."""
@@ -117,7 +118,8 @@ class CommitBatch:
     def flush(self) -> None:
         """Put all that is complete on disk, then under its final names.
 
-        Other threads go on meanwhile: what they complete waits for the next flush.
+        Other threads go on meanwhile: what they complete waits for the next flush. A system says
+        only once that it lost what was written: after that nothing of the batch gets its name.
         """
         with self._flushing:
             with self._turn:
@@ -135,9 +137,17 @@ class CommitBatch:
             return
         root = ready[0][1].parent
         with _fenced([aside for aside, _ in ready]):
-            if self._before is not None:
+            if self._lost is None and self._before is not None:
                 self._before()
-            sync_filesystem(root)
+            try:
+                if self._lost is not None:
+                    raise self._lost
+                sync_filesystem(root)
+            except OSError as error:
+                self._lost = error
+                for aside, _ in ready:
+                    shutil.rmtree(aside, ignore_errors=True)
+                raise
             for aside, final in ready:
                 _move(aside, final)
             sync_filesystem(root)

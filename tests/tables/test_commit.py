@@ -5,6 +5,7 @@ import sys
 import textwrap
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -162,6 +163,29 @@ def test_what_could_not_be_put_on_disk_waits_for_the_next_flush(tmp_path):
         assert not is_committed(tmp_path / "a")
 
     assert is_committed(tmp_path / "a")
+
+
+def test_what_the_disk_lost_gets_no_name_when_it_is_asked_again(tmp_path, monkeypatch):
+    refused = [OSError("Input/output error")]
+    sync = commit.sync_filesystem
+
+    def once(folder: Path) -> None:
+        # A system says once that it lost what was written; the next sync finds nothing to do.
+        if refused:
+            with batch.committing(tmp_path / "t" / "meanwhile", {}) as out:
+                (out / "x.txt").write_text("lost as well")
+            raise refused.pop()
+        sync(folder)
+
+    monkeypatch.setattr(commit, "sync_filesystem", once)
+    batch = CommitBatch()
+    with batch.committing(tmp_path / "t" / "a", {}) as out:
+        (out / "x.txt").write_text("lost")
+    for _ in range(2):
+        with pytest.raises(OSError, match="Input/output"):
+            batch.flush()
+
+    assert list((tmp_path / "t").iterdir()) == []
 
 
 @pytest.mark.parametrize("point", ["written:t", "rename:t", "committed:t"])
