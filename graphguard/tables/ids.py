@@ -26,7 +26,7 @@ class IdStore:
     """Keys and storage indices of one entity type; mapped, saved segment by segment.
 
     Whoever adds keys saves them before anything that holds their indices is committed; one thread
-    may add while another saves.
+    may add while others save.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,7 +36,7 @@ class IdStore:
         self._opened = self._next = self._held[-1].end if self._held else 0
         self._added = pl.DataFrame(schema={"key": pl.String, "index": pl.Int64})
         self._unsaved: list[pl.Series] = []
-        self._turn = threading.Lock()
+        self._turn, self._saving = threading.Lock(), threading.Lock()
         self._frame: pl.DataFrame | None = None
         self._table: MarkTable | None = None
 
@@ -214,16 +214,19 @@ class IdStore:
 
     def save(self) -> None:
         """Save the keys added since the last time, durably, as one segment."""
-        with self._turn:
-            waiting = list(self._unsaved)
-        if not waiting:
+        if not self._unsaved:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        # Indices given out by a holder that was replaced would name other keys.
-        with fenced(self.folder):
+        # Indices given out by a holder that was replaced would name other keys, and so would those
+        # of keys that two threads save. Whoever is inside a fence saves, so the fence comes first.
+        with fenced(self.folder), self._saving:
+            with self._turn:
+                waiting = list(self._unsaved)
+            if not waiting:
+                return
             self._saved = put_behind(self.folder, self._saved, pl.concat(waiting))
-        with self._turn:
-            del self._unsaved[: len(waiting)]
+            with self._turn:
+                del self._unsaved[: len(waiting)]
 
 
 def _looked_up(keys: pl.Series, held: pl.DataFrame) -> pl.Series:

@@ -1,4 +1,8 @@
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -8,6 +12,7 @@ from hypothesis import strategies as st
 
 from graphguard.errors import ArtefactInvalid
 from graphguard.schema import IDS
+from graphguard.tables import ids as ids_module
 from graphguard.tables import segments
 from graphguard.tables.files import write_parquet
 from graphguard.tables.ids import Asked, IdStore
@@ -132,6 +137,31 @@ def older(folder, *parts):
 
 def names(folder):
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_two_threads_that_save_at_once_save_each_key_once(tmp_path, monkeypatch):
+    store = IdStore(tmp_path / "user")
+    store.add(pl.Series(["a", "b"]))
+    put_behind, begun, go_on = ids_module.put_behind, threading.Event(), threading.Event()
+
+    def slow(*args: Any) -> Any:
+        begun.set()
+        assert go_on.wait(60)
+        return put_behind(*args)
+
+    monkeypatch.setattr(ids_module, "put_behind", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(store.save)
+        assert begun.wait(60)
+        second = pool.submit(store.save)
+        time.sleep(0.2)
+        go_on.set()
+        first.result()
+        second.result()
+    store.add(pl.Series(["c"]))
+    store.save()
+
+    assert IdStore(tmp_path / "user").frame.rows() == [("a", 0), ("b", 1), ("c", 2)]
 
 
 def test_keys_of_indices_are_found_among_saved_and_new_keys(tmp_path):
