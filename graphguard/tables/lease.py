@@ -64,6 +64,7 @@ class Lease:
         self.token = 0
         self._name = uuid.uuid4().hex
         self._guard = filelock.FileLock(self.root / LOCK_FILE)
+        self._turn = threading.RLock()
         self._ended = threading.Event()
         self._renewer: threading.Thread | None = None
 
@@ -125,14 +126,16 @@ class Lease:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        try:
-            self._guard.acquire(timeout=GUARD_S, poll_interval=POLL_S / 5)
-        except filelock.Timeout as error:
-            raise WorkspaceBusy(self.root / LOCK_FILE, str(self._read())) from error
-        try:
-            yield
-        finally:
-            self._guard.release()
+        # A thread of this process that puts much on a slow disk is waited for, however long.
+        with self._turn:
+            try:
+                self._guard.acquire(timeout=GUARD_S, poll_interval=POLL_S / 5)
+            except filelock.Timeout as error:
+                raise WorkspaceBusy(self.root / LOCK_FILE, str(self._read())) from error
+            try:
+                yield
+            finally:
+                self._guard.release()
 
     def _check(self) -> Holder:
         held = self._read()

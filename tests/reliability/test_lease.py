@@ -5,8 +5,10 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -319,3 +321,26 @@ def test_tokens_only_grow(tmp_path):
     assert tokens == [1, 2, 3]
     with fenced(tmp_path):
         assert lease_module.lease_over(tmp_path) is None
+
+
+def test_a_thread_waits_for_another_of_its_process_that_commits_for_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(lease_module, "GUARD_S", 0.05)
+    lease = Lease(tmp_path, ttl_s=60)
+    lease.acquire()
+    inside, order = threading.Event(), []
+
+    def commit_for_long() -> None:
+        with lease.fenced():
+            inside.set()
+            time.sleep(0.5)
+            order.append("long")
+
+    with ThreadPoolExecutor(1) as pool:
+        long = pool.submit(commit_for_long)
+        assert inside.wait(60)
+        with lease.fenced():
+            order.append("other")
+        long.result()
+    lease.release()
+
+    assert order == ["long", "other"]
