@@ -253,19 +253,31 @@ def test_pair_work_never_sees_an_uncapped_hub(build, counted, caps, most):
 
 @pytest.mark.slow
 def test_a_ring_made_only_of_a_hub_is_not_reported(make_config, world, tmp_path):
-    # On the last day but one every user of the world also logs in on one public device.
+    # On the last day but one every user of the world also logs in on one public device, at one
+    # address; ten of them also like twelve posts within half a minute each.
     logs = tmp_path / "world" / "logs"
     shutil.copytree(world / "logs", logs)
-    (day,) = (logs / "logins" / "dt=2026-01-20").glob("*.parquet")
-    held = pl.read_parquet(day)
-    users = pl.read_parquet(world / "truth" / "users.parquet")
+    (logins,), (likes,), (posts,) = (
+        (logs / name / "dt=2026-01-20").glob("*.parquet") for name in ("logins", "likes", "posts")
+    )
+    held = pl.read_parquet(logins)
+    users = pl.read_parquet(world / "truth" / "users.parquet").sort("user_id")
     crowd = users.select(
         (held["ts"][0] + pl.duration(seconds=pl.int_range(pl.len()) % 3000)).alias("ts"),
         "user_id",
         pl.lit("public").alias("device_id"),
         pl.lit(held["address"][0]).alias("address"),
     )
-    pl.concat([held, crowd.cast(dict(held.schema))], how="diagonal").write_parquet(day)
+    pl.concat([held, crowd.cast(dict(held.schema))], how="diagonal").write_parquet(logins)
+    ring = users.filter(~pl.col("abusive")).head(10).select("user_id")
+    boosted = pl.read_parquet(posts).head(96).gather_every(8).select("content_id", "created_at")
+    bursts = boosted.join(ring, how="cross").select(
+        "user_id",
+        "content_id",
+        ts=pl.col("created_at") + pl.duration(hours=5, seconds=pl.int_range(pl.len()) % 10 * 3),
+    )
+    before = pl.read_parquet(likes)
+    pl.concat([before, bursts.cast(dict(before.schema))]).sort("ts").write_parquet(likes)
     base = make_config()
     moved = {
         name: log.model_copy(update={"path": log.path.replace(str(world), str(tmp_path / "world"))})
@@ -276,9 +288,10 @@ def test_a_ring_made_only_of_a_hub_is_not_reported(make_config, world, tmp_path)
 
     members = read_parquet(run.file("find_rings", "ring_members.parquet"))
     evidence = read_parquet(run.file("find_rings", "ring_evidence.parquet"))
-    abusive = set(users.filter("abusive")["user_id"])
-    assert members.height >= 3
-    assert set(members["key"]) <= abusive
-    # No ring rests on the shared device alone: each has other evidence, or far fewer sharers.
-    sharing = evidence.filter(pl.col("channel") == "shared.device")
-    assert set(sharing["key_a"]) | set(sharing["key_b"]) <= abusive
+    guilty = {*ring["user_id"], *users.filter("abusive")["user_id"]}
+    assert set(ring["user_id"]) <= set(members["key"])
+    # Who came beside a ring joins it whatever is shared. No other, and none for the hub: each ring
+    # has other evidence, or far fewer sharers.
+    linked = evidence.filter(~pl.col("channel").str.starts_with("beside."))
+    assert linked.filter(pl.col("channel") != "shared.device").height
+    assert {*linked["key_a"], *linked["key_b"]} <= guilty
