@@ -43,7 +43,7 @@ HALF = 0.5
 """Share of an object's users in the window that members of the ring are at least."""
 LEAST_STEP_US = 1_000_000
 """Times are taken to be of a second at best, or else of what all times of a log are multiples."""
-LIKELIER = 0.5
+FEW = 0.1
 """Share of those who came to a call that strangers are less than, where all calls tell them."""
 SEEN = 0.25
 """Share of the stretch after a ring that a night must see."""
@@ -203,7 +203,7 @@ def _called(calls: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     alone = told.filter(pl.col("object").is_not_null()).select(*PLACE, *found)
     whole = told.filter(pl.col("object").is_null())
     order = pl.int_range(pl.len()).over("channel", "group").alias("at")
-    surely = pl.col("expected") < LIKELIER * pl.col("others")
+    surely = pl.col("expected") < FEW * pl.col("others")
     within = calls.sort(PLACE).with_columns(order).filter(surely)
     whole = whole.select("channel", "group", *found, "calls", campaign_log10_p="log10_p")
     both = pl.concat(

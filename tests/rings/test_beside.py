@@ -208,7 +208,7 @@ def test_those_who_stay_on_count_in_all_calls_together():
 
 
 def test_a_twentieth_by_chance_is_asked_of_all_calls_together():
-    fresh, loved = (Arrivals(np.full(NUM_AGES, rate / DAY), 1e6) for rate in (1.3, 2.0))
+    fresh, loved = (Arrivals(np.full(NUM_AGES, rate / DAY), 1e6) for rate in (0.9, 2.0))
 
     def told(arrivals: Arrivals) -> int:
         mine = visits(*calls(3), *few(3, each=4))
@@ -219,8 +219,8 @@ def test_a_twentieth_by_chance_is_asked_of_all_calls_together():
     assert told(loved) == 0
 
 
-def test_where_all_calls_tell_those_of_one_that_half_may_be_strangers_do_not_join():
-    loved = [(800 + n, 4, n * HOUR // 2) for n in range(150)]
+def test_where_all_calls_tell_those_of_one_that_a_tenth_may_be_strangers_do_not_join():
+    loved = [(800 + n, 4, n * HOUR // 2) for n in range(60)]
     mine = visits(*calls(3), *few(3, each=3))
 
     assert len(joined(mine, born=(0,) * 5, arrivals=RARE, rate=-3.0)) == 9
