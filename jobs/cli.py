@@ -19,7 +19,7 @@ from graphguard.errors import Exit, GraphGuardError
 from graphguard.jobs import commands
 from graphguard.jobs.backfill import Backfill, run_backfill
 from graphguard.jobs.nightly import Night, run_night, stop_on_terminate
-from graphguard.jobs.pipeline import STAGE_NAMES
+from graphguard.jobs.pipeline import PIPELINE, STAGE_NAMES
 from graphguard.jobs.progress import reporting
 
 app = typer.Typer(
@@ -154,7 +154,7 @@ def backfill(
         print_line(str(run.folder / "run.json"))
 
 
-def _stage_command(name: str) -> None:
+def _stage_command(name: str, does: str) -> None:
     def command(
         config: ConfigOption = DEFAULT_CONFIG, as_of: AsOfOption = None, json_logs: JsonLogs = False
     ) -> None:
@@ -163,13 +163,13 @@ def _stage_command(name: str) -> None:
             run = run_night(night)
         print_line(str(run.stage(name) / "manifest.json"))
 
-    command.__doc__ = f"Run the stage `{name}` alone; the stages before it must be done."
+    command.__doc__ = f"{does}\n\nOne stage of a night; those before it must be done."
     app.command(name.replace("_", "-"))(command)
 
 
-for _name in STAGE_NAMES:
-    if _name != "report":
-        _stage_command(_name)
+for _stage in PIPELINE:
+    if _stage.name != "report":
+        _stage_command(_stage.name, _stage.does)
 
 
 @app.command()

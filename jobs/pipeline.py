@@ -19,6 +19,8 @@ class Stage:
     reads: tuple[str, ...]
     """`previous:X` is X of the newest committed run with a smaller as_of."""
     writes: tuple[str, ...]
+    does: str = ""
+    """What the command line says of it."""
 
     def load(self) -> ModuleType:
         """Import the stage's module, late: a night to the graph never loads models."""
@@ -35,23 +37,37 @@ PIPELINE = (
         "ingest",
         reads=("logs",),
         writes=("ids", "events", "entities", "labels", "rejects", "intake", "deliveries"),
+        does="Store the missing days of every log, the entity tables and the labels.",
     ),
-    Stage("build_graph", reads=("ids", "events", "entities"), writes=("edges", "graph")),
-    Stage("link", reads=("events", "graph"), writes=("pairs",)),
+    Stage(
+        "build_graph",
+        reads=("ids", "events", "entities"),
+        writes=("edges", "graph"),
+        does="Make daily edges and the mapped graph.",
+    ),
+    Stage(
+        "link",
+        reads=("events", "graph"),
+        writes=("pairs",),
+        does="Link users who act together, with their significance.",
+    ),
     Stage(
         "featurize",
         reads=("events", "edges", "graph", "pairs", "entities", "labels"),
         writes=("features",),
+        does="Make one row of features per user and anchor.",
     ),
     Stage(
         "train",
         reads=("graph", "features", "labels", "pairs", "previous:model"),
         writes=("model", "evaluation", "metrics"),
+        does="Fit, choose, calibrate and certify the models.",
     ),
     Stage(
         "embed",
         reads=("graph", "features", "model"),
         writes=("embeddings", "predictions"),
+        does="Predict and embed every user to be scored.",
     ),
     Stage(
         "find_rings",
@@ -65,6 +81,7 @@ PIPELINE = (
             "ring_changes",
             "ring_memory",
         ),
+        does="Group linked and neighbouring users to rings, and carry on their names.",
     ),
     Stage(
         "score",
@@ -79,6 +96,7 @@ PIPELINE = (
             "previous:rings",
         ),
         writes=("scores",),
+        does="Write risk scores with their reasons.",
     ),
     Stage(
         "decide",
@@ -92,11 +110,13 @@ PIPELINE = (
             "previous:decisions",
         ),
         writes=("decisions", "drift"),
+        does="Apply the policy.",
     ),
     Stage(
         "export",
         reads=("decisions", "scores", "rings", "ring_members"),
         writes=("sinks",),
+        does="Write decisions, scores and rings to the sinks.",
     ),
     Stage(
         "report",
@@ -118,6 +138,7 @@ PIPELINE = (
             "sinks",
         ),
         writes=("report",),
+        does="Draw the night's report.",
     ),
 )
 
