@@ -29,7 +29,7 @@ from graphguard.tables.commit import CommitBatch, is_committed, read_manifest, v
 from graphguard.tables.edges import daily_edges, edge_table, edges_of_day, event_columns
 from graphguard.tables.engine import PolarsEngine
 from graphguard.tables.events import EventLog
-from graphguard.tables.files import fingerprint, read_parquet, write_parquet
+from graphguard.tables.files import fingerprint, let_go, read_parquet, write_parquet
 from graphguard.tables.ids import IdStores
 from graphguard.tables.threads import threads
 
@@ -217,6 +217,11 @@ def _store_missing(
             done += len(part)
             what = f"{edge_table(part[-1].edge)} {max(part[-1].days)}"
             job.reporter.step(done, len(missing), what)
+    for one in missing:
+        if one.edge.name in rooms:
+            # This night has them, and the next reads those that leave its window.
+            for folder in one.days.values():
+                let_go(folder / "edges.parquet")
 
 
 def _store(

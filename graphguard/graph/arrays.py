@@ -67,7 +67,8 @@ def degree_of(ends: NDArray[np.int32], number: int) -> NDArray[np.int64]:
 class EdgeArrays:
     """Daily edges of one type, shape [num_edges] each; any order will do, that of time is fastest.
 
-    Whoever writes a graph of them may put them in another order, or drop some.
+    Whoever writes a graph of them gives them up: they are put in order, thinned out and packed in
+    place.
 
     Attributes:
         source: Dense index of the source.

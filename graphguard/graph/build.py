@@ -1,7 +1,7 @@
 """Write a graph: daily edges to CSR and CSC in mapped files, hubs capped day by day."""
 
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from graphguard.graph.arrays import EdgeArrays, NodeArrays, check_ends, degree_of, in_order
 from graphguard.graph.caps import capped
 from graphguard.graph.hetero import EdgeType
+from graphguard.graph.together import Together
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import begin_sync, write_json
 from graphguard.tables.threads import threads
@@ -67,8 +68,7 @@ def write_graph(
                 _Side(place, ("csr", "source"), (kept.source, kept.target), counts, source),
                 _Side(place, ("csc", "target"), (kept.target, kept.source), counts[::-1], target),
             ]
-            saves = (_save_rows, _save_counts)
-            works = [partial(save, side, kept) for save in saves for side in sides]
+            works = _works(sides, kept)
             del kept, sides
             pool.each(lambda work: work(), works)
             del works
@@ -114,19 +114,45 @@ class _Side:
     degree: NDArray[np.int64]
 
 
-def _save_rows(side: _Side, edges: EdgeArrays) -> None:
-    """Save where the rows of a direction begin, and the other end and the time of each edge."""
-    name, end = side.names
-    held = _in_rows(side, edges.time_us)
-    np.save(side.place / f"{name}_indptr.npy", held.indptr.astype(np.int64, copy=False))
-    np.save(side.place / f"degree_{end}.npy", side.degree)
-    _save(side, "neighbor", held.indices.astype(np.int32, copy=False))
-    _save(side, "time", held.data)
+def _works(sides: Sequence[_Side], edges: EdgeArrays) -> list[Callable[[], None]]:
+    """What is to be done to save the edges; their times are given up."""
+    both = Together.of(edges.time_us, edges.count)
+    if both is not None:
+        return [partial(_save_together, side, both) for side in sides]
+    saves = (_save_times, _save_counts)
+    return [partial(save, side, edges) for save in saves for side in sides]
+
+
+def _save_together(side: _Side, both: Together) -> None:
+    """Save all of a direction."""
+    time_us, count = both.apart(_save_rows(side, both.values))
+    _save(side, "time", time_us)
+    _save(side, "count", count)
+
+
+def _save_times(side: _Side, edges: EdgeArrays) -> None:
+    """Save all of a direction but the counts."""
+    _save(side, "time", _save_rows(side, edges.time_us))
 
 
 def _save_counts(side: _Side, edges: EdgeArrays) -> None:
     """Save how many events each edge of a direction stands for."""
     _save(side, "count", _in_rows(side, edges.count.astype(np.int32, copy=False)).data)
+
+
+def _save_rows(side: _Side, values: NDArray[Any]) -> NDArray[Any]:
+    """Save where the rows of a direction begin, and the other end of each edge.
+
+    Returns:
+        Some values of all edges, row by row.
+    """
+    name, end = side.names
+    held = _in_rows(side, values)
+    np.save(side.place / f"{name}_indptr.npy", held.indptr.astype(np.int64, copy=False))
+    np.save(side.place / f"degree_{end}.npy", side.degree)
+    _save(side, "neighbor", held.indices.astype(np.int32, copy=False))
+    moved: NDArray[Any] = held.data
+    return moved
 
 
 def _save(side: _Side, column: str, values: NDArray[Any]) -> None:

@@ -264,6 +264,13 @@ def begin_sync(file: IO[bytes]) -> None:
         call(file.fileno(), start, whole, SYNC_FILE_RANGE_WRITE)
 
 
+def let_go(path: Path) -> None:
+    """Tell the system that a file on disk is not read soon: its memory is of use to others."""
+    if hasattr(os, "posix_fadvise"):
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, hexadecimal."""
     with path.open("rb") as file:

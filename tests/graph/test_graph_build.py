@@ -154,3 +154,19 @@ def test_few_edges_are_ordered_as_many_are():
 
     assert few.tolist() == order.tolist()
     assert ptr.tolist() == indptr.tolist()
+
+
+@pytest.mark.parametrize("most", [3, 2**31 - 1])
+def test_times_and_counts_are_stored_as_they_were_whether_one_number_holds_both_or_not(
+    tmp_path, most
+):
+    # In 63 bits such a count leaves room for 71 minutes.
+    times = [1_700_000_000_000_000 + at for at in (0, 3_600_000_000, 70 * DAY)]
+
+    graph = build(tmp_path, list(zip([1, 0, 1], [0, 1, 0], times, [1, most, 2], strict=True)))
+
+    for side in (graph.out(USES), graph.into(USES)):
+        assert sorted(side.time_us.tolist()) == times
+        assert side.count[np.argsort(side.time_us)].tolist() == [1, most, 2]
+    assert graph.out(USES).neighbor.tolist() == [1, 0, 0]
+    assert graph.into(USES).neighbor.tolist() == [1, 1, 0]
