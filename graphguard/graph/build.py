@@ -16,6 +16,7 @@ from graphguard.graph.arrays import EdgeArrays, NodeArrays, check_ends, degree_o
 from graphguard.graph.caps import capped
 from graphguard.graph.hetero import EdgeType
 from graphguard.graph.together import Together
+from graphguard.tables.commit import give_back_memory
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import begin_sync, write_json
 from graphguard.tables.threads import threads
@@ -55,6 +56,7 @@ def write_graph(
     with threads() as pool:
         begun = pool.start(lambda kind: write_nodes(folder / "nodes" / kind, nodes[kind]), nodes)
         for edge_type, arrays in edges:
+            give_back_memory()
             names.append(edge_type)
             counts = (len(nodes[edge_type[0]].keys), len(nodes[edge_type[2]].keys))
             place = folder / "edges" / "__".join(edge_type)

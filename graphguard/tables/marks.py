@@ -63,29 +63,29 @@ class MarkTable:
         at = self._at(marks)
         found = self._slots.take(at)
         left = np.flatnonzero(self._differ(found, marks))
+        here, mine, row = at.take(left), marks.take(left), found.take(left)
         while left.size:
-            mine, here = marks[left], at[left]
-            row = self._slots[here]
             free = np.flatnonzero(row < 0)
             if free.size:
-                row[free] = self._claimed(here[free], mine[free])
+                row[free] = self._claimed(here.take(free), mine.take(free))
             found[left] = row
-            on = self._differ(row, mine)
+            on = np.flatnonzero(self._differ(row, mine))
             # Another came first: its neighbour may be free, or hold the mark.
-            left = left[on]
-            at[left] = (here[on] + 1) & (len(self._slots) - 1)
+            left, mine = left.take(on), mine.take(on)
+            here = (here.take(on) + 1) & (len(self._slots) - 1)
+            row = self._slots.take(here)
         return found
 
     def _claimed(self, here: NDArray[np.int64], marks: Marks) -> NDArray[np.int32]:
         """Give each free place, and a row, to one of those that ask for it; the row of each."""
         asked = np.arange(len(here), dtype=np.int32)
         self._slots[here] = asked
-        first = np.flatnonzero(self._slots[here] == asked)
-        self._slots[here[first]] = np.arange(
+        first = np.flatnonzero(self._slots.take(here) == asked)
+        self._slots[here.take(first)] = np.arange(
             self._number, self._number + len(first), dtype=np.int32
         )
-        self._append(marks[first])
-        return self._slots[here]
+        self._append(marks.take(first))
+        return self._slots.take(here)
 
     def _append(self, marks: Marks) -> None:
         end = self._number + len(marks)
