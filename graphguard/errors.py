@@ -207,10 +207,24 @@ class UnknownEntity(GraphGuardError):
 
     exit_code = Exit.DATA
 
-    def __init__(self, entity_type: str, key: str, near: Sequence[str] = ()) -> None:
+    def __init__(
+        self, entity_type: str, key: str, near: Sequence[str] = (), advice: str = ""
+    ) -> None:
         self.entity_type, self.key, self.near = entity_type, key, list(near)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        super().__init__(f"no {entity_type} '{key}' in this run.{hint}")
+        more = f" {advice}" if advice else ""
+        super().__init__(f"no {entity_type} '{key}' in this run.{hint}{more}")
+
+
+class UnknownRun(DataError):
+    """A command names a run that the workspace does not hold."""
+
+    def __init__(self, workspace: Path, run_id: str, known: Sequence[str]) -> None:
+        self.workspace, self.run_id, self.known = workspace, run_id, list(known)
+        super().__init__(
+            f"{workspace}: no run '{run_id}' (it holds {len(known)})."
+            f"{near_match(run_id, known)} See `graphguard runs list`"
+        )
 
 
 class NotAsked(ConfigError):
@@ -244,6 +258,17 @@ class NoRun(DataError):
         super().__init__(
             f"{path}: no run and no workspace with a committed run; "
             f"run `graphguard nightly` first, or name the folder with --run"
+        )
+
+
+class PointerWrong(DataError):
+    """What names a workspace's newest run is damaged, or names a run that is gone."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path, self.reason = path, reason
+        super().__init__(
+            f"{path}: {reason}; name a run's folder with --run, or run `graphguard nightly`, which "
+            f"writes this file anew when the night is done"
         )
 
 

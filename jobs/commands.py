@@ -7,22 +7,23 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
 from graphguard.config.sections import Config
-from graphguard.errors import BadSetting, ConfigError, UnknownEntity
+from graphguard.errors import ArtefactInvalid, BadSetting, ConfigError, UnknownRun
 from graphguard.jobs.context import Reporter
 from graphguard.jobs.export import exported_tables
 from graphguard.jobs.nightly import Night, require_as_of, run_night
+from graphguard.jobs.shown import show
 from graphguard.sinks import open_sink
+from graphguard.sinks.base import RollbackRefused
 from graphguard.tables.files import read_json
 from graphguard.tables.intake import check_columns
 from graphguard.tables.people import entity_contract, label_contract
 from graphguard.tables.sources import find_units
 from graphguard.tables.units import log_contract
-from graphguard.tables.workspace import RUN_FILE, Run, Workspace
+from graphguard.tables.workspace import RUN_FILE, Run, Workspace, read_facts
 
 
 def make_world(out: Path, users: int, days: int, seed: int, reporter: Reporter) -> str:
@@ -50,11 +51,25 @@ def dry_run_text(run: Run, config: Config) -> str:
 
 
 def roll_back(config: Config, run_id: str) -> str:
-    """Restore every sink to what it held before the run's export."""
-    lines = []
+    """Restore every sink to what it held before the run's export.
+
+    Raises:
+        RollbackRefused: No sink holds an export of the run, or one holds a later run's over it;
+            the other sinks are restored all the same.
+    """
+    lines, refused = [], []
     for settings in config.export:
-        open_sink(settings, config.root).rollback(run_id)
-        lines.append(f"{settings.path}: holds again what it held before run {run_id}")
+        try:
+            open_sink(settings, config.root).rollback(run_id)
+        except RollbackRefused as error:
+            refused.append(error)
+            lines.append(f"{settings.path}: left as it is, it holds no export of run {run_id}")
+        else:
+            lines.append(f"{settings.path}: holds again what it held before run {run_id}")
+    replaced = [error for error in refused if error.replaced]
+    # A sink without the run was added later, or restored by a rollback that was interrupted.
+    if replaced or (refused and len(refused) == len(lines)):
+        raise (replaced or refused)[0]
     return "\n".join(lines) or "no sink is configured"
 
 
@@ -103,7 +118,7 @@ def show_plan(config: Config) -> None:
     from graphguard.checks.plan import plan
 
     found = plan(config)
-    Console().print(found.render())
+    show(found.render())
     found.require_fit()
 
 
@@ -207,23 +222,43 @@ def counterfactual(
 
 
 def list_runs(config: Config, *, as_json: bool) -> None:
-    """Print the runs of the config's workspace, newest day last."""
+    """Print the runs of the config's workspace, newest day last.
+
+    Raises:
+        ArtefactInvalid: A run does not say how it ended; the others are printed before.
+    """
     workspace = Workspace(config.workspace_folder)
     folder = workspace.root / "runs"
-    facts = [read_json(path) for path in sorted(folder.glob(f"*/{RUN_FILE}"))]
+    facts, damaged = [], []
+    for path in sorted(folder.glob(f"*/{RUN_FILE}")):
+        try:
+            facts.append(read_facts(path))
+        except ArtefactInvalid as error:
+            damaged.append(error)
     facts.sort(key=lambda one: (one["as_of"], one["sequence"]))
     stale = _stale(facts)
     rows = [_run_row(one, stale=one["run_id"] in stale) for one in facts]
     if as_json:
         _print_json(rows)
-        return
+    else:
+        _show_runs(rows)
+    # The others are told all the same.
+    if damaged:
+        raise damaged[0]
+
+
+def _show_runs(rows: list[dict[str, Any]]) -> None:
     # The name comes first and whole: the next command is asked with it.
-    names = ("run", "as of", "champion", "seconds", "MB")
-    table = Table(*(Column(name, no_wrap=True) for name in names), "state")
+    names = [Column(name, no_wrap=True) for name in ("run", "as of", "champion")]
+    # The heading may break, so that the state has room beside it.
+    right = [Column(name, justify="right") for name in ("seconds", "peak MB")]
+    table = Table(*names, *right, "state")
     for row in rows:
-        run, as_of, state, *numbers, reason = (str(value) for value in row.values())
-        table.add_row(run, as_of, *numbers, state if reason == "done" else f"{state}: {reason}")
-    Console().print(table)
+        run, as_of, state, champion, _, _, reason = (str(value) for value in row.values())
+        numbers = f"{row['seconds']:.0f}", str(row["peak_memory_mb"])
+        told = state if reason == "done" else f"{state}: {reason}"
+        table.add_row(run, as_of, champion, *numbers, escape(told))
+    show(table)
 
 
 def diff_runs(config: Config, before: str, after: str, *, as_json: bool) -> None:
@@ -234,10 +269,9 @@ def diff_runs(config: Config, before: str, after: str, *, as_json: bool) -> None
         path = workspace.run(run_id).folder / RUN_FILE
         if not path.is_file():
             known = sorted(one.parent.name for one in workspace.root.glob(f"runs/*/{RUN_FILE}"))
-            kind = "run"
-            raise UnknownEntity(kind, run_id, known)
+            raise UnknownRun(workspace.root, run_id, known)
         settings = read_json(path.parent / "config.json")
-        facts.append(_flat({"settings": settings, **_comparable(read_json(path))}))
+        facts.append(_flat({"settings": settings, **_comparable(read_facts(path))}))
     names = sorted(facts[0].keys() | facts[1].keys())
     rows = [
         {"what": name, "before": facts[0].get(name), "after": facts[1].get(name)}
@@ -249,8 +283,8 @@ def diff_runs(config: Config, before: str, after: str, *, as_json: bool) -> None
         return
     table = Table("what", before, after)
     for row in rows:
-        table.add_row(*(_shown(row[name]) for name in row))
-    Console().print(table)
+        table.add_row(*(escape(_shown(row[name])) for name in row))
+    show(table if rows else "nothing differs")
 
 
 def report_path(config: Config) -> str:
@@ -270,7 +304,7 @@ def show_expansion(expansion: Any, *, as_json: bool) -> None:
     if as_json:
         _print_json(expansion.to_json())
     else:
-        Console().print(render_expansion(expansion))
+        show(render_expansion(expansion))
 
 
 def show_explanation(explanation: Any, *, as_json: bool) -> None:
@@ -280,7 +314,7 @@ def show_explanation(explanation: Any, *, as_json: bool) -> None:
     if as_json:
         _print_json(explanation.to_json())
     else:
-        Console().print(render_explanation(explanation))
+        show(render_explanation(explanation))
 
 
 def show_counterfactual(found: Any, *, as_json: bool) -> None:
@@ -294,10 +328,9 @@ def show_counterfactual(found: Any, *, as_json: bool) -> None:
     for one in found.without:
         change = f"{one.after - found.risk_score:+.4f}"
         table.add_row(escape(one.words), str(one.objects), f"{one.after:.4f}", change)
-    console = Console()
-    console.print(table)
+    show(table)
     if not found.without:
-        console.print("no evidence was named for this user; say what to leave out with --without")
+        show("no evidence was named for this user; say what to leave out with --without")
 
 
 def _run_row(facts: dict[str, Any], *, stale: bool) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from graphguard.jobs.report import gather
 from graphguard.report.metrics import metrics_json
 from graphguard.report.page import render
 from graphguard.tables.files import read_parquet
-from graphguard.tables.workspace import Run
+from graphguard.tables.workspace import Run, Workspace
 
 PLACE = "command line"
 
@@ -35,7 +35,8 @@ def read_request(
         keys: Keys given one by one.
 
     Raises:
-        BadSetting: Nobody is named, a file cannot be read, or the type is unknown.
+        BadSetting: Nobody is named, a file cannot be read, the type is unknown, or an id is given
+            with its type before it.
     """
     kind = entity_type or config.training.target
     known = {name for log in config.logs for name in config.entity_columns(log).values()}
@@ -48,7 +49,25 @@ def read_request(
     if not found:
         reason = "names nobody: give --user ID, or --users with a file of one id a line"
         raise BadSetting(PLACE, "--users", reason)
+    _refuse_typed(config, kind, found)
     return Request(kind, frozenset(found))
+
+
+def _refuse_typed(config: Config, kind: str, keys: set[str]) -> None:
+    """Refuse `user:ID` where the workspace knows ID: nobody of that name would be found."""
+    mark = f"{kind}:"
+    typed = sorted(key for key in keys if key.startswith(mark))
+    if not typed:
+        return
+    ids = Workspace(config.workspace_folder).ids(kind)
+    plain = pl.Series([key.removeprefix(mark) for key in typed])
+    wrong = (ids.find(pl.Series(typed)).is_null() & ids.find(plain).is_not_null()).sum()
+    if wrong:
+        reason = (
+            f"{wrong} of {len(keys)} ids begin with '{mark}', and the workspace knows them "
+            f"without it; give ids as the logs write them. Nothing was done"
+        )
+        raise BadSetting(PLACE, "--user", reason)
 
 
 def run_erase(config: Config, request: Request, reporter: Reporter) -> str:

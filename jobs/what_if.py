@@ -14,6 +14,7 @@ import polars as pl
 from graphguard.config.sections import Config
 from graphguard.errors import DataError, UnknownEntity
 from graphguard.graph.hetero import HeteroGraph
+from graphguard.investigate.run import OpenRun
 from graphguard.jobs.context import Job, Reporter
 from graphguard.jobs.counterfactual import Recount, pieces_of
 from graphguard.jobs.evidence import read_evidence
@@ -84,6 +85,7 @@ def what_if(
         reporter: Told of each pass.
 
     Raises:
+        NotAsked: What is named is no user.
         UnknownEntity: The run does not hold the user or the type, or the user did not touch the
             object in the window.
         NotScored: The user has no score.
@@ -94,8 +96,7 @@ def what_if(
     job = Job(config, as_of, run, None, reporter)
     target = config.training.target
     graph = HeteroGraph.open(run.file("build_graph", "graph"))
-    key = user.removeprefix(f"{target}:")
-    graph.index_of(target, key)
+    key = graph.keys(target)[OpenRun(run).index_of(user)]
     told = read_parquet(run.file("embed", "predictions.parquet")).filter(pl.col("key") == key)
     if not told.height:
         raise NotScored(target, key)

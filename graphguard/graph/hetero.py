@@ -114,6 +114,9 @@ class HeteroGraph:
             GraphInvalid: Files do not agree with one another.
         """
         meta = read_json(folder / "meta.json")
+        if not isinstance(meta, dict) or not meta.keys() >= {"edge_types", "num_nodes"}:
+            reason = "does not say edge_types and num_nodes"
+            raise GraphInvalid(str(folder / "meta.json"), reason)
         adjacency: dict[EdgeType, tuple[Adjacency, Adjacency]] = {}
         for name in meta["edge_types"]:
             edge_type: EdgeType = (name[0], name[1], name[2])

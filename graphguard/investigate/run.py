@@ -172,17 +172,20 @@ class OpenRun:
             UnknownEntity: There is no such type, or the id is not in the run.
         """
         kind, mark, key = name.partition(":")
-        if mark and kind == self.target:
-            return self._graph.index_of(self.target, key)
+        own = bool(mark) and kind == self.target
         try:
-            return self._graph.index_of(self.target, name)
-        except UnknownEntity:
-            if mark and kind not in self._graph.num_nodes:
+            return self._graph.index_of(self.target, key if own else name)
+        except UnknownEntity as error:
+            if mark and not own and kind not in self._graph.num_nodes:
                 what = "node type"
                 raise UnknownEntity(what, kind, [self.target]) from None
-            if mark:
+            if mark and not own:
                 raise NotAsked(name, kind, self.target) from None
-            raise
+            advice = (
+                f"Run {self.run.run_id} holds each {self.target} of the logs that it read, up to "
+                f"{self.as_of}: look at the spelling, or name a run of another day with --run"
+            )
+            raise UnknownEntity(self.target, error.key, error.near, advice) from None
 
     @cached_property
     def _graph(self) -> HeteroGraph:

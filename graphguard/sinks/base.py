@@ -42,6 +42,6 @@ class Sink(Protocol):
 class RollbackRefused(DataError):
     """A run's export is not what the sink holds, so there is nothing to take back."""
 
-    def __init__(self, run_id: str, reason: str) -> None:
-        self.run_id, self.reason = run_id, reason
+    def __init__(self, run_id: str, reason: str, *, replaced: bool = False) -> None:
+        self.run_id, self.reason, self.replaced = run_id, reason, replaced
         super().__init__(f"cannot roll back run '{run_id}': {reason}")

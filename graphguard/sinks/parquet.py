@@ -144,11 +144,13 @@ class ParquetSink:
             WorkspaceBusy: Another process exports to this sink.
         """
         done = []
+        if not self.root.is_dir():
+            raise self._refused(run_id, [])
         with self._writing():
             records = self._records()
             days = [one for one in records if one["current"] and one["current"]["run_id"] == run_id]
             if not days:
-                raise RollbackRefused(run_id, _why_not(run_id, records))
+                raise self._refused(run_id, records)
             for record in days:
                 # A run that exported twice is taken back whole.
                 below = list(record["below"])
@@ -161,6 +163,22 @@ class ParquetSink:
                 name = restored["run_id"] if restored else None
                 done.append({"as_of": record["as_of"], "run_id": run_id, "restored": name})
         return done
+
+    @staticmethod
+    def _refused(run_id: str, records: list[dict[str, Any]]) -> RollbackRefused:
+        for record in records:
+            if any(receipt["run_id"] == run_id for receipt in record["below"]):
+                later = record["current"]["run_id"] if record["current"] else "another run"
+                reason = (
+                    f"run '{later}' replaced it for as_of {record['as_of']}; "
+                    f"roll '{later}' back first"
+                )
+                return RollbackRefused(run_id, reason, replaced=True)
+        runs = {record["current"]["run_id"] for record in records if record["current"]}
+        stands = ", ".join(sorted(runs)) or "none"
+        near = near_match(run_id, runs)
+        reason = f"this sink holds no export of it (standing: {stands}).{near}"
+        return RollbackRefused(run_id, reason)
 
     def recover(self) -> None:
         """Put back what the commit records say after a killed writer; does nothing otherwise."""
@@ -379,15 +397,3 @@ def _stored_schema(name: str) -> TableSchema:
 def _sync_file(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def _why_not(run_id: str, records: list[dict[str, Any]]) -> str:
-    for record in records:
-        if any(receipt["run_id"] == run_id for receipt in record["below"]):
-            later = record["current"]["run_id"] if record["current"] else "another run"
-            return (
-                f"run '{later}' replaced it for as_of {record['as_of']}; roll '{later}' back first"
-            )
-    runs = {record["current"]["run_id"] for record in records if record["current"]}
-    stands = ", ".join(sorted(runs)) or "none"
-    return f"this sink holds no export of it (standing: {stands}).{near_match(run_id, runs)}"

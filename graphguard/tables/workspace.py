@@ -23,7 +23,7 @@ from typing import Any
 
 import filelock
 
-from graphguard.errors import ArtefactInvalid, NoRun, NotCommitted
+from graphguard.errors import ArtefactInvalid, NoRun, NotCommitted, PointerWrong
 from graphguard.tables.commit import is_committed, read_manifest
 from graphguard.tables.files import read_json, replace_json
 from graphguard.tables.formats import mark_format, refuse_newer
@@ -95,7 +95,7 @@ class Workspace:
         folder = self.root / "runs"
         found = []
         for path in sorted(folder.glob(f"*/{RUN_FILE}")) if folder.is_dir() else []:
-            facts = read_json(path)
+            facts = read_facts(path)
             if facts.get("state") == "committed":
                 found.append((facts["as_of"], facts["sequence"], Run(self, path.parent.name)))
         return [run for _, _, run in sorted(found, key=lambda one: one[:2])]
@@ -132,12 +132,13 @@ class Workspace:
 
         Raises:
             NotCommitted: No run was committed yet.
+            PointerWrong: The pointer is damaged, or its run is gone.
         """
         pointer = self.root / "CURRENT"
         if not pointer.is_file():
             message = f"a committed run in {self.root}"
             raise NotCommitted(message, "report")
-        return Run(self, read_json(pointer)["run_id"])
+        return self._pointed(pointer)
 
     def point_to(self, run: "Run") -> None:
         """Make `run` the current one, unless a run of a later day is current already."""
@@ -146,11 +147,26 @@ class Workspace:
             self._point(pointer, run)
 
     def _point(self, pointer: Path, run: "Run") -> None:
-        if pointer.is_file():
-            held = Run(self, read_json(pointer)["run_id"])
-            if held.run_id != run.run_id and held.facts()["as_of"] > run.facts()["as_of"]:
-                return
+        # What points nowhere keeps no later day current.
+        with suppress(PointerWrong):
+            if pointer.is_file():
+                held = self._pointed(pointer)
+                if held.run_id != run.run_id and held.facts()["as_of"] > run.facts()["as_of"]:
+                    return
         replace_json(pointer, {"run_id": run.run_id})
+
+    def _pointed(self, pointer: Path) -> "Run":
+        try:
+            named = read_json(pointer)
+        except ArtefactInvalid as error:
+            raise PointerWrong(pointer, error.reason) from error
+        name = named.get("run_id") if isinstance(named, dict) else None
+        if not isinstance(name, str):
+            raise PointerWrong(pointer, "names no run")
+        run = Run(self, name)
+        if not (run.folder / RUN_FILE).is_file():
+            raise PointerWrong(pointer, f"names run '{name}', of which there is no {RUN_FILE}")
+        return run
 
 
 @dataclass(frozen=True)
@@ -209,8 +225,20 @@ class Run:
 
     def facts(self) -> dict[str, Any]:
         """The content of run.json."""
-        facts: dict[str, Any] = read_json(self.folder / RUN_FILE)
-        return facts
+        return read_facts(self.folder / RUN_FILE)
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The content of a `run.json`.
+
+    Raises:
+        ArtefactInvalid: It is no JSON, or does not say what every run says.
+    """
+    facts = read_json(path)
+    if not isinstance(facts, dict) or not facts.keys() >= {"as_of", "sequence", "state"}:
+        reason = "does not say as_of, sequence and state"
+        raise ArtefactInvalid(path, reason)
+    return facts
 
 
 def find_run(path: Path) -> Run:

@@ -19,6 +19,7 @@ from graphguard.errors import (
     NoRun,
     NotAsked,
     UnknownEntity,
+    UnknownRun,
 )
 from graphguard.jobs.cli import app
 from graphguard.jobs.nightly import Night, run_night
@@ -82,7 +83,7 @@ def test_runs_are_listed_and_compared(night, config_path):
         json.loads(call("runs", "diff", run.run_id, run.run_id, "--config", config_path, "--json"))
         == []
     )
-    with pytest.raises(UnknownEntity, match="no run 'nowhere'"):
+    with pytest.raises(UnknownRun, match=r"no run 'nowhere' \(it holds 1\)\. See .*runs list"):
         call("runs", "diff", run.run_id, "nowhere", "--config", config_path)
     assert call("runs", "report", "--config", config_path).strip().endswith("report.html")
 
@@ -104,13 +105,17 @@ def test_expand_and_explain_speak_json(night, config_path):
 def test_a_user_or_run_that_is_not_there_is_named(night, config_path, tmp_path):
     with pytest.raises(UnknownEntity, match="no user 'nobody' in this run"):
         call("explain", "user:nobody", "--config", config_path)
+    with pytest.raises(
+        UnknownEntity, match=f"Run {night[1].run_id} holds .* up to 2026-01-22: look"
+    ):
+        call("expand", "nobody", "--config", config_path)
     with pytest.raises(UnknownEntity, match=r"no node type 'usr' .* Did you mean 'user'\?"):
         call("explain", "usr:nobody", "--config", config_path)
     with pytest.raises(NoRun, match="no run and no workspace"):
         call("explain", "user:nobody", "--run", tmp_path)
 
 
-@pytest.mark.parametrize("command", ["explain", "expand"])
+@pytest.mark.parametrize("command", ["explain", "expand", "counterfactual"])
 def test_who_asks_about_a_device_is_told_that_users_are_asked_about(night, config_path, command):
     config, _ = night
     graph = graphguard.open_run(config.workspace_folder).graph()
