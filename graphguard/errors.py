@@ -78,6 +78,17 @@ class ColumnMissing(DataError):
         )
 
 
+class NoActor(DataError):
+    """No column of any log looks like the user who acts."""
+
+    def __init__(self, found: Sequence[str]) -> None:
+        self.found = list(found)
+        super().__init__(
+            f"no log has a column that looks like the user who acts (found: {', '.join(found)}); "
+            f"call it user_id, or write the config by hand (docs/configuration.md)"
+        )
+
+
 class ColumnTypeWrong(DataError):
     """A column holds another type than its use asks for."""
 

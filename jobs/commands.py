@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from graphguard.config.sections import Config
 from graphguard.errors import ArtefactInvalid, BadSetting, ConfigError, UnknownRun
+from graphguard.features.catalogue import blocks
 from graphguard.jobs.context import Reporter
 from graphguard.jobs.export import exported_tables
 from graphguard.jobs.nightly import Night, require_as_of, run_night
@@ -84,28 +85,42 @@ def init_config(logs: list[str], labels: Path | None, out: Path, *, force: bool)
         if not mark or not name or not path:
             reason = f"must be NAME=PATH, got '{text}'"
             raise BadSetting(place, "LOGS", reason)
+        if name in found:
+            reason = f"names '{name}' twice; give every log its own name"
+            raise BadSetting(place, "LOGS", reason)
         found[name] = Path(path)
     if out.exists() and not force:
         message = f"{out} exists; pass --force to overwrite it or --out for another file"
         raise ConfigError(message)
-    out.write_text(propose_config(found, labels, out.resolve().parent), encoding="utf-8")
+    proposed = propose_config(found, labels, out.resolve().parent)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(proposed, encoding="utf-8")
     return f"{out} written; read it over, then run `graphguard validate {out}`"
 
 
 def validate_config(config: Config) -> str:
     """Check files and columns that the config names; returns a line a source."""
+    blocks(config)
     lines = []
-    contracts = {name: (log.path, log_contract(config, name)) for name, log in config.logs.items()}
-    for name, table in config.entities.items():
-        contracts[name] = (table.path, entity_contract(config, name))
-    contracts["labels"] = (config.labels.path, label_contract(config))
-    for name, (pattern, contract) in contracts.items():
-        units = find_units(name, pattern, config.root)
+    contracts = [
+        *(
+            ("logs", name, log.path, log_contract(config, name))
+            for name, log in config.logs.items()
+        ),
+        *(
+            ("entities", name, table.path, entity_contract(config, name))
+            for name, table in config.entities.items()
+        ),
+        ("labels", "labels", config.labels.path, label_contract(config)),
+    ]
+    for section, name, pattern, contract in contracts:
+        units = find_units(name, pattern, config.root, section=section)
         files = [path for unit in units for path in unit.files]
         for path in files:
             check_columns(path, contract)
         span = f", {units[0].name} to {units[-1].name}" if units[0].day else ""
-        lines.append(f"{name}: {len(files)} files{span}, columns {', '.join(contract.columns)}")
+        number = f"{len(files)} file{'s' if len(files) > 1 else ''}"
+        lines.append(f"{name}: {number}{span}, columns {', '.join(contract.columns)}")
     return "\n".join([*lines, "the config is sound"])
 
 

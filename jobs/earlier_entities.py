@@ -49,10 +49,8 @@ def entities_ahead(job: Job, ids: Mapping[str, IdStore], folder: Path, entity_ty
     """
     digests = DigestCache(job.workspace.root / "cache" / "digests.json")
     settings = job.config.entities[entity_type]
-    files = [
-        (file_name(path, job.config.root), digests.digest(path))
-        for path in find_units(entity_type, settings.path, job.config.root)[0].files
-    ]
+    found = find_units(entity_type, settings.path, job.config.root, section="entities")
+    files = [(file_name(path, job.config.root), digests.digest(path)) for path in found[0].files]
     rules = entity_rules(job.config, entity_type, files)
     path = folder / f"{entity_type}.parquet"
     run = _find_run(job, entity_type, rules, ids[entity_type])

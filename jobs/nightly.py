@@ -152,13 +152,13 @@ def _run_id(workspace: Workspace, config: Config, as_of: date) -> str:
     """`2026-01-31-1a2b3c4d`: the day, and what config and input files say."""
     digests = DigestCache(workspace.root / "cache" / "digests.json")
     inputs: dict[str, Any] = {}
-    sources: dict[str, LogConfig | EntityConfig | LabelConfig] = {
-        **config.logs,
-        **config.entities,
-        "labels": config.labels,
-    }
-    for name, settings in sources.items():
-        units = find_units(name, settings.path, config.root)
+    sources: list[tuple[str, str, LogConfig | EntityConfig | LabelConfig]] = [
+        *(("logs", name, log) for name, log in config.logs.items()),
+        *(("entities", name, table) for name, table in config.entities.items()),
+        ("labels", "labels", config.labels),
+    ]
+    for section, name, settings in sources:
+        units = find_units(name, settings.path, config.root, section=section)
         # Files about days from the cutoff on are never opened, so they make no other run.
         used = [unit for unit in units if unit.day is None or unit.day < as_of]
         files = [path for unit in used for path in unit.files]
@@ -166,7 +166,9 @@ def _run_id(workspace: Workspace, config: Config, as_of: date) -> str:
             # A manifest that is corrected may clear a file that was held back.
             named = [manifest_of(unit, settings.manifest, config.root) for unit in used]
             files += [path for path in named if path.is_file()]
-        inputs[name] = list(zip(map(str, files), digests.digests(files), strict=True))
+        # A log may be called as an entity type is.
+        key = f"{section}.{name}" if name in inputs else name
+        inputs[key] = list(zip(map(str, files), digests.digests(files), strict=True))
     digests.save()
     said = config.model_dump(mode="json", exclude={"workspace", "root", "as_of"})
     return f"{as_of}-{fingerprint([said, inputs])[:8]}"

@@ -4,16 +4,17 @@ Coefficients are those of `benchmarks/nightly.py` on two cores, rounded up; `ben
 has the table they come from.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from graphguard.config.anchors import calendar_anchors
+from graphguard.config.anchors import calendar_anchors, check_history
 from graphguard.config.sections import Config
-from graphguard.errors import ConfigError
+from graphguard.errors import ConfigError, TooLittleHistory
 from graphguard.tables.guard import FileLimits, Guard
 from graphguard.tables.sources import find_units
 from graphguard.tables.units import log_contract
@@ -136,13 +137,31 @@ def plan(config: Config) -> Plan:
         seconds[stage] = (cost * first / 1e6 + 0.5, cost * later / 1e6 + 0.5)
     memory = (BASE_BYTES + BYTES_PER_EVENT * rows) / 1e9
     limit = config.limits.memory_gb
-    reasons = []
+    reasons = _short_of_history(config, logs)
     if memory > limit:
         reasons.append(
             f"about {memory:.1f} GB of memory are needed and limits.memory_gb is {limit:.1f}: "
             f"lower training.anchors or graph.window, or raise the limit on a larger machine"
         )
     return Plan(logs, number, span, seconds, memory, limit, tuple(reasons))
+
+
+def _short_of_history(config: Config, logs: Sequence[LogPlan]) -> list[str]:
+    """Why the logs' days are too few to train; without reading a row only dated logs tell."""
+    as_of = config.as_of
+    dated = all(log.dated for log in config.logs.values())
+    if as_of is None or not config.training.calendar or not dated:
+        return []
+    anchors = calendar_anchors(config, as_of)
+    days = [one.first for one in logs if one.first is not None]
+    if not days:
+        found = f"no log has a day from {anchors.first_day} to {as_of - timedelta(days=1)}"
+        return [f"{found}: deliver them, or give another as_of"]
+    try:
+        check_history(anchors, min(days), as_of)
+    except TooLittleHistory as error:
+        return [str(error)]
+    return []
 
 
 def _log(config: Config, name: str, span: tuple[date, date]) -> LogPlan:

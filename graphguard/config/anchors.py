@@ -55,7 +55,10 @@ def check_history(anchors: Anchors, first_log_day: date, as_of: date) -> None:
     Raises:
         TooLittleHistory: They do; the error says how many days are needed and found.
     """
-    needed, found = (as_of - anchors.first_day).days, (as_of - first_log_day).days
+    needed, found = (as_of - anchors.first_day).days, max(0, (as_of - first_log_day).days)
+    if not found:
+        advice = f"the logs begin on {first_log_day}, so give a later as_of"
+        raise TooLittleHistory(needed, found, advice)
     if found < needed:
         advice = (
             f"deliver the log from {anchors.first_day} on, or lower training.anchors or "

@@ -9,10 +9,31 @@ from typing import Any, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.error import MarkedYAMLError
 
 from graphguard.config.sections import Config
 from graphguard.config.values import parse_as_of
 from graphguard.errors import BadSetting, ConfigError, UnknownSetting
+
+MERGE = "tag:yaml.org,2002:merge"
+"""A key `<<`, which may stand twice: each merges another mapping."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which no mapping has a key twice: the second would silently undo the first."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Read the mapping as it is written; raises MarkedYAMLError where a key stands twice."""
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or key.tag == MERGE:
+                continue
+            if key.value in lines:
+                problem = f"'{key.value}' stands there already in line {lines[key.value]}; keep one"
+                raise MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            lines[key.value] = key.start_mark.line + 1
+        return node
 
 
 def load_config(path: Path, *, as_of: date | str | None = None) -> Config:
@@ -24,12 +45,12 @@ def load_config(path: Path, *, as_of: date | str | None = None) -> Config:
         BadSetting: A value is impossible.
     """
     try:
-        raw = yaml.safe_load(_with_variables(path.read_text(encoding="utf-8"), path))
+        raw = yaml.load(_with_variables(path.read_text(encoding="utf-8"), path), _Loader)  # noqa: S506
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path}: cannot be read ({error}); pass an existing config file"
         raise ConfigError(message) from error
     except yaml.YAMLError as error:
-        message = f"{path}: not valid YAML ({' '.join(str(error).split())})"
+        message = f"{path}: not valid YAML ({_yaml_words(error)})"
         raise ConfigError(message) from error
     if not isinstance(raw, dict):
         message = f"{path}: must hold a mapping of sections, found {type(raw).__name__}"
@@ -56,6 +77,18 @@ def parse_day(text: str, place: str) -> date:
         raise BadSetting(place, "as_of", str(error)) from error
 
 
+def _yaml_words(error: yaml.YAMLError) -> str:
+    """Where YAML stumbled and over what; the file's text around it is left out."""
+    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
+        return " ".join(str(error).split())
+    mark = error.problem_mark
+    began = f" {error.context}" if error.context else ""
+    if error.context_mark is not None and error.context_mark.line != mark.line:
+        began += f" that begins in line {error.context_mark.line + 1}"
+    told = f",{began}" if began else ""
+    return f"line {mark.line + 1}, column {mark.column + 1}{told}: {error.problem}"
+
+
 def _with_variables(text: str, path: Path) -> str:
     """Put the environment's values in for `${NAME}`; `${today}` is read later, by the setting."""
 
@@ -66,20 +99,23 @@ def _with_variables(text: str, path: Path) -> str:
             raise BadSetting(str(path), match[0], reason)
         return found
 
-    return re.sub(r"\$\{([A-Z][A-Z0-9_]*)\}", value, text)
+    return re.sub(r"\$\{(?!today\})([A-Za-z_][A-Za-z0-9_]*)\}", value, text)
 
 
 def _first_error(error: ValidationError, path: str) -> ConfigError:
     """The error to show: unknown keys first, for they usually cause the rest."""
     details = sorted(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     first = details[0]
-    place = tuple(str(part) for part in first["loc"])
+    # Pydantic's own names for a choice of words are no part of the setting's name.
+    place = tuple(str(part) for part in first["loc"] if not str(part).startswith("literal["))
     dotted = ".".join(place)
     if first["type"] == "extra_forbidden":
         return UnknownSetting(path, dotted, _known_keys(first["loc"][:-1]))
     if first["type"] == "missing":
         return BadSetting(path, dotted, "is required and missing")
     reason = str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "tuple_type":
+        reason = "must be a list, as [a, b]"
     if "got" not in reason and not isinstance(first["input"], dict):
         reason = f"{reason}, got {first['input']!r}"
     return BadSetting(path, dotted or "config", reason)

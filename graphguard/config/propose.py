@@ -1,13 +1,15 @@
 """Propose a config from the columns of a platform's logs; every guess says why it was made."""
 
+import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
+import yaml
 
 from graphguard.config.sections import Config
-from graphguard.errors import ColumnMissing, FileUnreadable, InputMissing
+from graphguard.errors import FileUnreadable, InputMissing, NoActor
 
 SAMPLE_ROWS = 20_000
 TIME_NAMES = ("ts", "time", "timestamp", "created_at", "event_time", "date")
@@ -29,8 +31,11 @@ OBJECT_HINT = re.compile(
 )
 SHARED_HINT = re.compile(r"(device|address|^ip|ip$|phone|email|card|cookie)")
 TEXT_HINT = re.compile(r"(text|caption|body|message|comment|title|bio)$")
-EPOCH_US = (946_684_800_000_000, 4_102_444_800_000_000)
-"""Integers between the years 2000 and 2100 in microseconds may be times."""
+EPOCH_S = (946_684_800, 4_102_444_800)
+"""Integers between the years 2000 and 2100 may be times."""
+PER_SECOND = {"microseconds": 10**6, "milliseconds": 10**3, "seconds": 1, "nanoseconds": 10**9}
+CATEGORIES = 200
+"""Words of more values than that are names of things."""
 LABEL_NAMES = (
     "is_abusive",
     "is_spam",
@@ -41,6 +46,9 @@ LABEL_NAMES = (
     "abusive",
     "bad",
 )
+
+CONVERT = "convert it to a timestamp or integer microseconds"
+"""What is said of a time that cannot be read as it is; as the log's `time` nothing else passes."""
 
 
 @dataclass
@@ -57,6 +65,7 @@ class LogGuess:
     """Objects that some rows lack: good for traces, while an edge needs both its ends."""
     text: str | None = None
     key: str | None = None
+    columns: list[str] = field(default_factory=list)
     numeric: list[str] = field(default_factory=list)
     categorical: list[str] = field(default_factory=list)
 
@@ -72,7 +81,7 @@ def propose_config(logs: dict[str, Path], labels: Path | None, root: Path) -> st
     Raises:
         InputMissing: A path holds no Parquet file.
         FileUnreadable: A file is no Parquet.
-        ColumnMissing: No log has a column that could be the acting user.
+        NoActor: No log has a column that could be the acting user.
     """
     guesses = [_guess(name, path, root) for name, path in logs.items()]
     actor = _common_actor(guesses)
@@ -81,9 +90,7 @@ def propose_config(logs: dict[str, Path], labels: Path | None, root: Path) -> st
             guess.objects.remove(actor)
             guess.actor = actor
     if not any(guess.actor for guess in guesses):
-        found = sorted({column for guess in guesses for column in guess.objects})
-        table = "logs"
-        raise ColumnMissing(table, "user_id", found)
+        raise NoActor(sorted({column for guess in guesses for column in guess.columns}))
     lines = [
         "# Proposed by `graphguard init` from the columns of your logs. Read it over: a guess",
         "# says why it was made. `graphguard settings` explains every setting.",
@@ -95,8 +102,16 @@ def propose_config(logs: dict[str, Path], labels: Path | None, root: Path) -> st
     for guess in guesses:
         lines += _log_lines(guess)
     lines += ["", "graph:", "  window: 30d", "  edges:"]
-    for guess in guesses:
-        lines += _edge_lines(guess)
+    if actor not in ACTOR_NAMES:
+        lines.append(f"    # '{actor}' is taken for the user who acts: no column has a usual name")
+    edges = [line for guess in guesses for line in _edge_lines(guess)]
+    lines += edges
+    if not any(line.lstrip().startswith("-") for line in edges):
+        lines.append("    # no column looks like an object that users act on; write at least one:")
+        lines.append(
+            f"    # - {{name: [user, does, thing], log: {_word(guesses[0].name)}, "
+            f"source: {_word(actor)}, target: COLUMN}}"
+        )
     lines += ["", *_feature_lines(guesses), ""]
     lines += [*_label_lines(labels, root, actor), "", *_ring_lines(guesses)]
     return "\n".join(lines) + "\n"
@@ -105,7 +120,7 @@ def propose_config(logs: dict[str, Path], labels: Path | None, root: Path) -> st
 def _guess(name: str, path: Path, root: Path) -> LogGuess:
     files, pattern = _files(name, path, root)
     frame = _sample(files[0])
-    guess = LogGuess(name, pattern)
+    guess = LogGuess(name, pattern, columns=frame.columns)
     for column, kind in frame.schema.items():
         _place(guess, column, kind, frame.get_column(column))
     if guess.time is None:
@@ -124,14 +139,11 @@ def _place(guess: LogGuess, column: str, kind: pl.DataType, values: pl.Series) -
     lower = column.lower()
     distinct = values.n_unique() / max(values.len(), 1)
     if isinstance(kind, pl.Datetime) or kind == pl.Date:
-        if guess.time is None or lower in TIME_NAMES:
+        if guess.time is None or lower in TIME_NAMES or guess.why_time.startswith(CONVERT):
             guess.time, guess.why_time = column, f"it has type {kind}"
-    elif (
-        kind.is_integer()
-        and lower in TIME_NAMES
-        and values.drop_nulls().is_between(*EPOCH_US).all()
-    ):
-        guess.time, guess.why_time = column, "its integers are microseconds of this century"
+    elif lower in TIME_NAMES and (kind == pl.String or kind.is_integer()):
+        if guess.time is None:
+            guess.time, guess.why_time = column, _why_time(kind, values.drop_nulls())
     elif kind == pl.String and TEXT_HINT.search(lower):
         guess.text = guess.text or column
     elif kind == pl.Boolean:
@@ -142,10 +154,22 @@ def _place(guess: LogGuess, column: str, kind: pl.DataType, values: pl.Series) -
         guess.objects.append(column)
     elif kind.is_float() or kind.is_integer():
         guess.numeric.append(column)
-    elif kind == pl.String and distinct > 0.2:
+    elif kind == pl.String and (distinct > 0.2 or values.n_unique() > CATEGORIES):
         guess.objects.append(column)
     elif kind == pl.String:
         guess.categorical.append(column)
+
+
+def _why_time(kind: pl.DataType, values: pl.Series) -> str:
+    """What a column that is called as times are holds; only microseconds can be used as it is."""
+    if kind == pl.String:
+        return f"{CONVERT}: by its name a time, and text is none"
+    low, high = EPOCH_S
+    for unit, per_second in PER_SECOND.items():
+        if len(values) and values.is_between(low * per_second, high * per_second).all():
+            told = f"its integers are {unit} of this century"
+            return told if unit == "microseconds" else f"{CONVERT}: {told}"
+    return f"{CONVERT}: by its name a time, and its integers are none of this century"
 
 
 def _common_actor(guesses: list[LogGuess]) -> str:
@@ -162,11 +186,22 @@ def _files(name: str, path: Path, root: Path) -> tuple[list[Path], str]:
         return [path], _relative(path, root)
     files = sorted(path.rglob("*.parquet"))
     if not files:
-        remedy = "pass a Parquet file, or a folder with some"
-        raise InputMissing(name, str(path), remedy)
+        raise InputMissing(name, str(path), _why_no_file(path))
     place = files[0].relative_to(path).parent
     parts = [re.sub(r"\d{4}-\d{2}-\d{2}", "{date}", part) for part in place.parts]
     return files, "/".join([_relative(path, root), *parts, "*.parquet"])
+
+
+def _why_no_file(path: Path) -> str:
+    if not path.exists():
+        return "there is no such file or folder"
+    other = sorted(one.name for one in path.rglob("*") if one.is_file())
+    if not other:
+        return "the folder is empty; pass a Parquet file, or a folder with some"
+    return (
+        f"it holds {len(other)} other file{'s' if len(other) > 1 else ''}, such as {other[0]}, and "
+        f"logs are read from Parquet files called *.parquet; convert them"
+    )
 
 
 def _relative(path: Path, root: Path) -> str:
@@ -186,18 +221,18 @@ def _sample(path: Path) -> pl.DataFrame:
 
 def _log_lines(guess: LogGuess) -> list[str]:
     lines = [
-        f"  {guess.name}:",
-        f'    path: "{guess.path}"',
-        f"    time: {guess.time or 'none'}   # {guess.why_time}",
+        f"  {_word(guess.name)}:",
+        f"    path: {_quoted(guess.path)}",
+        f"    time: {_word(guess.time or 'none')}   # {guess.why_time}",
     ]
     if guess.key:
-        lines.append(f"    key: {guess.key}   # every value in the sample is different")
+        lines.append(f"    key: {_word(guess.key)}   # every value in the sample is different")
     if guess.text:
-        lines.append(f"    text: {guess.text}   # by its name")
+        lines.append(f"    text: {_word(guess.text)}   # by its name")
     if guess.numeric:
-        lines.append(f"    numeric: [{', '.join(guess.numeric)}]")
+        lines.append(f"    numeric: [{', '.join(map(_word, guess.numeric))}]")
     if guess.categorical:
-        lines.append(f"    categorical: [{', '.join(guess.categorical)}]")
+        lines.append(f"    categorical: [{', '.join(map(_word, guess.categorical))}]")
     return lines
 
 
@@ -212,8 +247,8 @@ def _edge_lines(guess: LogGuess) -> list[str]:
             lines.append(f"    # {guess.name}.{column} is often null, so it is a trace, no edge")
             continue
         lines.append(
-            f"    - {{name: [user, {guess.name}, {_kind(column)}], log: {guess.name}, "
-            f"source: {guess.actor}, target: {column}}}"
+            f"    - {{name: [user, {_word(guess.name)}, {_word(_kind(column))}], "
+            f"log: {_word(guess.name)}, source: {_word(guess.actor)}, target: {_word(column)}}}"
         )
     return lines
 
@@ -231,7 +266,7 @@ def _label_lines(labels: Path | None, root: Path, actor: str) -> list[str]:
         return [
             "labels:   # what people decided; correct path and columns",
             '  path: "labels/*.parquet"',
-            f"  key: {actor}",
+            f"  key: {_word(actor)}",
             "  value: is_abusive",
             "  known_at: decided_at",
         ]
@@ -245,10 +280,10 @@ def _label_lines(labels: Path | None, root: Path, actor: str) -> list[str]:
     value = flags[0] if flags else "is_abusive"
     return [
         "labels:",
-        f'  path: "{pattern}"',
-        f"  key: {key}",
-        f"  value: {value}   # by its name",
-        f"  known_at: {known[0] if known else 'decided_at'}   # when the decision was made",
+        f"  path: {_quoted(pattern)}",
+        f"  key: {_word(key)}{'' if key == actor else '   # the logs call it ' + actor}",
+        f"  value: {_word(value)}   # by its name",
+        f"  known_at: {_word(known[0]) if known else 'decided_at'}   # when the decision was made",
     ]
 
 
@@ -262,15 +297,32 @@ def _ring_lines(guesses: list[LogGuess]) -> list[str]:
         whole = [column for column in things if column not in guess.sparse]
         shared |= {_kind(column) for column in whole if SHARED_HINT.search(column.lower())}
         acts = [column for column in things if not SHARED_HINT.search(column.lower())]
-        traces += [f"    - {{log: {guess.name}, object: {column}}}" for column in acts[:2]]
+        traces += [
+            f"    - {{log: {_word(guess.name)}, object: {_word(column)}}}" for column in acts[:2]
+        ]
         if guess.text:
-            traces.append(f"    - {{log: {guess.name}, object: {guess.text}, near: text}}")
+            log, text = _word(guess.name), _word(guess.text)
+            traces.append(f"    - {{log: {log}, object: {text}, near: text}}")
     lines = ["  traces:", *traces] if traces else []
     if shared:
-        lines.append(f"  shared: [{', '.join(sorted(shared))}]")
+        lines.append(f"  shared: [{', '.join(map(_word, sorted(shared)))}]")
     return ["rings:", *lines] if lines else []
 
 
 def _kind(column: str) -> str:
     """Entity type of a column, by its name."""
-    return re.sub(r"(_id|_key|_hash)$", "", column.lower()) or column.lower()
+    word = re.sub(r"\W+", "_", column.lower()).strip("_") or "thing"
+    return re.sub(r"(_id|_key|_hash)$", "", word) or word
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _word(text: str) -> str:
+    """A name as YAML reads it back, in quotes only where it would be read as something else."""
+    try:
+        plain = yaml.safe_load(f"{{a: {text}, b: [{text}, 0]}}") == {"a": text, "b": [text, 0]}
+    except yaml.YAMLError:
+        plain = False
+    return text if plain else _quoted(text)

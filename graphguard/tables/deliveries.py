@@ -128,9 +128,9 @@ def _sources(config: Config, units: Mapping[str, Sequence[SourceUnit]]) -> Itera
         log = config.logs[name]
         yield _Source(name, f"logs.{name}", log, log_contract(config, name), each)
     for name, table in config.entities.items():
-        files = find_units(name, table.path, config.root)[:1]
+        files = find_units(name, table.path, config.root, section="entities")[:1]
         yield _Source(name, f"entities.{name}", table, entity_contract(config, name), files)
-    files = find_units("labels", config.labels.path, config.root)[:1]
+    files = find_units("labels", config.labels.path, config.root, section="labels")[:1]
     yield _Source("labels", "labels", config.labels, label_contract(config), files)
 
 

@@ -80,7 +80,8 @@ def entity_rows(
             between the two are looked at.
     """
     contract = replace(entity_contract(config, entity_type), cutoff_us=day_us(as_of))
-    files = find_units(entity_type, config.entities[entity_type].path, config.root)[0].files
+    pattern = config.entities[entity_type].path
+    files = find_units(entity_type, pattern, config.root, section="entities")[0].files
     since_us = None if before is None else before.until_us
     return read_rows(files, contract, config.root, since_us=since_us)
 
@@ -164,7 +165,8 @@ def _as_the_next(values: pl.Series) -> NDArray[np.bool_]:
 def label_rows(config: Config, as_of: date) -> Intake:
     """What becomes of the rows of the label files at a cutoff, before anybody asks who is who."""
     contract = replace(label_contract(config), cutoff_us=day_us(as_of))
-    files = find_units("labels", config.labels.path, config.root)[0].files
+    found = find_units("labels", config.labels.path, config.root, section="labels")
+    files = found[0].files
     return read_rows(files, contract, config.root)
 
 

@@ -27,15 +27,25 @@ class SourceUnit:
     files: tuple[Path, ...]
 
 
-def find_units(source: str, pattern: str, root: Path) -> list[SourceUnit]:
+def find_units(source: str, pattern: str, root: Path, *, section: str = "logs") -> list[SourceUnit]:
     """Units of the files that match `pattern` below `root`, by day.
 
+    Args:
+        source: Name of the log or table.
+        pattern: Glob of its files.
+        root: Folder that a relative pattern starts from.
+        section: Section of the config that names the source; `labels` is a source and a section.
+
     Raises:
-        InputMissing: No file matches.
+        InputMissing: No file matches, or a folder does.
     """
     paths = _matches(pattern.replace("{date}", "*"), root)
+    setting = f"{section}.path" if section == "labels" else f"{section}.{source}.path"
     if not paths:
-        remedy = f"deliver it or correct logs.{source}.path"
+        remedy = f"deliver it or correct {setting}"
+        raise InputMissing(source, str(root / pattern), remedy)
+    if paths[0].is_dir():
+        remedy = f"{paths[0]} is a folder: add `/*.parquet` to {setting}"
         raise InputMissing(source, str(root / pattern), remedy)
     if "{date}" not in pattern:
         return [SourceUnit(source, "all", None, tuple(paths))]

@@ -35,6 +35,13 @@ def test_too_short_a_log_is_told_in_days(make_config):
         check_history(anchors, anchors.first_day + timedelta(days=1), date(2026, 1, 29))
 
 
+def test_a_cutoff_before_the_logs_is_told_as_such(make_config):
+    anchors = calendar_anchors(make_config(long=True), date(2026, 1, 29))
+
+    with pytest.raises(TooLittleHistory, match=r"found 0; the logs begin on 2026-03-01, so give"):
+        check_history(anchors, date(2026, 3, 1), date(2026, 1, 29))
+
+
 def test_event_periods_follow_one_another_up_to_the_cutoff(make_config):
     config = make_config(long=True, training={"anchor": {"event": 3}, "anchors": 5})
     periods = event_periods(config, date(2026, 1, 29))

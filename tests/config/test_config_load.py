@@ -119,6 +119,58 @@ def test_a_file_that_is_no_config_is_refused(tmp_path, text, told):
         load_config(path)
 
 
+def test_a_key_that_stands_twice_is_told_with_both_lines(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("rings:\n  min_members: 3\nlogs: {}\nrings:\n  min_members: 4\n")
+
+    with pytest.raises(ConfigError, match=r"line 4, column 1: 'rings' stands .* in line 1; keep"):
+        load_config(path)
+
+
+def test_a_merged_mapping_may_be_overridden(load, tmp_path):
+    path = tmp_path / "c.yaml"
+    load()
+    text = path.read_text()
+    path.write_text(
+        text.replace(
+            "logs:\n  likes:\n", "logs:\n  old: &old {path: old, time: at}\n  likes:\n"
+        ).replace("    time: ts\n", "    time: ts\n    <<: *old\n")
+    )
+
+    logs = load_config(path).logs
+
+    assert (logs["old"].time, logs["likes"].time) == ("at", "ts")
+
+
+def test_broken_yaml_is_told_by_its_line(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("logs:\n  likes: {path: x, time: [ts}\n")
+
+    with pytest.raises(ConfigError, match=r"c.yaml: not valid YAML \(line 2, column 29, while"):
+        load_config(path)
+    path.write_text("logs:\n\tlikes: x\n")
+    with pytest.raises(ConfigError, match=r"\(line 2, column 1, while .*: found character '.t'"):
+        load_config(path)
+
+
+def test_a_variable_in_small_letters_is_one_too(load, monkeypatch):
+    monkeypatch.delenv("gg_logs", raising=False)
+
+    with pytest.raises(BadSetting, match=r"\$\{gg_logs\}.*no such variable"):
+        load(workspace="${gg_logs}/workspace")
+    assert load(as_of="${today}").as_of is not None
+
+
+def test_a_word_where_a_list_belongs_is_told_so(load):
+    with pytest.raises(BadSetting, match=r"rings.shared: must be a list, as \[a, b\], got 'user'"):
+        load(rings__shared="user")
+
+
+def test_a_word_that_is_no_choice_is_told_by_the_settings_name(load):
+    with pytest.raises(BadSetting, match=r"training.models.0: Input should be 'trees'.*got 'xgb'"):
+        load(training__models=["xgb"])
+
+
 def test_as_of_is_a_day_and_nothing_else():
     assert parse_as_of("2026-01-31") == date(2026, 1, 31)
     today, yesterday = parse_as_of("${today}"), parse_as_of("${today-1d}")

@@ -16,6 +16,7 @@ from graphguard.errors import (
     BadSetting,
     ConfigError,
     FileBeyondLimit,
+    InputMissing,
     NoRun,
     NotAsked,
     UnknownEntity,
@@ -23,7 +24,9 @@ from graphguard.errors import (
 )
 from graphguard.jobs.cli import app
 from graphguard.jobs.nightly import Night, run_night
+from graphguard.jobs.nightly import _run_id as run_name
 from graphguard.tables.files import read_json
+from graphguard.tables.workspace import Workspace
 
 USES = ("user", "uses", "device")
 
@@ -143,6 +146,46 @@ def test_a_plan_reads_footers_only_and_refuses_what_does_not_fit(make_config, wo
     )
     with pytest.raises(DoesNotFit, match=r"limits\.memory_gb is 0\.1"):
         plan(make_config(limits={"memory_gb": 0.1})).require_fit()
+
+
+def test_a_plan_refuses_a_night_whose_days_are_not_there(make_config):
+    with pytest.raises(DoesNotFit, match=r"training needs \d+ days of log before as_of, found"):
+        plan(make_config(graph={"window": "90d"})).require_fit()
+    with pytest.raises(DoesNotFit, match=r"no log has a day from .* to 2030-01-01: deliver them"):
+        plan(make_config(as_of="2030-01-02")).require_fit()
+
+
+def test_validate_names_a_misspelt_theme_and_a_setting_as_it_is_written(make_config):
+    path = make_config(features=["activity", "timming"]).root / "config.yaml"
+    with pytest.raises(BadSetting, match=r"unknown theme 'timming' .* Did you mean 'timing'\?"):
+        call("validate", path)
+    make_config(labels={"path": "nowhere/*.parquet"})
+    with pytest.raises(InputMissing, match=r"correct labels\.path"):
+        call("validate", path)
+
+
+def test_a_log_called_as_an_entity_type_makes_another_run_when_its_files_change(
+    make_config, world, tmp_path
+):
+    config = make_config()
+    likes = config.logs["likes"].model_copy(update={"path": str(tmp_path / "likes.parquet")})
+    called = config.model_copy(update={"logs": {"user": likes}})
+    names = []
+    for rows in (1, 2):
+        pl.DataFrame({"user_id": ["u"] * rows}).write_parquet(tmp_path / "likes.parquet")
+        names.append(run_name(Workspace(tmp_path / "w"), called, called.as_of))
+
+    assert names[0] != names[1]
+
+
+def test_init_makes_the_folder_of_its_file_and_takes_no_name_twice(world, tmp_path):
+    likes = f"likes={world}/logs/likes"
+    with pytest.raises(BadSetting, match="names 'likes' twice"):
+        call("init", likes, likes, "--out", tmp_path / "c.yaml")
+    call("init", likes, "--out", tmp_path / "new" / "folder" / "c.yaml")
+
+    assert (tmp_path / "new" / "folder" / "c.yaml").is_file()
+    assert not (tmp_path / "c.yaml").exists()
 
 
 def test_a_small_file_that_declares_far_too_many_rows_is_refused(make_config, tmp_path):

@@ -56,6 +56,27 @@ def test_no_file_names_the_pattern_and_the_remedy(tmp_path):
         find_units("p", "p/*.parquet", tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("source", "section", "setting"),
+    [
+        ("likes", "logs", "logs.likes.path"),
+        ("user", "entities", "entities.user.path"),
+        ("labels", "labels", "labels.path"),
+        ("labels", "logs", "logs.labels.path"),
+    ],
+)
+def test_the_remedy_names_the_setting_as_it_is_written(tmp_path, source, section, setting):
+    with pytest.raises(InputMissing, match=f"or correct {setting}$"):
+        find_units(source, "p/*.parquet", tmp_path, section=section)
+
+
+def test_a_folder_where_files_belong_is_told_so(tmp_path):
+    make(tmp_path, "tables/a.parquet")
+
+    with pytest.raises(InputMissing, match=r"is a folder: add `/\*.parquet` to entities.user.path"):
+        find_units("user", "tables", tmp_path, section="entities")
+
+
 def test_a_digest_follows_a_change_of_the_file(tmp_path):
     make(tmp_path, "a")
     cache = DigestCache(tmp_path / "cache" / "digests.json")
