@@ -104,7 +104,11 @@ def _first_reason(
     best: str, previous: str | None, metrics: Mapping[str, Mapping[str, Interval]]
 ) -> str:
     value = metrics[best]["auprc"].value
-    told = f"'{best}' has the highest AUPRC of {len(metrics)}, {value:.3f}"
+    told = (
+        f"'{best}' has the highest AUPRC of {len(metrics)} models, {value:.3f}"
+        if len(metrics) > 1
+        else f"'{best}' is the only model, AUPRC {value:.3f}"
+    )
     if previous is None:
         return f"no champion before: {told}"
     return f"the champion before, '{previous}', was not trained: {told}"

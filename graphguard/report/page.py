@@ -28,7 +28,7 @@ font-size:13px}.banner{border-radius:10px;padding:12px 16px;margin:16px 0;border
 border-color:var(--warn)}.scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;
 margin:8px 0 12px;font-size:13.5px}th{text-align:left;color:var(--soft);font-weight:500}
 th,td{padding:5px 10px 5px 0;border-bottom:1px solid var(--line);vertical-align:top}
-td{overflow-wrap:break-word}td:last-child:not(.n){min-width:22ch}.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+td{overflow-wrap:break-word}td:last-child:not(.n){min-width:22ch}.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}th.n{white-space:normal;min-width:9ch}
 .pair{display:grid;gap:20px;grid-template-columns:repeat(auto-fit,minmax(300px,1fr))}
 figure{margin:8px 0}figcaption{color:var(--soft);font-size:13px;max-width:44ch}.cards{display:grid;
 gap:16px;grid-template-columns:repeat(auto-fill,minmax(300px,1fr))}.card{min-width:0;
