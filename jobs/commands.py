@@ -31,6 +31,15 @@ def make_world(out: Path, users: int, days: int, seed: int, reporter: Reporter) 
     """Write a generated platform; returns a line about it."""
     from graphguard.worlds import WorldSpec, write_world
 
+    told = out / "truth" / "world.json"
+    held = read_json(told)["spec"] if told.is_file() else {}
+    # Days of another world would stay beside those of this one.
+    if held and [held[name] for name in ("users", "days", "seed")] != [users, days, seed]:
+        reason = (
+            f"{out} holds a world of {held['users']} users, {held['days']} days and seed "
+            f"{held['seed']}; remove it or name another folder"
+        )
+        raise BadSetting("world", "--out", reason)
     reporter.stage("world", 1, 1)
     summary = write_world(
         WorldSpec(users=users, days=days, seed=seed),

@@ -92,6 +92,7 @@ def run_night(night: Night) -> Run:
         refuse_half_erased(workspace.root)
         with loading(stages[:1]):
             job = replace(open_job(night, workspace), engine=engine)
+        _require_before(job, stages[0])
         run_stages(job, stages, dry_run=night.dry_run)
         if stages[-1].name == STAGE_NAMES[-1] and not night.dry_run:
             return commit_run(job)
@@ -134,6 +135,15 @@ def require_as_of(config: Config) -> date:
         reason = "is required: write it into the config or pass --as-of 2026-01-31"
         raise BadSetting(str(config.root), "as_of", reason)
     return config.as_of
+
+
+def _require_before(job: Job, first: Stage) -> None:
+    """Refuse to begin with a stage while one before it is not committed."""
+    before = STAGE_NAMES[: STAGE_NAMES.index(first.name)]
+    absent = [name for name in before if not job.run.has(name)]
+    if absent:
+        message = f"stage '{absent[0]}' of run {job.run.run_id}"
+        raise NotCommitted(message, before[-1])
 
 
 def _chosen(night: Night) -> tuple[Stage, ...]:

@@ -45,7 +45,7 @@ def load_config(path: Path, *, as_of: date | str | None = None) -> Config:
         BadSetting: A value is impossible.
     """
     try:
-        raw = yaml.load(_with_variables(path.read_text(encoding="utf-8"), path), _Loader)  # noqa: S506
+        raw = _Loader(_with_variables(path.read_text(encoding="utf-8"), path)).get_single_data()
     except (OSError, UnicodeDecodeError) as error:
         message = f"{path}: cannot be read ({error}); pass an existing config file"
         raise ConfigError(message) from error

@@ -76,6 +76,15 @@ def test_init_overwrites_nothing_unasked(world, tmp_path):
     assert out.read_text() == "mine"
 
 
+def test_a_world_is_not_written_into_another(tmp_path):
+    small = ("world", "--out", tmp_path, "--users", 500, "--days")
+    told = call(*small, 7)
+
+    with pytest.raises(BadSetting, match="holds a world of 500 users, 7 days and seed 7; remove"):
+        call(*small, 8)
+    assert call(*small, 7) == told
+
+
 def test_runs_are_listed_and_compared(night, config_path):
     config, run = night
     rows = json.loads(call("runs", "list", "--config", config_path, "--json"))

@@ -10,7 +10,13 @@ import pytest
 
 import graphguard
 from graphguard.checks.compare import compare_runs
-from graphguard.errors import ActionRateExceeded, BadSetting, TooLittleHistory, WorkspaceBusy
+from graphguard.errors import (
+    ActionRateExceeded,
+    BadSetting,
+    NotCommitted,
+    TooLittleHistory,
+    WorkspaceBusy,
+)
 from graphguard.jobs.nightly import Night, run_night
 from graphguard.jobs.pipeline import STAGE_NAMES, Stage
 from graphguard.tables.files import read_json, read_parquet
@@ -139,6 +145,16 @@ def test_wrong_words_on_the_command_line_are_refused(make_config):
         run_night(Night(make_config(), last="nowhere"))
     with pytest.raises(BadSetting, match="comes after --to"):
         run_night(Night(make_config(), first="report", last="ingest"))
+
+
+@pytest.mark.parametrize("stage", ["train", "find_rings", "export"])
+def test_a_stage_out_of_order_names_the_first_that_is_not_there(make_config, stage):
+    before = STAGE_NAMES[STAGE_NAMES.index(stage) - 1]
+
+    with pytest.raises(
+        NotCommitted, match=rf"stage 'ingest' of run .* nightly --to {before}` first"
+    ):
+        run_night(Night(make_config(), first=stage, last=stage))
 
 
 def test_a_second_scheduler_is_told_to_wait(make_config):
