@@ -12,7 +12,6 @@ from rich.table import Column, Table
 
 from graphguard.config.sections import Config
 from graphguard.errors import ArtefactInvalid, BadSetting, ConfigError, UnknownRun
-from graphguard.features.catalogue import blocks
 from graphguard.jobs.context import Reporter
 from graphguard.jobs.export import exported_tables
 from graphguard.jobs.nightly import Night, require_as_of, run_night
@@ -39,7 +38,8 @@ def make_world(out: Path, users: int, days: int, seed: int, reporter: Reporter) 
             f"{out} holds a world of {held['users']} users, {held['days']} days and seed "
             f"{held['seed']}; remove it or name another folder"
         )
-        raise BadSetting("world", "--out", reason)
+        place = "world"
+        raise BadSetting(place, "--out", reason)
     reporter.stage("world", 1, 1)
     summary = write_world(
         WorldSpec(users=users, days=days, seed=seed),
@@ -109,6 +109,8 @@ def init_config(logs: list[str], labels: Path | None, out: Path, *, force: bool)
 
 def validate_config(config: Config) -> str:
     """Check files and columns that the config names; returns a line a source."""
+    from graphguard.features.catalogue import blocks
+
     blocks(config)
     lines = []
     contracts = [

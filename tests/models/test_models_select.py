@@ -83,7 +83,9 @@ def test_a_champion_that_was_not_trained_is_said_to_be_missing():
     choice = choose_champion({"trees": scores["trees"]}, label, 100, previous="sage")
 
     assert choice.champion == "trees"
-    assert choice.reason.startswith("the champion before, 'sage', was not trained: 'trees' has")
+    assert choice.reason.startswith(
+        "the champion before, 'sage', was not trained: 'trees' is the only model, AUPRC 0."
+    )
 
 
 def test_a_champion_without_challenger_stays():
