@@ -39,7 +39,8 @@ def around(config, tmp_path):
             objects = pl.Series([f"object{number}" for number in range(4)])
             nodes, target = {"user": users, edge.name[2]: NodeArrays(objects, np.arange(4))}, item
         ones = np.ones(user.size, dtype=np.int32)
-        edges = EdgeArrays(user - 1, target, time, ones)
+        # The graph takes the times for its own.
+        edges = EdgeArrays(user - 1, target, time.copy(), ones)
         write_graph(tmp_path, nodes, [(edge.name, edges)], {}, 7)
         stored = 10 - item if edge.name[2] == "user" else item
         events = pl.DataFrame({"time_us": time, edge.source: 10 - user, edge.target: stored}).lazy()
