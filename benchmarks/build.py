@@ -12,15 +12,29 @@ The others keep nothing on disk and check nothing. Medians over `--rounds`.
 """
 
 import argparse
-import shutil
 import statistics
 import sys
 from pathlib import Path
 
 import yaml
 from build_peers import PEERS
-from platform_logs import count, keep_three_relations, make_world, scan_command, write_config
-from result import graphguard, print_result, say, timed, work_folder
+from platform_logs import (
+    count,
+    keep_three_relations,
+    make_world,
+    scan_command,
+    use_workspace,
+    write_config,
+)
+from result import (
+    clear_workspaces,
+    graphguard,
+    new_workspace,
+    print_result,
+    say,
+    timed,
+    work_folder,
+)
 
 HERE = Path(__file__).parent
 
@@ -55,10 +69,11 @@ def main() -> int:
     for _ in range(options.rounds):
         for name, command in peers.items():
             if name == "ours":
-                shutil.rmtree(folder / "workspace", ignore_errors=True)
+                use_workspace(config, new_workspace(folder))
             took = timed(command)
             seconds[name].append(took.seconds)
             peak[name] = max(peak[name], took.peak_gb)
+    clear_workspaces(folder)
     median = {name: statistics.median(each) for name, each in seconds.items()}
     say(f"{events:,} events, median of {options.rounds}")
     say("| what | seconds | peak memory (GB) | times the scan |")

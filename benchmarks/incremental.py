@@ -8,7 +8,6 @@ features, an ordinary night only what a day has changed. Up to the features, wit
 """
 
 import argparse
-import shutil
 import statistics
 import subprocess
 import sys
@@ -17,8 +16,16 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import yaml
-from platform_logs import count, keep_three_relations, make_logs, write_config
-from result import graphguard, print_result, say, timed, work_folder
+from platform_logs import count, keep_three_relations, make_logs, use_workspace, write_config
+from result import (
+    clear_workspaces,
+    graphguard,
+    new_workspace,
+    print_result,
+    say,
+    timed,
+    work_folder,
+)
 
 from graphguard.checks.compare import compare_runs
 from graphguard.config.load import load_config
@@ -71,18 +78,17 @@ def new_night(options: argparse.Namespace) -> dict[str, object]:
     keep_three_relations(config)
     _every_event_counts(config)
     events = sum(count(path) for path in (world / "logs").rglob("*.parquet"))
-    held, kept, fresh = folder / "held", folder / "kept", folder / "fresh"
-    shutil.rmtree(held, ignore_errors=True)
+    held = new_workspace(folder)
     _night(config, held, END - timedelta(days=1))
     new, full = [], []
     for _ in range(options.rounds):
-        for place in (kept, fresh):
-            shutil.rmtree(place, ignore_errors=True)
+        kept, fresh = new_workspace(folder), new_workspace(folder)
         # Outputs are immutable, so a copy by links is a copy.
         subprocess.run(["cp", "-al", str(held), str(kept)], check=True)
         new.append(_night(config, kept, END))
         full.append(_night(config, fresh, END))
     found = compare_runs(_newest(kept), _newest(fresh), load_config(config))
+    clear_workspaces(folder)
     say(f"{events:,} events in 31 days, median of {options.rounds}")
     say("| seconds | new night | rebuild | rebuild / new |")
     say("|---|---|---|---|")
@@ -110,7 +116,8 @@ def ordinary_night(options: argparse.Namespace) -> dict[str, object]:
     folder = work_folder("incremental")
     world = make_logs(folder, options.events, 85, (options.seed, options.keep))
     config = write_config(folder, world, ["trees"])
-    shutil.rmtree(folder / "workspace", ignore_errors=True)
+    workspace = new_workspace(folder)
+    use_workspace(config, workspace)
     stages = ("ingest", "build_graph", "link", "featurize")
     took = {}
     # The last day is one on which the anchors move; the two before it are ordinary.
@@ -118,8 +125,9 @@ def ordinary_night(options: argparse.Namespace) -> dict[str, object]:
         as_of = (END - timedelta(days=days)).isoformat()
         night = ("nightly", "--config", str(config), "--as-of", as_of, "--to", "featurize")
         timed(graphguard(*night, "--json-logs"))
-        run = _newest(folder / "workspace")
+        run = _newest(workspace)
         took[name] = [float(run.manifest(stage)["seconds"]) for stage in stages]
+    clear_workspaces(folder)
     say("| seconds | " + " | ".join(stages) + " | together |")
     say("|---|---|---|---|---|---|")
     for name, seconds in took.items():
@@ -129,9 +137,7 @@ def ordinary_night(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _night(config: Path, workspace: Path, as_of: date) -> Took:
-    raw = yaml.safe_load(config.read_text(encoding="utf-8"))
-    raw["workspace"] = str(workspace)
-    config.write_text(yaml.safe_dump(raw), encoding="utf-8")
+    use_workspace(config, workspace)
     night = ("nightly", "--config", str(config), "--as-of", as_of.isoformat())
     seconds = timed(graphguard(*night, "--to", "build_graph", "--json-logs")).seconds
     run = _newest(workspace)

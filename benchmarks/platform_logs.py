@@ -69,6 +69,13 @@ def write_config(folder: Path, world: Path, models: list[str]) -> Path:
     return path
 
 
+def use_workspace(config: Path, workspace: Path) -> None:
+    """Set where a config's runs go."""
+    raw = yaml.safe_load(config.read_text(encoding="utf-8"))
+    raw["workspace"] = str(workspace)
+    config.write_text(yaml.safe_dump(raw), encoding="utf-8")
+
+
 def keep_three_relations(config: Path) -> None:
     """Leave users, devices and content alone in a config: uses, posts, likes."""
     raw = yaml.safe_load(config.read_text(encoding="utf-8"))

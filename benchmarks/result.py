@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from pathlib import Path
 
 TOP = Path(__file__).parents[1]
 NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
+WORKSPACES = "round_"
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,22 @@ def work_folder(name: str) -> Path:
     folder = base / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def new_workspace(folder: Path) -> Path:
+    """A place for a workspace where none has been, below `folder`.
+
+    For minutes after files were deleted, ext4 passes over their places one by one whenever it makes
+    a file: two thousand made where two thousand were just deleted took a second more. So nothing is
+    deleted between what is timed: `clear_workspaces` does when all is.
+    """
+    return Path(tempfile.mkdtemp(prefix=WORKSPACES, dir=folder)) / "workspace"
+
+
+def clear_workspaces(folder: Path) -> None:
+    """Delete all that `new_workspace` made, by earlier runs that were stopped too."""
+    for place in folder.glob(WORKSPACES + "*"):
+        shutil.rmtree(place)
 
 
 def timed(command: Sequence[str]) -> Timed:

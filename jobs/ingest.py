@@ -300,8 +300,7 @@ def _write(
     folder, rows = item
     facts: Facts = {}
     with batch.committing(folder, facts) as scratch:
-        facts.update(write_unit(scratch, rows, actors.get(rows.unit.source)))
-        known.mark((rows.unit.source, scratch))
+        facts.update(write_unit(scratch, rows, actors.get(rows.unit.source), known.take))
 
 
 def _check_rejects(job: Job, counts: pl.DataFrame, rejects: pl.DataFrame) -> None:

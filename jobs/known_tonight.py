@@ -10,7 +10,7 @@ from pathlib import Path
 
 from graphguard.jobs.context import Facts, Job
 from graphguard.jobs.earlier_entities import Tonight, entities_ahead, entities_tonight
-from graphguard.tables.acted import Acted
+from graphguard.tables.acted import Acted, Words
 from graphguard.tables.ids import IdStores
 from graphguard.tables.known import Known
 from graphguard.tables.people import label_rows, labels_of
@@ -47,10 +47,14 @@ class KnownTonight:
         self._marked = self._pool.start(self.mark, units)
 
     def mark(self, unit: tuple[str, Path]) -> None:
-        """Read who acted in one unit of a log."""
+        """Read who acted in one stored unit of a log."""
         log, folder = unit
         if log in self._columns:
             self._acted.add(folder, self._columns[log][1])
+
+    def take(self, words: Words) -> None:
+        """Take in who acted in a unit that was just written."""
+        self._acted.take(words)
 
     def encode(self) -> None:
         """Give ids to entities, once all that logs name have theirs; begin to write the tables."""

@@ -14,6 +14,8 @@ from graphguard.tables.commit import read_manifest
 from graphguard.tables.files import read_parquet
 from graphguard.tables.threads import threads
 
+LARGEST = 2**31 - 1
+
 
 class EdgeRoom:
     """Room for the daily edges of one type, day by day; several threads may fill it.
@@ -35,15 +37,23 @@ class EdgeRoom:
         self._count = np.empty(ends[-1], dtype=np.int32)
 
     def put(self, day: Path, edges: pl.DataFrame) -> None:
-        """Keep a day's edges; of DAILY_EDGES, `source`, `target`, `first_us` and `count`."""
+        """Keep a day's edges; of DAILY_EDGES, `source`, `target`, `first_us` and `count`.
+
+        Raises:
+            ArtefactInvalid: A number does not fit.
+        """
         place = slice(self._starts[day], self._starts[day] + edges.height)
         for name, into in (
             ("source", self._source),
             ("target", self._target),
             ("count", self._count),
         ):
+            values = edges.get_column(name).to_numpy()
             # Assigned to, an array would take what does not fit without a word.
-            into[place] = edges.get_column(name).cast(pl.Int32).to_numpy()
+            if values.max(initial=0) > LARGEST or values.min(initial=0) < -LARGEST:
+                reason = f"'{name}' holds a number beyond 32 bits"
+                raise ArtefactInvalid(day / "edges.parquet", reason)
+            into[place] = values
         self._time_us[place] = edges.get_column("first_us").to_numpy()
         self._numbers[day] = edges.height
 
@@ -77,7 +87,6 @@ def read_edges(
     Raises:
         ArtefactInvalid: A folder does not hold what its manifest says.
     """
-    edges = {}
     with threads() as pool:
         rooms, reading = {}, []
         for edge_type, folders in wanted.items():
@@ -88,9 +97,8 @@ def read_edges(
             reading.append(pool.start(partial(_read_day, room), room.left()))
         for work in reading:
             work.results()
-        for edge_type in list(rooms):
-            edges[edge_type] = rooms.pop(edge_type).arrays()
-    return edges
+        every = pool.each(lambda one: (one, rooms[one].arrays()), list(rooms))
+    return dict(every)
 
 
 def _read_day(room: EdgeRoom, folder: Path) -> None:

@@ -20,14 +20,19 @@ from graphguard.tables.files import read_parquet, write_parquet
 FOLDER = "acted"
 
 
-def write_acted(path: Path, events: pl.DataFrame, columns: Sequence[str]) -> None:
-    """Write who stands in `columns` of EVENTS."""
+Words = NDArray[np.int64]
+"""Who acted: one bit an entity, by storage index, 64 to a word."""
+
+
+def write_acted(path: Path, events: pl.DataFrame, columns: Sequence[str]) -> Words:
+    """Write who stands in `columns` of EVENTS; returns what was written."""
     words = packed([events.get_column(name) for name in columns])
     write_parquet(path, pl.DataFrame({"bits": words}), ACTED)
+    return words
 
 
-def packed(columns: Sequence[pl.Series]) -> NDArray[np.int64]:
-    """Who stands in some columns of storage indices, 64 to a word."""
+def packed(columns: Sequence[pl.Series]) -> Words:
+    """Who stands in some columns of storage indices."""
     found = [column.drop_nulls().to_numpy() for column in columns]
     end = max((int(part.max()) + 1 for part in found if part.size), default=0)
     seen = np.zeros(-(-end // 64) * 64, dtype=np.bool_)
@@ -41,7 +46,7 @@ class Acted:
 
     def __init__(self, entity_type: str) -> None:
         self._type = entity_type
-        self._words = np.zeros(0, dtype=np.int64)
+        self._words: Words = np.zeros(0, dtype=np.int64)
         self._turn = threading.Lock()
 
     def add(self, unit: Path, columns: Sequence[str]) -> None:
@@ -59,6 +64,10 @@ class Acted:
             words = read_parquet(path).get_column("bits").to_numpy()
         else:
             words = packed(read_parquet(unit / "events.parquet", list(columns)).get_columns())
+        self.take(words)
+
+    def take(self, words: Words) -> None:
+        """Take in who acted in a unit."""
         with self._turn:
             if len(words) > len(self._words):
                 self._words = np.r_[self._words, np.zeros(len(words) - len(self._words), np.int64)]
@@ -77,7 +86,7 @@ def unpacked(acted: pl.DataFrame) -> NDArray[np.bool_]:
     return _unpacked(acted.get_column("bits").to_numpy())
 
 
-def _unpacked(words: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _unpacked(words: Words) -> NDArray[np.bool_]:
     return np.unpackbits(words.view(np.uint8), bitorder="little").view(np.bool_)
 
 

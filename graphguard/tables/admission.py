@@ -17,11 +17,11 @@ import pyarrow as pa
 
 from graphguard.schema import EVENT_TEXT, INTAKE, REJECTS
 from graphguard.tables.engine import Bucketed, Engine, Frame
-from graphguard.tables.intake import ROW, TIME, RowContract, fixed_point, read_rows
+from graphguard.tables.intake import FILE, ROW, TIME, RowContract, fixed_point, read_rows
 
 ACCEPTED, REJECTED, COUNTED = range(3)
 """Kinds of rows that the kernel returns."""
-KIND, FILE = "__kind", "__file"
+KIND = "__kind"
 REJECT, COUNT = "__reject_", "__count_"
 
 
@@ -125,7 +125,7 @@ def _judged(units: pa.Table, contract: RowContract, root: Path) -> pa.Table:
     for unit in units.to_pylist():
         files = [Path(name) for name in json.loads(unit["files"])]
         intake = read_rows(files, contract, root, unit["day_end_us"])
-        accepted = intake.accepted.with_columns(fixed_point(name) for name in contract.numeric)
+        accepted = intake.told.with_columns(fixed_point(name) for name in contract.numeric)
         counts = pl.DataFrame(intake.counts, schema=INTAKE.empty().schema)
         for kind, frame in (
             (ACCEPTED, accepted.select(name for name in empty.columns if name in accepted.columns)),

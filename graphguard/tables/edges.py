@@ -89,14 +89,12 @@ def edges_of_day(events: pl.DataFrame, edge: EdgeConfig, log: LogConfig, day: da
     count[first], last_us[first] = after - starts, time_us[last]
     return pl.DataFrame(
         {
-            "source": ends[0][kept],
-            "target": ends[1][kept],
-            "day": pl.repeat((day - EPOCH).days, len(kept), dtype=pl.Int32, eager=True).cast(
-                pl.Date
-            ),
-            "count": count[kept],
-            "first_us": time_us[kept],
-            "last_us": last_us[kept],
+            "source": ends[0].take(kept),
+            "target": ends[1].take(kept),
+            "day": pl.Series(np.full(len(kept), (day - EPOCH).days, np.int32)).cast(pl.Date),
+            "count": count.take(kept),
+            "first_us": time_us.take(kept),
+            "last_us": last_us.take(kept),
             **_number_sums(events, log.numeric, (places, starts), kept),
         }
     )
@@ -182,7 +180,7 @@ def _by_time_and_pair(
     places: NDArray[np.int64], time_us: NDArray[np.int64], pair: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Places in order of time, with those of one time in order of the pair."""
-    times = time_us[places]
+    times = time_us.take(places)
     same = times[1:] == times[:-1]
     if not same.any():
         return places

@@ -29,6 +29,7 @@ SKEW_US = 5 * 60 * 1_000_000
 ROW = "__row"
 TIME = "__time"
 UNIQUE = "__unique"
+FILE = "__file"
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,21 @@ class Intake:
     """What became of the rows of some files."""
 
     accepted: pl.DataFrame
-    """Columns as in the contract, but time, text and the row's name in `__time` and its like."""
+    """Columns as in the contract, but time, text and the row's name in `__time` and its like;
+    `__file` is the file, where there are several."""
     rejects: pl.DataFrame
     """REJECTS, without those in `beyond`."""
     counts: list[dict[str, object]] = field(default_factory=list)
     """INTAKE rows as dictionaries."""
     words: dict[str, pl.Series] = field(default_factory=dict)
     """Of each coded column: the string that a code stands for; rejected rows' too."""
+
+    @property
+    def told(self) -> pl.DataFrame:
+        """The accepted rows, each with its `__file`."""
+        if FILE in self.accepted.columns:
+            return self.accepted
+        return self.accepted.with_columns(pl.lit(self.counts[0]["file"]).alias(FILE))
 
 
 def check_columns(path: Path, contract: RowContract) -> None:
@@ -148,7 +157,7 @@ def read_rows(
             table, places, read = read_foreign_rows(path, contract.columns, since)
         frame, own = _typed(table, places, contract)
         seen = _before(frame, contract.cutoff_us)
-        good, bad = _split(seen, _faults(contract, day_end_us, own), own, name)
+        good, bad = _split(seen, _faults(seen, contract, day_end_us, own), own, name)
         held = {column: len(values) for column, values in words.items()}
         rejects.append(bad)
         counts.append(
@@ -164,9 +173,10 @@ def read_rows(
         )
         # As they came, they may be of another kind in the next file.
         accepted.append(
-            good.drop(_untyped(contract)).with_columns(
-                *(pl.col(column) + number for column, number in held.items() if number),
-                pl.lit(name).alias("__file"),
+            _with(
+                good.drop(_untyped(contract)),
+                *(good.get_column(column) + number for column, number in held.items() if number),
+                *([_repeated(name, good.height)] if len(files) > 1 else []),
             )
         )
         words = {
@@ -190,7 +200,7 @@ def _since(table: pa.Table, time: str | None, since_us: int) -> pl.Series:
     if time is None:
         return pl.Series(dtype=pl.Int64)
     frame = pl.DataFrame(pl.from_arrow(table.select([time])))
-    late = frame.select((_micros(frame, time) >= since_us).alias(ROW)).to_series()
+    late = _micros(frame.get_column(time)) >= since_us
     return late.arg_true().cast(pl.Int64)
 
 
@@ -224,42 +234,63 @@ def _typed(
     kept = [name for name in table.column_names if name not in coded]
     plainly = pl.DataFrame(pl.from_arrow(table.select(kept))).get_columns() if kept else []
     frame = pl.DataFrame([places.alias(ROW), *plainly, *codes])
-    time = _micros(frame, contract.time) if contract.time else pl.lit(0, dtype=pl.Int64)
     keys = () if contract.coded else (*contract.keys, *contract.optional_keys)
     own = [(contract.text, EVENT_TEXT), (contract.unique, UNIQUE)]
-    frame = frame.with_columns(
-        time.alias(TIME),
-        *(pl.col(name).cast(pl.String) for name in (*keys, *contract.categorical)),
-        *(_micros(frame, name).alias(name) for name in contract.times),
-        *(pl.col(name).cast(pl.Float64) for name in contract.numeric),
-        *(
-            pl.col(name).cast(pl.String).alias(alias)
-            for name, alias in own
-            if name is not None and name not in coded
-        ),
+    time = (
+        pl.zeros(frame.height, pl.Int64, eager=True)
+        if contract.time is None
+        else _micros(frame.get_column(contract.time))
     )
-    # A column may be an entity as well as text, or as well as the row's name.
-    both = [
-        coded[name].gather(frame.get_column(name)).alias(alias)
-        for name, alias in own
-        if name is not None and name in coded
-    ]
-    return frame.with_columns(both) if both else frame, coded
+    named = [(name, alias) for name, alias in own if name is not None]
+    return _with(
+        frame,
+        time.alias(TIME),
+        *(frame.get_column(name).cast(pl.String) for name in (*keys, *contract.categorical)),
+        *(_micros(frame.get_column(name)) for name in contract.times),
+        *(frame.get_column(name).cast(pl.Float64) for name in contract.numeric),
+        # A column may be an entity as well as text, or as well as the row's name.
+        *(
+            coded[name].gather(frame.get_column(name)).alias(alias)
+            if name in coded
+            else frame.get_column(name).cast(pl.String).alias(alias)
+            for name, alias in named
+        ),
+    ), coded
 
 
-def _micros(frame: pl.DataFrame, column: str) -> pl.Expr:
-    """Microseconds since 1970 UTC of a time column; a time without a zone is taken as UTC."""
-    kind = frame.schema[column]
-    value = pl.col(column)
-    if kind == pl.Date:
+def _with(frame: pl.DataFrame, *columns: pl.Series) -> pl.DataFrame:
+    """A frame with columns set, at once: Polars' `with_columns` waits for threads of its own.
+
+    With two units at work, each of some ten such calls a unit waited for milliseconds.
+    """
+    held = {one.name: one for one in (*frame.get_columns(), *columns)}
+    return pl.DataFrame(list(held.values()))
+
+
+def _repeated(file: str, rows: int) -> pl.Series:
+    return pl.Series(FILE, [file]).new_from_index(0, rows)
+
+
+def _micros(value: pl.Series) -> pl.Series:
+    """Microseconds since 1970 UTC of times; those without a zone are taken as UTC."""
+    if value.dtype == pl.Date:
         return value.cast(pl.Int64) * DAY_US
-    if isinstance(kind, pl.Datetime):
-        factor = {"ms": 1000, "us": 1, "ns": 1}[kind.time_unit]
-        whole = value.dt.timestamp("us") if kind.time_unit == "ns" else value.cast(pl.Int64)
+    if isinstance(value.dtype, pl.Datetime):
+        factor = {"ms": 1000, "us": 1, "ns": 1}[value.dtype.time_unit]
+        nanos = value.dtype.time_unit == "ns"
+        whole = value.dt.timestamp("us") if nanos else value.to_physical()
         # A value near the end of the 64-bit range would overflow to a believable time.
         limit = (2**62) // factor
-        return pl.when(whole.is_between(-limit, limit)).then(whole * factor)
+        if not _within(whole, -limit, limit):
+            whole = whole.set(~whole.is_between(-limit, limit), None)
+        return whole if factor == 1 else whole * factor
     return value.cast(pl.Int64)
+
+
+def _within(values: pl.Series, lowest: int, highest: int) -> bool:
+    """Whether all integers but the nulls are between two."""
+    low, high = values.min(), values.max()
+    return low is None or (int(str(low)) >= lowest and int(str(high)) <= highest)
 
 
 Fault = tuple[str, str, pl.Expr]
@@ -267,23 +298,29 @@ Fault = tuple[str, str, pl.Expr]
 
 
 def _faults(
-    contract: RowContract, day_end_us: int | None, words: dict[str, pl.Series]
+    frame: pl.DataFrame, contract: RowContract, day_end_us: int | None, words: dict[str, pl.Series]
 ) -> list[Fault]:
-    """All that may be wrong with a row; of several faults the first counts."""
+    """What is wrong with some row, as far as nulls and extremes tell; of several the first counts.
+
+    Most files have no faults, and no expression need be run on them.
+    """
     faults: list[Fault] = []
     for name in contract.keys:
         value = pl.col(name)
-        blank = value == ""
-        if name in words:
-            empty = (words[name] == "").arg_true().cast(pl.Int32)
-            blank = value.is_in(empty.implode()) if len(empty) else pl.lit(value=False)
-        faults.append((name, "null key", value.is_null() | blank))
+        held = words.get(name, frame.get_column(name))
+        blank = held == ""
+        if blank.any() or frame.get_column(name).null_count():
+            empty = value == ""
+            if name in words:
+                empty = value.is_in(blank.arg_true().cast(pl.Int32).implode())
+            faults.append((name, "null key", value.is_null() | empty))
     if contract.time:
-        time, name = pl.col(TIME), contract.time
-        if not contract.null_time_allowed:
+        times, time, name = frame.get_column(TIME), pl.col(TIME), contract.time
+        if times.null_count() and not contract.null_time_allowed:
             faults.append((name, "unreadable time", time.is_null()))
-        faults.append((name, "impossible time", time < contract.earliest_us))
-        if day_end_us is not None:
+        if not _within(times, contract.earliest_us, 2**63):
+            faults.append((name, "impossible time", time < contract.earliest_us))
+        if day_end_us is not None and not _within(times, -(2**63), day_end_us + SKEW_US - 1):
             faults.append((name, "time in the future", time >= day_end_us + SKEW_US))
     for name in contract.numeric:
         wild = ~pl.col(name).is_finite() | (pl.col(name).abs() >= 2**42)
@@ -295,8 +332,9 @@ def _split(
     frame: pl.DataFrame, faults: list[Fault], words: dict[str, pl.Series], file: str
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Good rows, and REJECTS of the others."""
+    if not faults:
+        return frame, REJECTS.empty()
     faulty = pl.any_horizontal(fault.fill_null(value=False) for _, _, fault in faults)
-    faulty = faulty if faults else pl.lit(value=False)
     wrong = frame.select(faulty).to_series()
     if not wrong.any():
         return frame, REJECTS.empty()
@@ -359,6 +397,9 @@ def _without_repeats(intake: Intake, contract: RowContract) -> Intake:
     if contract.unique is None:
         return intake
     key = UNIQUE
+    names = intake.accepted.get_column(key)
+    if not names.null_count() and names.n_unique() == len(names):
+        return intake
     repeat = ~pl.col(key).is_first_distinct() & pl.col(key).is_not_null()
     fault = (
         pl.when(repeat)
@@ -366,19 +407,19 @@ def _without_repeats(intake: Intake, contract: RowContract) -> Intake:
         .when(pl.col(key).is_null())
         .then(pl.lit("null key"))
     )
-    marked = intake.accepted.with_columns(fault.alias("reason"))
+    marked = intake.told.with_columns(fault.alias("reason"))
     bad = marked.filter(pl.col("reason").is_not_null())
     if not bad.height:
         return intake
     rejects = bad.select(
-        pl.col("__file").alias("file"),
+        pl.col(FILE).alias("file"),
         pl.col(ROW).alias("row"),
         pl.lit(contract.unique).alias("column"),
         "reason",
         pl.col(key).alias("value"),
         pl.col(TIME).alias("time_us"),
     )
-    lost = dict(bad.group_by("__file").len().iter_rows())
+    lost = dict(bad.group_by(FILE).len().iter_rows())
     for one in intake.counts:
         number = lost.get(one["file"], 0)
         one["accepted"] = int(str(one["accepted"])) - number

@@ -11,7 +11,7 @@ import polars as pl
 
 from graphguard.config.values import Duration, day_us
 from graphguard.schema import REJECTS
-from graphguard.tables.intake import ROW, TIME, Intake
+from graphguard.tables.intake import FILE, ROW, TIME, Intake
 from graphguard.tables.sources import SourceUnit
 
 LATE = "older than the look-back"
@@ -40,16 +40,16 @@ def set_aside_late(
     if earliest is None or int(str(earliest)) >= since_us:
         return intake, rows.clear()
     old = pl.col(TIME) < since_us
-    late = rows.filter(old)
+    late = intake.told.filter(old)
     rejects = late.select(
-        pl.col("__file").alias("file"),
+        pl.col(FILE).alias("file"),
         pl.col(ROW).alias("row"),
         pl.lit(time).alias("column"),
         pl.lit(LATE).alias("reason"),
         pl.from_epoch(TIME, time_unit="us").dt.to_string("iso").alias("value"),
         pl.col(TIME).alias("time_us"),
     ).cast(REJECTS.empty().schema)
-    moved = dict(late.group_by("__file").len().iter_rows())
+    moved = dict(late.group_by(FILE).len().iter_rows())
     counts = [dict(one) for one in intake.counts]
     for one in counts:
         number = moved.get(one["file"], 0)

@@ -13,7 +13,7 @@ from graphguard.config.values import day_us
 from graphguard.schema import INTAKE
 from graphguard.tables.files import fingerprint
 from graphguard.tables.ids import IdStore
-from graphguard.tables.intake import ROW, TIME, Intake, RowContract, fixed_point, read_rows
+from graphguard.tables.intake import FILE, ROW, TIME, Intake, RowContract, fixed_point, read_rows
 from graphguard.tables.known import Known, KnownBefore, added
 from graphguard.tables.sources import find_units
 from graphguard.tables.tombstones import without_erased
@@ -183,7 +183,7 @@ def labels_of(config: Config, intake: Intake, ids: IdStore, seen: NDArray[np.boo
     settings = config.labels
     intake = without_erased(intake, {settings.key: settings.entity}, {settings.entity: ids})
     # A row without a time or a decision says nothing about anybody.
-    rows = intake.accepted.filter(pl.col(TIME).is_not_null() & pl.col(settings.value).is_not_null())
+    rows = intake.told.filter(pl.col(TIME).is_not_null() & pl.col(settings.value).is_not_null())
     coded = ids.encode(rows, settings.key)
     index = coded.get_column(settings.key).fill_null(len(seen)).to_numpy()
     known = index < len(seen)
@@ -232,7 +232,7 @@ def _with_strangers(known: Known, strangers: pl.DataFrame, key: str) -> Known:
     if not strangers.height:
         return known
     rejects = strangers.select(
-        pl.col("__file").alias("file"),
+        pl.col(FILE).alias("file"),
         pl.col(ROW).alias("row"),
         pl.lit(key).alias("column"),
         pl.lit("unknown user").alias("reason"),

@@ -15,13 +15,13 @@ import pyarrow as pa
 from graphguard.config.sections import Config
 from graphguard.schema import EVENT_TEXT, INTAKE, REJECTS
 from graphguard.tables.engine import Bucketed, Engine
-from graphguard.tables.intake import ROW, TIME, Intake, RowContract
+from graphguard.tables.intake import FILE, ROW, TIME, Intake, RowContract
 from graphguard.tables.sources import SourceUnit
 from graphguard.tables.units import UnitRows, log_contract, read_unit
 
 ACCEPTED, REJECTED, COUNTED, WORDS = range(4)
 """Kinds of rows that the kernel returns."""
-KIND, UNIT, PLACE, FILE = "__kind", "__unit", "__place", "__file"
+KIND, UNIT, PLACE = "__kind", "__unit", "__place"
 REJECT, COUNT = "__reject_", "__count_"
 COLUMN, WORD = "__column", "__word"
 
@@ -114,7 +114,7 @@ def _rows_of_units(
         ]
         counts = pl.DataFrame(intake.counts, schema=INTAKE.empty().schema)
         for kind, frame in (
-            (ACCEPTED, intake.accepted.select(_accepted_columns(contract).keys())),
+            (ACCEPTED, intake.told.select(_accepted_columns(contract).keys())),
             (REJECTED, intake.rejects.rename(lambda name: REJECT + name)),
             (COUNTED, counts.rename(lambda name: COUNT + name)),
             *((WORDS, one) for one in words),

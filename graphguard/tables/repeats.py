@@ -30,7 +30,7 @@ def repeated_places(keys: NDArray[np.int64]) -> NDArray[np.int64]:
     number = np.arange(len(keys), dtype=np.int32)
     slots[at] = number
     # Who does not find itself met another, and so did the one it finds.
-    met = slots[at] != number
+    met = slots.take(at) != number
     met[slots[at[met]]] = True
     return _of_many(keys, np.flatnonzero(met))
 

@@ -27,7 +27,7 @@ from graphguard.schema import REJECTS, TOMBSTONES
 from graphguard.tables.failpoint import failpoint
 from graphguard.tables.files import read_json, read_parquet, sync_folder, write_parquet
 from graphguard.tables.ids import IdStore
-from graphguard.tables.intake import Intake
+from graphguard.tables.intake import FILE, Intake
 
 FOLDER = "erasure"
 ERASED = "erased"
@@ -162,8 +162,8 @@ def without_erased(
             named = held.is_in(erased)
             values = erased if words is None else named.arg_true().cast(pl.Int32).implode()
             gone |= pl.col(column).is_in(values).fill_null(value=False)
-    marked = intake.accepted.with_columns(gone.alias("__gone"))
-    lost = marked.filter("__gone").group_by("__file").len().sort("__file")
+    marked = intake.told.with_columns(gone.alias("__gone"))
+    lost = marked.filter("__gone").group_by(FILE).len().sort(FILE)
     counts: list[dict[str, Any]] = [dict(one) for one in intake.counts]
     rejects = [_without_values(intake.rejects, stones, sorted(set(columns.values())))]
     for file, number in lost.iter_rows():

@@ -1,6 +1,6 @@
 """Store one unit of a log: validated, encoded once, sorted by time, in an immutable partition."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from graphguard.config.sections import Config
 from graphguard.config.values import DAY_US, Duration, day_us
 from graphguard.schema import EVENT_TEXT, EVENTS, INTAKE, REJECTS
-from graphguard.tables.acted import acted_file, write_acted
+from graphguard.tables.acted import Words, acted_file, write_acted
 from graphguard.tables.commit import read_manifest
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
 from graphguard.tables.ids import Asked, IdStore, IdStores
@@ -167,14 +167,21 @@ def _index(asked: Asked, columns: Sequence[Column]) -> None:
     codes = asked.codes().to_numpy()
     start = 0
     for one, name, used in columns:
-        index = np.full(len(one.intake.words[name]), -1, dtype=np.int64)
-        index[used] = codes[start : start + len(used)]
+        index = codes[start : start + len(used)]
         start += len(used)
+        words = len(one.intake.words[name])
+        if len(used) < words:
+            every = np.full(words, -1, dtype=np.int64)
+            every[used] = index
+            index = every
         one.indices[name] = index
 
 
 def write_unit(
-    folder: Path, rows: UnitRows, actors: tuple[str, Sequence[str]] | None = None
+    folder: Path,
+    rows: UnitRows,
+    actors: tuple[str, Sequence[str]] | None = None,
+    tell: Callable[[Words], None] | None = None,
 ) -> dict[str, Any]:
     """Write events.parquet of an encoded unit; late.parquet and rejects.parquet if need be.
 
@@ -182,6 +189,7 @@ def write_unit(
         folder: Where to.
         rows: The unit.
         actors: Entity type of which is kept who acted, and the columns that name it.
+        tell: Is told who acted.
 
     Returns:
         Facts for the manifest: rows, late (rows set aside), first_us, last_us; latest_us, of
@@ -193,7 +201,9 @@ def write_unit(
     events = _event_table(intake.accepted, rows)
     write_parquet(folder / "events.parquet", events, EVENTS)
     if actors is not None:
-        write_acted(acted_file(folder, actors[0]), events, actors[1])
+        words = write_acted(acted_file(folder, actors[0]), events, actors[1])
+        if tell is not None:
+            tell(words)
     if late.height:
         write_parquet(folder / "late.parquet", _event_table(late, rows), EVENTS)
     if intake.rejects.height:
@@ -233,8 +243,9 @@ def _event_table(accepted: pl.DataFrame, rows: UnitRows) -> pl.DataFrame:
 def _index_of(codes: pl.Series, index: NDArray[np.int64]) -> pl.Series:
     """Storage index of each code, null for null."""
     if not codes.null_count():
-        return pl.Series(codes.name, index[codes.to_numpy()])
-    found = index[codes.fill_null(0).to_numpy()] if len(index) else np.zeros(len(codes), np.int64)
+        return pl.Series(codes.name, index.take(codes.to_numpy()))
+    known = codes.fill_null(0).to_numpy()
+    found = index.take(known) if len(index) else np.zeros(len(codes), np.int64)
     return pl.Series(codes.name, found).zip_with(
         codes.is_not_null(), pl.Series([None], dtype=pl.Int64)
     )

@@ -3,6 +3,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from graphguard.errors import ArtefactInvalid
 from graphguard.jobs.stored_edges import EdgeRoom
 
 FIRST, SECOND, THIRD = Path("a"), Path("b"), Path("c")
@@ -29,5 +30,5 @@ def test_days_close_up_where_fewer_edges_came_than_there_was_room_for():
 
 
 def test_an_index_beyond_32_bits_is_an_error_and_not_another_index():
-    with pytest.raises(pl.exceptions.InvalidOperationError):
+    with pytest.raises(ArtefactInvalid, match="'source' holds a number beyond 32 bits"):
         EdgeRoom({FIRST: 1}).put(FIRST, day((2**31, 0, 0, 1)))
