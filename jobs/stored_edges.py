@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from graphguard.errors import ArtefactInvalid
-from graphguard.graph.arrays import EdgeArrays
+from graphguard.graph.arrays import MOST_IN_A_BYTE, EdgeArrays
 from graphguard.graph.hetero import EdgeType
 from graphguard.tables.commit import read_manifest
 from graphguard.tables.files import read_parquet
@@ -34,7 +35,8 @@ class EdgeRoom:
         self._source = np.empty(ends[-1], dtype=np.int32)
         self._target = np.empty(ends[-1], dtype=np.int32)
         self._time_us = np.empty(ends[-1], dtype=np.int64)
-        self._count = np.empty(ends[-1], dtype=np.int32)
+        self._count = np.empty(ends[-1], dtype=np.uint8)
+        self._large: dict[Path, NDArray[np.int32]] = {}
 
     def put(self, day: Path, edges: pl.DataFrame) -> None:
         """Keep a day's edges; of DAILY_EDGES, `source`, `target`, `first_us` and `count`.
@@ -43,17 +45,13 @@ class EdgeRoom:
             ArtefactInvalid: A number does not fit.
         """
         place = slice(self._starts[day], self._starts[day] + edges.height)
-        for name, into in (
-            ("source", self._source),
-            ("target", self._target),
-            ("count", self._count),
-        ):
-            values = edges.get_column(name).to_numpy()
-            # Assigned to, an array would take what does not fit without a word.
-            if values.max(initial=0) > LARGEST or values.min(initial=0) < -LARGEST:
-                reason = f"'{name}' holds a number beyond 32 bits"
-                raise ArtefactInvalid(day / "edges.parquet", reason)
-            into[place] = values
+        names = ("source", "target", "count")
+        source, target, count = (_fitting(day, edges.get_column(name)) for name in names)
+        self._source[place], self._target[place] = source, target
+        if count.max(initial=0) > MOST_IN_A_BYTE:
+            self._large[day] = count.astype(np.int32)
+        else:
+            self._count[place] = count
         self._time_us[place] = edges.get_column("first_us").to_numpy()
         self._numbers[day] = edges.height
 
@@ -63,8 +61,10 @@ class EdgeRoom:
 
     def arrays(self) -> EdgeArrays:
         """All edges, day by day; nothing may be put any more."""
-        end = 0
-        every = (self._source, self._target, self._time_us, self._count)
+        end, count = 0, self._count.astype(np.int32) if self._large else self._count
+        for day, values in self._large.items():
+            count[self._starts[day] : self._starts[day] + len(values)] = values
+        every = (self._source, self._target, self._time_us, count)
         for day, start in self._starts.items():
             number = self._numbers[day]
             if end < start:
@@ -72,6 +72,15 @@ class EdgeRoom:
                     each[end : end + number] = each[start : start + number]
             end += number
         return EdgeArrays(*(each[:end] for each in every))
+
+
+def _fitting(day: Path, column: pl.Series) -> NDArray[np.int64]:
+    """Numbers that fit 32 bits: assigned to, an array would take others without a word."""
+    values = column.to_numpy()
+    if values.max(initial=0) > LARGEST or values.min(initial=0) < 0:
+        reason = f"'{column.name}' holds a number that is not within 31 bits"
+        raise ArtefactInvalid(day / "edges.parquet", reason)
+    return values
 
 
 def read_edges(

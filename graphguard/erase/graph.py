@@ -1,6 +1,5 @@
 """A run's graph without some of its nodes: dense indices close up, both directions stay sorted."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from graphguard.erase.doomed import Doomed
 from graphguard.erase.swap import Write, json_writer
 from graphguard.errors import GraphInvalid
+from graphguard.graph.arrays import count_kind
 from graphguard.tables.files import read_json
 
 Mask = NDArray[np.bool_]
@@ -91,17 +91,18 @@ def _side(
         values = values - np.bincount(row[~keep], minlength=len(values))
         np.save(path, values if own is None else values[~own])
 
-    def edges(name: str) -> Callable[[Path], None]:
-        def write(path: Path) -> None:
-            np.save(path, _load(folder / f"{side}_{name}.npy")[kept()[3]])
+    def time(path: Path) -> None:
+        np.save(path, _load(folder / f"{side}_time.npy")[kept()[3]])
 
-        return write
+    def count(path: Path) -> None:
+        left = _load(folder / f"{side}_count.npy")[kept()[3]]
+        np.save(path, left.astype(count_kind(int(left.max(initial=0))), copy=False))
 
     return {
         f"{place}/{side}_indptr.npy": indptr,
         f"{place}/{side}_neighbor.npy": neighbor,
-        f"{place}/{side}_time.npy": edges("time"),
-        f"{place}/{side}_count.npy": edges("count"),
+        f"{place}/{side}_time.npy": time,
+        f"{place}/{side}_count.npy": count,
         f"{place}/degree_{end}.npy": degree,
     }
 

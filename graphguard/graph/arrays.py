@@ -17,6 +17,9 @@ COUNTED = 1 << 22
 """Edges that are counted together: the counts of all nodes are added up each time."""
 
 
+MOST_IN_A_BYTE = 255
+
+
 @dataclass(frozen=True)
 class NodeArrays:
     """Nodes of one type, sorted by key: keys, and the storage index of each, shape [n]."""
@@ -74,7 +77,7 @@ class EdgeArrays:
         source: Dense index of the source.
         target: Dense index of the target.
         time_us: First event of the day.
-        count: Events of the day.
+        count: Events of the day; who writes them decides how many bytes each takes.
     """
 
     source: NDArray[Any]
@@ -93,24 +96,39 @@ class EdgeArrays:
         return self.source, self.target, self.time_us, self.count
 
 
+def count_kind(largest: int) -> np.dtype[Any]:
+    """How counts of a type's edges are kept: nearly always in a byte, as nearly all are 1.
+
+    >>> count_kind(255), count_kind(256)
+    (dtype('uint8'), dtype('int32'))
+    """
+    return np.dtype(np.uint8 if largest <= MOST_IN_A_BYTE else np.int32)
+
+
 def in_order(edges: EdgeArrays) -> EdgeArrays:
     """Edges by time, ties by source and target; ties are put in order in place."""
-    time_us = edges.time_us
-    if not _ascending(time_us):
-        edges = edges[np.argsort(time_us)]
-        time_us = edges.time_us
-    same = time_us[1:] == time_us[:-1]
-    if not same.any():
+    same = _equal_to_next(edges.time_us)
+    if same is None:
+        edges = edges[np.argsort(edges.time_us)]
+        same = np.flatnonzero(edges.time_us[1:] == edges.time_us[:-1])
+    if not same.size:
         return edges
-    tied = np.flatnonzero(np.r_[False, same] | np.r_[same, False])
+    time_us, tied = edges.time_us, np.union1d(same, same + 1)
     order = tied[np.lexsort((edges.target[tied], edges.source[tied], time_us[tied]))]
     for values in (edges.source, edges.target, edges.count):
         values[tied] = values[order]
     return edges
 
 
-def _ascending(values: NDArray[Any]) -> bool:
-    return bool((values[1:] >= values[:-1]).all())
+def _equal_to_next(values: NDArray[Any]) -> NDArray[np.int64] | None:
+    """Places of the values that the next is equal to; None where one is larger than the next."""
+    found = [np.empty(0, dtype=np.int64)]
+    for start in range(0, len(values) - 1, BLOCK):
+        part = values[start : start + BLOCK + 1]
+        if (part[1:] < part[:-1]).any():
+            return None
+        found.append(np.flatnonzero(part[1:] == part[:-1]) + start)
+    return np.concatenate(found)
 
 
 def check_ends(

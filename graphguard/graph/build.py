@@ -12,7 +12,14 @@ import polars as pl
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from graphguard.graph.arrays import EdgeArrays, NodeArrays, check_ends, degree_of, in_order
+from graphguard.graph.arrays import (
+    EdgeArrays,
+    NodeArrays,
+    check_ends,
+    count_kind,
+    degree_of,
+    in_order,
+)
 from graphguard.graph.caps import capped
 from graphguard.graph.hetero import EdgeType
 from graphguard.graph.together import Together
@@ -139,7 +146,8 @@ def _save_times(side: _Side, edges: EdgeArrays) -> None:
 
 def _save_counts(side: _Side, edges: EdgeArrays) -> None:
     """Save how many events each edge of a direction stands for."""
-    _save(side, "count", _in_rows(side, edges.count.astype(np.int32, copy=False)).data)
+    kind = count_kind(int(edges.count.max(initial=0)))
+    _save(side, "count", _in_rows(side, edges.count.astype(kind, copy=False)).data)
 
 
 def _save_rows(side: _Side, values: NDArray[Any]) -> NDArray[Any]:

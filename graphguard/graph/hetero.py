@@ -39,13 +39,13 @@ class Adjacency:
         indptr: Where each row begins, shape [num_rows + 1], int64.
         neighbor: Dense index on the other side, shape [num_edges], int32.
         time_us: First event of the edge's day, shape [num_edges], int64, ascending inside a row.
-        count: Events of the day, shape [num_edges], int32.
+        count: Events of the day, shape [num_edges], uint8 where all fit, else int32.
     """
 
     indptr: NDArray[np.int64]
     neighbor: NDArray[np.int32]
     time_us: NDArray[np.int64]
-    count: NDArray[np.int32]
+    count: NDArray[np.uint8] | NDArray[np.int32]
 
     @property
     def num_rows(self) -> int:

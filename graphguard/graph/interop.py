@@ -50,7 +50,7 @@ def to_pyg(graph: HeteroGraph) -> "HeteroData":
 
 
 def to_dgl(graph: HeteroGraph) -> Any:
-    """Copy the graph to DGL: edge data `time` and `count`.
+    """Copy the graph to DGL: edge data `time` and `count`, both int64.
 
     Raises:
         MissingExtra: dgl is not installed.
@@ -66,7 +66,8 @@ def to_dgl(graph: HeteroGraph) -> Any:
     for edge_type in graph.edge_types:
         adjacency = graph.out(edge_type)
         found.edges[edge_type].data["time"] = torch.from_numpy(np.array(adjacency.time_us))
-        found.edges[edge_type].data["count"] = torch.from_numpy(np.array(adjacency.count))
+        count = torch.from_numpy(adjacency.count.astype(np.int64))
+        found.edges[edge_type].data["count"] = count
     return found
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from graphguard.errors import GraphInvalid
 from graphguard.graph.array_files import begin_array, read_piece
-from graphguard.graph.arrays import EdgeArrays
+from graphguard.graph.arrays import MOST_IN_A_BYTE, EdgeArrays, count_kind
 from graphguard.graph.build import by_row
 from graphguard.graph.hetero import Adjacency
 from graphguard.tables.failpoint import failpoint
@@ -81,7 +81,7 @@ def write_spliced(place: Path, name: str, splice: Splice) -> None:
     columns = (
         ("neighbor", splice.base.neighbor, splice.came_others, np.int32),
         ("time", splice.base.time_us, splice.came.time_us, np.int64),
-        ("count", splice.base.count, splice.came.count, np.int32),
+        ("count", splice.base.count, splice.came.count, _count_kind(splice, left)),
     )
     with ExitStack() as stack:
         writers = []
@@ -117,6 +117,21 @@ def _places_of_left(place: Path, splice: Splice) -> Ints:
     if latest is not None and came.size and came.min() <= latest:
         raise _invalid(place, "an edge comes that is not later than all that stay")
     return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+
+
+def _count_kind(splice: Splice, left: Ints) -> np.dtype[Any]:
+    """How a graph made of all edges would keep their counts."""
+    came, base = int(splice.came.count.max(initial=0)), splice.base.count
+    if came > MOST_IN_A_BYTE or base.dtype == np.uint8:
+        return count_kind(came)
+    # Some old count is larger than a byte holds, or an older program wrote all in four.
+    most = came
+    for start in range(0, len(base), BLOCK):
+        part = read_piece(base, start, min(start + BLOCK, len(base)))
+        gone = left[slice(*np.searchsorted(left, (start, start + BLOCK)))] - start
+        part[gone] = 0
+        most = max(most, int(part.max(initial=0)))
+    return count_kind(most)
 
 
 def _invalid(place: Path, reason: str) -> GraphInvalid:
@@ -194,7 +209,7 @@ class _Column:
 
     def write(self, piece: _Piece) -> None:
         """Write the next piece."""
-        values = read_piece(self._old, *piece.old)
+        values = read_piece(self._old, *piece.old).astype(self._taken.dtype, copy=False)
         if self._renamed is not None:
             values = np.take(self._renamed, values, mode="clip")
         new = self._new[slice(*piece.new)]

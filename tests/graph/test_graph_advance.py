@@ -122,6 +122,49 @@ def test_a_graph_carried_on_is_the_graph_of_all_days_byte_for_byte(tmp_path, bef
     assert sum(expected.num_edges.values()) > 100
 
 
+@pytest.mark.parametrize(
+    ("often", "before", "after", "width"),
+    [
+        (7, (5, 6), (6, 7), (1, 4)),
+        (5, (5, 6), (6, 7), (4, 1)),
+        (6, (5, 6), (6, 7), (4, 4)),
+        (9, (5, 6), (6, 7), (1, 1)),
+    ],
+    ids=["one comes", "one leaves", "one stays", "none"],
+)
+def test_counts_take_four_bytes_where_one_does_not_fit_one(
+    tmp_path, monkeypatch, often, before, after, width
+):
+    monkeypatch.setattr("graphguard.graph.splice.BLOCK", 7)
+    rng = np.random.default_rng(5)
+    days = {day: some_day(day, rng, np.arange(60), np.arange(30)) for day in (5, 6, 7)}
+    if often in days:
+        days[often][USES].count[:] = 300
+    base = from_all(tmp_path / "before", [days[day] for day in before])
+    expected = from_all(tmp_path / "expected", [days[day] for day in after])
+    change = changes({5: days[5]}, {7: days[7]})
+    advance_graph(tmp_path / "made", base, change, keys, (HUBS, SEED))
+
+    assert (base.out(USES).count.itemsize, expected.out(USES).count.itemsize) == width
+    assert base.out(FOLLOWS).count.itemsize == expected.out(FOLLOWS).count.itemsize == 1
+    assert content(tmp_path / "made") == content(tmp_path / "expected")
+
+
+def test_a_graph_that_an_older_program_wrote_is_carried_on(tmp_path):
+    rng = np.random.default_rng(5)
+    days = {day: some_day(day, rng, np.arange(60), np.arange(30)) for day in (1, 2, 3)}
+    from_all(tmp_path / "before", [days[1], days[2]])
+    for path in (tmp_path / "before").rglob("*_count.npy"):
+        np.save(path, np.load(path).astype(np.int32))
+    from_all(tmp_path / "expected", [days[2], days[3]])
+
+    base = HeteroGraph.open(tmp_path / "before")
+    change = changes({1: days[1]}, {3: days[3]})
+    advance_graph(tmp_path / "made", base, change, keys, (HUBS, SEED))
+
+    assert content(tmp_path / "made") == content(tmp_path / "expected")
+
+
 def test_edges_across_many_blocks_stay_in_order(tmp_path, monkeypatch):
     monkeypatch.setattr("graphguard.graph.splice.BLOCK", 7)
     rng = np.random.default_rng(5)

@@ -96,5 +96,5 @@ def test_an_index_beyond_two_billion_ends_the_night_and_does_not_wrap_around(mak
     edges = read_parquet(path)
     edges.with_columns(pl.col("target") + 2**32).write_parquet(path)
 
-    with pytest.raises(ArtefactInvalid, match="'target' holds a number beyond 32 bits"):
+    with pytest.raises(ArtefactInvalid, match="'target' holds a number that is not within 31 bits"):
         run_night(Night(make_config(training=OTHER), last="build_graph"))

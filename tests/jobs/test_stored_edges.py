@@ -29,6 +29,15 @@ def test_days_close_up_where_fewer_edges_came_than_there_was_room_for():
     assert edges.count.tolist() == [2, 1, 1, 1, 4]
 
 
+def test_a_pair_may_meet_more_often_in_a_day_than_a_byte_holds():
+    room = EdgeRoom({FIRST: 3, SECOND: 2, THIRD: 1})
+    room.put(FIRST, day((1, 2, 10, 255)))
+    room.put(SECOND, day((3, 4, 20, 256), (3, 5, 21, 70_000)))
+    room.put(THIRD, day((5, 6, 30, 2)))
+
+    assert room.arrays().count.tolist() == [255, 256, 70_000, 2]
+
+
 def test_an_index_beyond_32_bits_is_an_error_and_not_another_index():
-    with pytest.raises(ArtefactInvalid, match="'source' holds a number beyond 32 bits"):
+    with pytest.raises(ArtefactInvalid, match="'source' holds a number that is not within 31 bits"):
         EdgeRoom({FIRST: 1}).put(FIRST, day((2**31, 0, 0, 1)))
