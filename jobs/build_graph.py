@@ -217,11 +217,10 @@ def _store_missing(
             done += len(part)
             what = f"{edge_table(part[-1].edge)} {max(part[-1].days)}"
             job.reporter.step(done, len(missing), what)
-    for one in missing:
-        if one.edge.name in rooms:
-            # This night has them, and the next reads those that leave its window.
-            for folder in one.days.values():
-                let_go(folder / "edges.parquet")
+    # This night has them, and the next reads those that leave its window.
+    had = [one for one in missing if one.edge.name in rooms]
+    with threads() as pool:
+        pool.each(let_go, [day / "edges.parquet" for one in had for day in one.days.values()])
 
 
 def _store(

@@ -14,6 +14,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -75,7 +76,8 @@ class CommitBatch:
 
     Leaving the `with` block flushes what is complete, after an error too, so that work done is
     kept; a killed process loses the folders since the last flush, and nothing else. Several threads
-    may write folders of one batch.
+    may write folders of one batch; a thread of its own flushes, and what goes wrong there ends
+    whatever is committed next, or the block.
     """
 
     def __init__(self, before: Callable[[], None] | None = None) -> None:
@@ -89,6 +91,8 @@ class CommitBatch:
         self._flushed = time.monotonic()
         self._turn, self._flushing = threading.Lock(), threading.Lock()
         self._lost: OSError | None = None
+        self._flusher = ThreadPoolExecutor(1)
+        self._begun: Future[None] | None = None
 
     def __enter__(self) -> Self:
         """Begin a batch."""
@@ -101,7 +105,12 @@ class CommitBatch:
         trace: TracebackType | None,
     ) -> None:
         """Flush what is complete."""
-        self.flush()
+        with self._flusher:
+            try:
+                if self._begun is not None:
+                    self._begun.result()
+            finally:
+                self.flush()
 
     @contextmanager
     def committing(self, final: Path, facts: dict[str, Any]) -> Iterator[Path]:
@@ -112,8 +121,14 @@ class CommitBatch:
             self._waiting.append((aside, final))
             waited = time.monotonic() - self._flushed
             due = len(self._waiting) >= MOST_WAITING or waited > LONGEST_WAIT_S
-        if due:
-            self.flush()
+            ended = self._begun if self._begun is not None and self._begun.done() else None
+            if ended is not None:
+                self._begun = None
+            if due and self._begun is None:
+                # Nobody who has work to do waits for the disk.
+                self._begun = self._flusher.submit(self.flush)
+        if ended is not None:
+            ended.result()
 
     def flush(self) -> None:
         """Put all that is complete on disk, then under its final names.

@@ -232,7 +232,7 @@ def _typed(
         column, coded[name] = codes_of(table, name)
         codes.append(column)
     kept = [name for name in table.column_names if name not in coded]
-    plainly = pl.DataFrame(pl.from_arrow(table.select(kept))).get_columns() if kept else []
+    plainly = [pl.Series(name, pl.from_arrow(table.column(name))) for name in kept]
     frame = pl.DataFrame([places.alias(ROW), *plainly, *codes])
     keys = () if contract.coded else (*contract.keys, *contract.optional_keys)
     own = [(contract.text, EVENT_TEXT), (contract.unique, UNIQUE)]

@@ -194,8 +194,16 @@ def lease_over(path: Path) -> Lease | None:
     """The lease that this process holds on the workspace around `path`."""
     if not _HELD:
         return None
-    whole = path.resolve()
-    return next((_HELD[one] for one in (whole, *whole.parents) if one in _HELD), None)
+    # To resolve a path asks the system of each of its folders, hundreds of times a night.
+    if path.is_absolute() and ".." not in path.parts:
+        held = _held_around(path)
+        if held is not None:
+            return held
+    return _held_around(path.resolve())
+
+
+def _held_around(path: Path) -> Lease | None:
+    return next((_HELD[one] for one in (path, *path.parents) if one in _HELD), None)
 
 
 def _host() -> str:

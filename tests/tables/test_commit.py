@@ -4,7 +4,8 @@ import subprocess
 import sys
 import textwrap
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import wait
 from pathlib import Path
 
 import pytest
@@ -115,12 +116,25 @@ def test_a_batch_keeps_what_is_complete_when_a_later_folder_fails(tmp_path):
 def test_a_batch_is_flushed_when_it_is_long(tmp_path, monkeypatch):
     monkeypatch.setattr(commit, "MOST_WAITING", 2)
     with CommitBatch() as batch:
-        for name in "abc":
-            with batch.committing(tmp_path / name, {}) as out:
-                (out / "x.txt").write_text(name)
+        for name in "ab":
+            write(batch, tmp_path / name)
+        wait_for(tmp_path / "b")
+        write(batch, tmp_path / "c")
         assert [is_committed(tmp_path / name) for name in "abc"] == [True, True, False]
 
     assert is_committed(tmp_path / "c")
+
+
+def write(batch: CommitBatch, folder: Path) -> None:
+    with batch.committing(folder, {}) as out:
+        (out / "x.txt").write_text(folder.name)
+
+
+def wait_for(folder: Path) -> None:
+    until = time.monotonic() + 60
+    while not is_committed(folder):
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_others_complete_folders_while_a_batch_is_put_on_disk(tmp_path, monkeypatch):
@@ -131,21 +145,43 @@ def test_others_complete_folders_while_a_batch_is_put_on_disk(tmp_path, monkeypa
         flushing.set()
         assert done.wait(60)
 
-    def write(batch: CommitBatch, name: str) -> None:
-        with batch.committing(tmp_path / name, {}) as out:
-            (out / "x.txt").write_text(name)
-
-    with CommitBatch(before) as batch, ThreadPoolExecutor(1) as pool:
-        write(batch, "a")
-        flush = pool.submit(write, batch, "b")
+    with CommitBatch(before) as batch:
+        for name in "ab":
+            write(batch, tmp_path / name)
         assert flushing.wait(60)
-        write(batch, "c")
+        write(batch, tmp_path / "c")
         assert not any(is_committed(tmp_path / name) for name in "abc")
         done.set()
-        flush.result()
+        wait_for(tmp_path / "b")
         assert [is_committed(tmp_path / name) for name in "abc"] == [True, True, False]
 
     assert is_committed(tmp_path / "c")
+
+
+@pytest.mark.parametrize("more", ["c", ""], ids=["the next folder", "the end"])
+def test_a_flush_that_fails_ends_what_comes_next_and_all_is_tried_again(
+    tmp_path, monkeypatch, more
+):
+    monkeypatch.setattr(commit, "MOST_WAITING", 2)
+    tried = threading.Event()
+
+    def before() -> None:
+        if not tried.is_set():
+            tried.set()
+            raise OSError("full")
+
+    def fill() -> None:
+        with CommitBatch(before) as batch:
+            for name in "ab":
+                write(batch, tmp_path / name)
+            assert tried.wait(60)
+            wait([batch._begun])
+            for name in more:
+                write(batch, tmp_path / name)
+
+    with pytest.raises(OSError, match="full"):
+        fill()
+    assert all(is_committed(tmp_path / name) for name in "ab" + more)
 
 
 def test_what_could_not_be_put_on_disk_waits_for_the_next_flush(tmp_path):
