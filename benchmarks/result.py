@@ -81,7 +81,7 @@ def timed(command: Sequence[str]) -> Timed:
 
 def graphguard(*arguments: str) -> list[str]:
     """The command line of GraphGuard in this environment."""
-    return [sys.executable, "-c", "from graphguard.jobs.cli import main; main()", *arguments]
+    return [sys.executable, "-c", "from graphguard.jobs.start import main; main()", *arguments]
 
 
 def say(text: str) -> None:

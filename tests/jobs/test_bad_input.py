@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 import yaml
 
-CLI = [sys.executable, "-c", "from graphguard.jobs.cli import main; main()"]
+CLI = [sys.executable, "-c", "from graphguard.jobs.start import main; main()"]
 DAY = "2026-01-21"
 
 
