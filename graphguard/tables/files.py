@@ -290,7 +290,10 @@ def fingerprint(value: Any) -> str:
 def _as_stored(table: pa.Table | pl.DataFrame, schema: TableSchema) -> pa.Table:
     """A table in the kinds that are stored, held against its contract."""
     if isinstance(table, pl.DataFrame):
-        table = table.to_arrow(compat_level=pl.CompatLevel.oldest())
+        # Column by column: the whole would wait for Polars' threads.
+        oldest = pl.CompatLevel.oldest()
+        columns = table.rechunk().get_columns()
+        table = pa.table({one.name: one.to_arrow(compat_level=oldest) for one in columns})
     table = _plain_kinds(table)
     schema.validate(table)
     return table

@@ -108,8 +108,8 @@ class UnitRows:
         return not any(one["not_yet"] for one in self.intake.counts)
 
 
-Column = tuple[UnitRows, str, NDArray[np.int64]]
-"""A unit's entity column, and which of its codes occur."""
+Column = tuple[UnitRows, str, NDArray[np.int64] | None]
+"""A unit's entity column, and which of its codes occur: None for all, as nearly always."""
 
 
 def read_unit(config: Config, unit: SourceUnit, as_of: date) -> UnitRows:
@@ -144,7 +144,7 @@ def encode_units(config: Config, rows: Sequence[UnitRows], ids: IdStores) -> Non
             parts.setdefault(entity_type, []).append((one, name, used))
     with threads() as pool:
         # The longest work first.
-        most = sorted(parts, key=lambda kind: -sum(len(used) for _, _, used in parts[kind]))
+        most = sorted(parts, key=lambda kind: -sum(_number(*column) for column in parts[kind]))
         asked = pool.each(lambda kind: _asked(ids[kind], parts[kind]), most)
         places = [
             (one, start) for one in asked for start in range(0, len(one.keys), LOOKED_UP_TOGETHER)
@@ -167,14 +167,19 @@ def _index(asked: Asked, columns: Sequence[Column]) -> None:
     codes = asked.codes().to_numpy()
     start = 0
     for one, name, used in columns:
-        index = codes[start : start + len(used)]
-        start += len(used)
-        words = len(one.intake.words[name])
-        if len(used) < words:
-            every = np.full(words, -1, dtype=np.int64)
+        number = _number(one, name, used)
+        index = codes[start : start + number]
+        start += number
+        if used is not None:
+            every = np.full(len(one.intake.words[name]), -1, dtype=np.int64)
             every[used] = index
             index = every
         one.indices[name] = index
+
+
+def _number(one: UnitRows, name: str, used: NDArray[np.int64] | None) -> int:
+    """How many words of a column occur."""
+    return len(one.intake.words[name]) if used is None else len(used)
 
 
 def write_unit(
@@ -270,13 +275,13 @@ def unit_intake(folders: Sequence[Path], as_of: date) -> tuple[pl.DataFrame, pl.
     return counts.drop("moved"), every.filter(~not_yet)
 
 
-def _used(codes: pl.Series, number: int) -> NDArray[np.int64]:
-    """Which of `number` codes occur."""
+def _used(codes: pl.Series, number: int) -> NDArray[np.int64] | None:
+    """Which of `number` codes occur; None if all do."""
     seen = np.zeros(number, dtype=np.bool_)
     seen[(codes.drop_nulls() if codes.null_count() else codes).to_numpy()] = True
-    return np.flatnonzero(seen)
+    return None if seen.all() else np.flatnonzero(seen)
 
 
-def _taken(words: pl.Series, used: NDArray[np.int64]) -> pl.Series:
-    """The words that occur: nearly always all of them."""
-    return (words if len(used) == len(words) else words[used]).rename("key")
+def _taken(words: pl.Series, used: NDArray[np.int64] | None) -> pl.Series:
+    """The words that occur."""
+    return (words if used is None else words[used]).rename("key")
