@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -64,7 +65,7 @@ class EdgeRoom:
         end, count = 0, self._count.astype(np.int32) if self._large else self._count
         for day, values in self._large.items():
             count[self._starts[day] : self._starts[day] + len(values)] = values
-        every = (self._source, self._target, self._time_us, count)
+        every: tuple[NDArray[Any], ...] = (self._source, self._target, self._time_us, count)
         for day, start in self._starts.items():
             number = self._numbers[day]
             if end < start:

@@ -22,7 +22,7 @@ from graphguard.tables.lease import fenced
 EXCHANGE = 2
 AT_FDCWD = -100
 MOST_WAITING = 64
-Write = Callable[[Path], None]
+Write = Callable[[Path], object]
 
 
 @dataclass
