@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from result import say
 from scipy.stats import t as student
-from sets.cells import FAMILIES, NETWORKS, OWN, Cell, CellStore
+from sets.cells import ENSEMBLE, FAMILIES, NETWORKS, OWN, Cell, CellStore
 from sets.task import Flags, Floats, Protocol, Task
 
 from graphguard.config.training import TrainingConfig
@@ -17,6 +17,7 @@ from graphguard.evaluate.ranking import RankCounts, RankMetric
 DEFAULT_FAMILIES = TrainingConfig().models
 """What a night fits when nobody chooses; the better one on validation scores."""
 DEFAULT = "default"
+AGAINST_TREES = (*NETWORKS, ENSEMBLE)
 RANKED: dict[str, RankMetric] = {"auroc": RankCounts.auroc, "auprc": RankCounts.auprc}
 ENOUGH = 3
 """Splits from which on their own spread makes an interval."""
@@ -77,7 +78,7 @@ def table(protocols: Sequence[Protocol], cells: Sequence[Cell], store: CellStore
     """Print mean ± sd of every family, the graph's gain, the networks' gain, and the published."""
     used = [name for name in (*FAMILIES, DEFAULT) if any(one.family == name for one in cells)]
     heads = ["set", "figure", "splits", "published", "aim", *used, DEFAULT]
-    heads += ["graph over none", *(f"{name} over trees" for name in NETWORKS if name in used)]
+    heads += ["graph over none", *(f"{name} over trees" for name in AGAINST_TREES if name in used)]
     say("| " + " | ".join(heads) + " |")
     say("|" + "---|" * len(heads))
     for protocol in protocols:
@@ -89,7 +90,7 @@ def table(protocols: Sequence[Protocol], cells: Sequence[Cell], store: CellStore
             line.append(_number(protocol.bars.get(figure)))
             line += [columns[name].told(figure) if name in columns else "" for name in used]
             line.append(columns[DEFAULT].told(figure) if DEFAULT in columns else "")
-            pairs = [("trees", OWN), *((name, "trees") for name in NETWORKS if name in used)]
+            pairs = [("trees", OWN), *((name, "trees") for name in AGAINST_TREES if name in used)]
             line += [_gain(protocol, columns, pair, figure, store) for pair in pairs]
             say("| " + " | ".join(line) + " |")
 
