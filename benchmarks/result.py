@@ -45,7 +45,7 @@ def new_workspace(folder: Path) -> Path:
     """A place for a workspace where none has been, below `folder`.
 
     For minutes after files were deleted, ext4 passes over their places one by one whenever it makes
-    a file: two thousand made where two thousand were just deleted took a second more. So nothing is
+    a file: two thousand made where two thousand were just deleted took .6 s more. So nothing is
     deleted between what is timed: `clear_workspaces` does when all is.
     """
     return Path(tempfile.mkdtemp(prefix=WORKSPACES, dir=folder)) / "workspace"

@@ -76,7 +76,7 @@ class EdgeRoom:
 
 
 def _fitting(day: Path, column: pl.Series) -> NDArray[np.int64]:
-    """Numbers that fit 32 bits: assigned to, an array would take others without a word."""
+    """Numbers within 31 bits: assigned to, an array would take others without a word."""
     values = column.to_numpy()
     if values.max(initial=0) > LARGEST or values.min(initial=0) < 0:
         reason = f"'{column.name}' holds a number that is not within 31 bits"

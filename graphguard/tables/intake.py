@@ -22,6 +22,7 @@ from graphguard.tables.column_kinds import is_category, is_key, is_number, is_st
 from graphguard.tables.dictionaries import codes_of
 from graphguard.tables.files import foreign_schema, read_foreign_parquet, read_foreign_rows
 from graphguard.tables.repeats import repeated_places
+from graphguard.tables.set_columns import micros, with_set, within
 
 SKEW_US = 5 * 60 * 1_000_000
 """A time this much after the end of its file's own day is from the future."""
@@ -173,7 +174,7 @@ def read_rows(
         )
         # As they came, they may be of another kind in the next file.
         accepted.append(
-            _with(
+            with_set(
                 good.drop(_untyped(contract)),
                 *(good.get_column(column) + number for column, number in held.items() if number),
                 *([_repeated(name, good.height)] if len(files) > 1 else []),
@@ -200,7 +201,7 @@ def _since(table: pa.Table, time: str | None, since_us: int) -> pl.Series:
     if time is None:
         return pl.Series(dtype=pl.Int64)
     frame = pl.DataFrame(pl.from_arrow(table.select([time])))
-    late = _micros(frame.get_column(time)) >= since_us
+    late = micros(frame.get_column(time)) >= since_us
     return late.arg_true().cast(pl.Int64)
 
 
@@ -239,14 +240,14 @@ def _typed(
     time = (
         pl.zeros(frame.height, pl.Int64, eager=True)
         if contract.time is None
-        else _micros(frame.get_column(contract.time))
+        else micros(frame.get_column(contract.time))
     )
     named = [(name, alias) for name, alias in own if name is not None]
-    return _with(
+    return with_set(
         frame,
         time.alias(TIME),
         *(frame.get_column(name).cast(pl.String) for name in (*keys, *contract.categorical)),
-        *(_micros(frame.get_column(name)) for name in contract.times),
+        *(micros(frame.get_column(name)) for name in contract.times),
         *(frame.get_column(name).cast(pl.Float64) for name in contract.numeric),
         # A column may be an entity as well as text, or as well as the row's name.
         *(
@@ -258,39 +259,8 @@ def _typed(
     ), coded
 
 
-def _with(frame: pl.DataFrame, *columns: pl.Series) -> pl.DataFrame:
-    """A frame with columns set, at once: Polars' `with_columns` waits for threads of its own.
-
-    With two units at work, each of some ten such calls a unit waited for milliseconds.
-    """
-    held = {one.name: one for one in (*frame.get_columns(), *columns)}
-    return pl.DataFrame(list(held.values()))
-
-
 def _repeated(file: str, rows: int) -> pl.Series:
     return pl.Series(FILE, [file]).new_from_index(0, rows)
-
-
-def _micros(value: pl.Series) -> pl.Series:
-    """Microseconds since 1970 UTC of times; those without a zone are taken as UTC."""
-    if value.dtype == pl.Date:
-        return value.cast(pl.Int64) * DAY_US
-    if isinstance(value.dtype, pl.Datetime):
-        factor = {"ms": 1000, "us": 1, "ns": 1}[value.dtype.time_unit]
-        nanos = value.dtype.time_unit == "ns"
-        whole = value.dt.timestamp("us") if nanos else value.to_physical()
-        # A value near the end of the 64-bit range would overflow to a believable time.
-        limit = (2**62) // factor
-        if not _within(whole, -limit, limit):
-            whole = whole.set(~whole.is_between(-limit, limit), None)
-        return whole if factor == 1 else whole * factor
-    return value.cast(pl.Int64)
-
-
-def _within(values: pl.Series, lowest: int, highest: int) -> bool:
-    """Whether all integers but the nulls are between two."""
-    low, high = values.min(), values.max()
-    return low is None or (int(str(low)) >= lowest and int(str(high)) <= highest)
 
 
 Fault = tuple[str, str, pl.Expr]
@@ -318,9 +288,9 @@ def _faults(
         times, time, name = frame.get_column(TIME), pl.col(TIME), contract.time
         if times.null_count() and not contract.null_time_allowed:
             faults.append((name, "unreadable time", time.is_null()))
-        if not _within(times, contract.earliest_us, 2**63):
+        if not within(times, contract.earliest_us, 2**63):
             faults.append((name, "impossible time", time < contract.earliest_us))
-        if day_end_us is not None and not _within(times, -(2**63), day_end_us + SKEW_US - 1):
+        if day_end_us is not None and not within(times, -(2**63), day_end_us + SKEW_US - 1):
             faults.append((name, "time in the future", time >= day_end_us + SKEW_US))
     for name in contract.numeric:
         wild = ~pl.col(name).is_finite() | (pl.col(name).abs() >= 2**42)
