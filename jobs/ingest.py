@@ -1,6 +1,6 @@
 """Ingest: logs, entity tables and labels become ids, events, entities, labels and rejects."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
@@ -66,8 +66,9 @@ def _ingested(job: Job, out: Path, ids: IdStores, pool: Threads) -> Facts:
         for table, names in partitions.items()
         for name, mark in names.items()
     ]
-    _check_first_day(job, folders)
-    counts, rejects = unit_intake(folders, job.as_of)
+    manifests = {folder: read_manifest(folder) for folder in folders}
+    _check_first_day(job, manifests.values())
+    counts, rejects = unit_intake(manifests, job.as_of)
     compare = partial(compare_newest_day, job.config, job.workspace, as_of=job.as_of)
     compared = pool.start(compare, [partitions])
     labels, entities, carried = known.end()
@@ -91,7 +92,7 @@ def _ingested(job: Job, out: Path, ids: IdStores, pool: Threads) -> Facts:
         "partitions": partitions,
         "entities": carried,
         "rows": int(counts.get_column("accepted").sum()),
-        "late": sum(read_manifest(folder).get("late", 0) for folder in folders),
+        "late": sum(one.get("late", 0) for one in manifests.values()),
         "gates": [*delivered.gates, *newest.gates, *_volume_gates(job, partitions)],
         "warnings": warnings,
     }
@@ -147,9 +148,9 @@ def _check_span(job: Job, first_log_day: date) -> None:
         check_history(anchors, first_log_day, job.as_of)
 
 
-def _check_first_day(job: Job, folders: list[Path]) -> None:
+def _check_first_day(job: Job, units: Iterable[Facts]) -> None:
     """The same check for logs without daily files, whose first day is known once they are read."""
-    firsts = [facts["first_us"] for facts in map(read_manifest, folders) if facts["rows"]]
+    firsts = [facts["first_us"] for facts in units if facts["rows"]]
     timed = [first for first in firsts if first > 0]
     if timed:
         _check_span(job, us_day(min(timed)))

@@ -33,7 +33,9 @@ def write_acted(path: Path, events: pl.DataFrame, columns: Sequence[str]) -> Wor
 
 def packed(columns: Sequence[pl.Series]) -> Words:
     """Who stands in some columns of storage indices."""
-    found = [column.drop_nulls().to_numpy() for column in columns]
+    found = [
+        (column.drop_nulls() if column.null_count() else column).to_numpy() for column in columns
+    ]
     end = max((int(part.max()) + 1 for part in found if part.size), default=0)
     seen = np.zeros(-(-end // 64) * 64, dtype=np.bool_)
     for part in found:

@@ -116,8 +116,10 @@ def _looked_at(
 ) -> list[_File]:
     digests = DigestCache(cache / "digests.json")
     look = _Look(config, digests, _ProofCache(cache / "proved.json"))
+    sources = list(_sources(config, units))
+    digests.digests([path for one in sources for unit in one.units for path in unit.files])
     with look.guard:
-        found = [one for source in _sources(config, units) for one in look.source(source)]
+        found = [one for source in sources for one in look.source(source)]
     digests.save()
     look.proofs.save()
     return found

@@ -23,6 +23,7 @@ ROW_GROUP = 1 << 18
 SYNC_FILE_RANGE_WRITE = 2
 """Of Linux: begin to write all pages that are not on disk."""
 BATCH = 1 << 16
+MANY_ROWS = 1 << 19
 """Rows of which few are wanted, looked at together: what is made of them fits the caches."""
 
 
@@ -102,7 +103,11 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pl.DataFra
     """
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            table = file.read(columns=None if columns is None else list(columns))
+            # Small files are many, and read in several threads of ours.
+            table = file.read(
+                columns=None if columns is None else list(columns),
+                use_threads=file.metadata.num_rows > MANY_ROWS,
+            )
     except (OSError, pa.ArrowException) as error:
         raise ArtefactInvalid(path, " ".join(str(error).split())) from error
     frame = pl.from_arrow(table)
@@ -110,7 +115,10 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pl.DataFra
 
 
 def read_foreign_parquet(
-    path: Path, columns: Sequence[str] | None, coded: Sequence[str] = ()
+    path: Path,
+    columns: Sequence[str] | None,
+    coded: Sequence[str] = (),
+    footer: pq.FileMetaData | None = None,
 ) -> pa.Table:
     """Read a file that somebody else wrote, verifying page checksums where it has them.
 
@@ -119,12 +127,13 @@ def read_foreign_parquet(
         columns: Which to read; None for all.
         coded: String columns to read as dictionaries, without making a string of each row, where
             their values repeat.
+        footer: Its footer, if it was read before.
 
     Raises:
         FileUnreadable: The file is no Parquet or is damaged.
     """
+    footer = foreign_footer(path)[0] if footer is None else footer
     try:
-        footer = pq.read_metadata(path)
         with pq.ParquetFile(
             path,
             metadata=footer,
@@ -175,10 +184,15 @@ def read_foreign_rows(
     return pa.Table.from_batches(parts), pl.concat(places), read
 
 
-def foreign_schema(path: Path) -> pa.Schema:
-    """Arrow schema from the footer of somebody else's Parquet file."""
+def foreign_footer(path: Path) -> tuple[pq.FileMetaData, pa.Schema]:
+    """The footer of somebody else's Parquet file, and the columns it tells of.
+
+    Raises:
+        FileUnreadable: The file is no Parquet or is damaged.
+    """
     try:
-        return pq.read_schema(path)
+        footer = pq.read_metadata(path)
+        return footer, footer.schema.to_arrow_schema()
     except (OSError, pa.ArrowException) as error:
         raise FileUnreadable(path, " ".join(str(error).split())[:300]) from error
 
@@ -194,8 +208,8 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        file.write(text)
+    with path.open("wb") as file:
+        file.write(text.encode())
         if durable:
             file.flush()
             os.fsync(file.fileno())

@@ -115,7 +115,7 @@ class IdStore:
         if strange.size == len(keys):
             index, new = self._among_added(keys, hashes)
         else:
-            index[strange], new = self._among_added(keys.gather(strange), hashes[strange])
+            index[strange], new = self._among_added(keys[strange], hashes[strange])
         if new.height:
             self._next += new.height
             with self._turn:
@@ -153,7 +153,7 @@ class IdStore:
             if left.size == len(keys):
                 index = segment.find(keys, hashes)
             elif left.size:
-                index[left] = segment.find(keys.gather(left), hashes[left])
+                index[left] = segment.find(keys[left], hashes[left])
             left = left[index[left] < 0]
         return index, hashes
 
@@ -189,7 +189,7 @@ class IdStore:
         first = np.empty(len(table) - before, dtype=np.int64)
         # Written backwards: of equal keys the first is left.
         first[rows[place[::-1]] - before] = place[::-1]
-        new = keys.gather(first).alias("key")
+        new = keys[first].alias("key")
         order = new.arg_sort().to_numpy()
         indices = np.empty(len(order), dtype=np.int64)
         indices[order] = np.arange(self._next, self._next + len(order))
@@ -202,7 +202,10 @@ class IdStore:
         every = pl.concat([self._added.get_column("key"), new.get_column("key")])
         if len(every) < PIECES_COST * len(keys):
             every = every.rechunk()
-        return bool(every.gather(index - self._opened).eq_missing(keys).all())
+        held = every[index - self._opened]
+        if held.null_count() or keys.null_count():
+            return bool(held.eq_missing(keys).all())
+        return bool((held == keys).all())
 
     def encode(self, frame: pl.DataFrame, column: str) -> pl.DataFrame:
         """Replace the strings in `column` by storage indices; unknown keys become null."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from graphguard.config.values import DAY_US
@@ -20,9 +21,9 @@ from graphguard.errors import ColumnMissing, ColumnTypeWrong
 from graphguard.schema import EVENT_TEXT, FIXED_POINT, REJECTS
 from graphguard.tables.column_kinds import is_category, is_key, is_number, is_string, is_time, plain
 from graphguard.tables.dictionaries import codes_of
-from graphguard.tables.files import foreign_schema, read_foreign_parquet, read_foreign_rows
+from graphguard.tables.files import foreign_footer, read_foreign_parquet, read_foreign_rows
 from graphguard.tables.repeats import repeated_places
-from graphguard.tables.set_columns import micros, with_set, within
+from graphguard.tables.set_columns import micros, with_set, within, without
 
 SKEW_US = 5 * 60 * 1_000_000
 """A time this much after the end of its file's own day is from the future."""
@@ -101,14 +102,14 @@ class Intake:
         return self.accepted.with_columns(pl.lit(self.counts[0]["file"]).alias(FILE))
 
 
-def check_columns(path: Path, contract: RowContract) -> None:
-    """Compare a file's footer with the contract.
+def check_columns(path: Path, contract: RowContract) -> pq.FileMetaData:
+    """Compare a file's footer with the contract, and return it.
 
     Raises:
         ColumnMissing: A column is not there.
         ColumnTypeWrong: A column cannot serve as what it is named for.
     """
-    schema = foreign_schema(path)
+    footer, schema = foreign_footer(path)
     place = f"{contract.source} ({path})"
     for name in contract.columns:
         if name not in schema.names:
@@ -125,6 +126,7 @@ def check_columns(path: Path, contract: RowContract) -> None:
             found = plain(schema.field(name).type)
             if not test(found):
                 raise ColumnTypeWrong(place, name, str(found), wanted)
+    return footer
 
 
 def read_rows(
@@ -147,10 +149,10 @@ def read_rows(
     accepted, rejects, counts = [], [], []
     words: dict[str, pl.Series] = {}
     for path in files:
-        check_columns(path, contract)
+        footer = check_columns(path, contract)
         name = file_name(path, root)
         if since_us is None:
-            table = read_foreign_parquet(path, contract.columns, contract.as_dictionaries)
+            table = read_foreign_parquet(path, contract.columns, contract.as_dictionaries, footer)
             read = table.num_rows
             places = pl.Series(np.arange(read))
         else:
@@ -175,7 +177,7 @@ def read_rows(
         # As they came, they may be of another kind in the next file.
         accepted.append(
             with_set(
-                good.drop(_untyped(contract)),
+                without(good, _untyped(contract)),
                 *(good.get_column(column) + number for column, number in held.items() if number),
                 *([_repeated(name, good.height)] if len(files) > 1 else []),
             )

@@ -114,8 +114,8 @@ class Segment:
             found[start : start + TOGETHER] = self._rows(part, self._places(part))
         near = np.flatnonzero(found >= 0)
         every = len(near) == len(wanted)
-        asked = wanted if every else wanted.gather(near)
-        right = (self.keys.gather(found if every else found[near]) == asked).to_numpy()
+        asked = wanted if every else wanted[near]
+        right = (self.keys[found if every else found[near]] == asked).to_numpy()
         if not right.all():
             # Of one beginning, but another key.
             self._look_on(wanted, hashes, near[~right], found)

@@ -4,6 +4,8 @@ Polars hands expressions to threads of its own: with two units at work, each of 
 a unit waited for milliseconds, for hardly any work.
 """
 
+from collections.abc import Collection
+
 import polars as pl
 
 from graphguard.config.values import DAY_US
@@ -15,6 +17,11 @@ def with_set(frame: pl.DataFrame, *columns: pl.Series) -> pl.DataFrame:
     return pl.DataFrame(list(held.values()))
 
 
+def without(frame: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
+    """A frame with some columns left out."""
+    return pl.DataFrame([one for one in frame.get_columns() if one.name not in names])
+
+
 def micros(value: pl.Series) -> pl.Series:
     """Microseconds since 1970 UTC of times; those without a zone are taken as UTC."""
     if value.dtype == pl.Date:
@@ -22,7 +29,7 @@ def micros(value: pl.Series) -> pl.Series:
     if isinstance(value.dtype, pl.Datetime):
         factor = {"ms": 1000, "us": 1, "ns": 1}[value.dtype.time_unit]
         nanos = value.dtype.time_unit == "ns"
-        whole = value.dt.timestamp("us") if nanos else value.to_physical()
+        whole = value.dt.timestamp("us") if nanos else value.cast(pl.Int64)
         # A value near the end of the 64-bit range would overflow to a believable time.
         limit = (2**62) // factor
         if not within(whole, -limit, limit):

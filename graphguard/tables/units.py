@@ -1,6 +1,6 @@
 """Store one unit of a log: validated, encoded once, sorted by time, in an immutable partition."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
@@ -14,7 +14,6 @@ from graphguard.config.sections import Config
 from graphguard.config.values import DAY_US, Duration, day_us
 from graphguard.schema import EVENT_TEXT, EVENTS, INTAKE, REJECTS
 from graphguard.tables.acted import Words, acted_file, write_acted
-from graphguard.tables.commit import read_manifest
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
 from graphguard.tables.ids import Asked, IdStore, IdStores
 from graphguard.tables.intake import SKEW_US, TIME, Intake, RowContract, fixed_point, read_rows
@@ -256,16 +255,22 @@ def _index_of(codes: pl.Series, index: NDArray[np.int64]) -> pl.Series:
     )
 
 
-def unit_intake(folders: Sequence[Path], as_of: date) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """INTAKE and REJECTS of stored units, as a run with this cutoff counts them.
+def unit_intake(
+    units: Mapping[Path, Mapping[str, Any]], as_of: date
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """INTAKE and REJECTS of stored units (manifests by folder) as a run with this cutoff sees them.
 
     A row far in the future of an old file was rejected when its unit was stored; for a run whose
     cutoff lies before the row's time it is one not yet seen.
     """
-    rows = [one for path in folders for one in read_manifest(path)["intake"]]
+    rows = [one for manifest in units.values() for one in manifest["intake"]]
     counts = pl.DataFrame(rows, schema=INTAKE.empty().schema)
-    faulty = [path / "rejects.parquet" for path in folders]
-    rejects = [REJECTS.empty(), *(read_parquet(path) for path in faulty if path.is_file())]
+    faulty = [
+        folder / "rejects.parquet"
+        for folder, manifest in units.items()
+        if "rejects.parquet" in manifest["files"]
+    ]
+    rejects = [REJECTS.empty(), *map(read_parquet, faulty)]
     every = pl.concat(rejects)
     not_yet = pl.col("time_us").fill_null(-1) >= day_us(as_of)
     moved = every.filter(not_yet).group_by("file").len().rename({"len": "moved"})
