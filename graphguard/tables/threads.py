@@ -49,9 +49,12 @@ class Threads:
 
 
 @contextmanager
-def threads() -> Iterator[Threads]:
-    """As many threads as Polars uses; after an error, what has not begun is dropped."""
-    with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+def threads(beside: int = 0) -> Iterator[Threads]:
+    """As many threads as Polars uses, less some that are at work beside them, one at least.
+
+    After an error, what has not begun is dropped.
+    """
+    with ThreadPoolExecutor(max(1, pl.thread_pool_size() - beside)) as pool:
         try:
             yield Threads(pool)
         except BaseException:

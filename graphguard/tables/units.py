@@ -141,7 +141,8 @@ def encode_units(config: Config, rows: Sequence[UnitRows], ids: IdStores) -> Non
             # Keys that stand in rejected rows alone get no index.
             used = _used(one.intake.accepted.get_column(name), len(one.intake.words[name]))
             parts.setdefault(entity_type, []).append((one, name, used))
-    with threads() as pool:
+    # The next units are read meanwhile: with as many threads here all would wait for each other.
+    with threads(beside=1) as pool:
         # The longest work first.
         most = sorted(parts, key=lambda kind: -sum(_number(*column) for column in parts[kind]))
         asked = pool.each(lambda kind: _asked(ids[kind], parts[kind]), most)
