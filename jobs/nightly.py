@@ -121,7 +121,7 @@ def run_stages(job: Job, stages: Sequence[Stage], *, dry_run: bool = False) -> N
                 _run_stage(job, stage)
     except BaseException as error:
         with contextlib.suppress(LeaseLost):
-            _finish(job, exit_code_of(error), f"{type(error).__name__}: {error}")
+            _finish(job, exit_code_of(error), _reason(error))
         raise
 
 
@@ -321,6 +321,13 @@ def exit_code_of(error: BaseException) -> Exit:
     if isinstance(error, OSError):
         return Exit.TRANSIENT
     return Exit.BUG
+
+
+def _reason(error: BaseException) -> str:
+    """Why a run stays open, as `graphguard runs` tells it."""
+    if exit_code_of(error) in (Exit.INTERRUPTED, Exit.TERMINATED):
+        return f"{exit_code_of(error).name.lower()}; the same command goes on"
+    return f"{type(error).__name__}: {error}"
 
 
 def stop_on_terminate() -> None:

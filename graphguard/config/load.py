@@ -69,12 +69,13 @@ def parse_config(raw: dict[str, Any], path: str) -> Config:
         raise _first_error(error, path) from error
 
 
-def parse_day(text: str, place: str) -> date:
-    """Read an as-of day from the command line or a call; `place` names it in the error."""
+def parse_day(text: str, option: str) -> date:
+    """Read a day from an option of the command line, which the error names."""
     try:
         return parse_as_of(text)
     except ValueError as error:
-        raise BadSetting(place, "as_of", str(error)) from error
+        place = "command line"
+        raise BadSetting(place, option, str(error)) from error
 
 
 def _yaml_words(error: yaml.YAMLError) -> str:

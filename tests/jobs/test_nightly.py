@@ -125,6 +125,29 @@ def test_stages_can_be_run_one_part_at_a_time_and_a_dry_run_exports_nothing(make
     assert whole.facts()["state"] == "committed"
 
 
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (SystemExit(143), "terminated; the same command goes on"),
+        (KeyboardInterrupt(), "interrupted; the same command goes on"),
+        (ValueError("no such"), "ValueError: no such"),
+    ],
+)
+def test_a_night_that_was_ended_says_why_it_is_open(make_config, monkeypatch, end, reason):
+    config = make_config()
+
+    def ended(stage, job, out):
+        raise end
+
+    monkeypatch.setattr(Stage, "run", ended)
+    with pytest.raises(type(end)):
+        run_night(Night(config))
+
+    [path] = config.workspace_folder.glob("runs/*/run.json")
+    facts = read_json(path)
+    assert (facts["state"], facts["reason"]) == ("open", reason)
+
+
 def test_a_policy_that_would_act_on_too_many_stops_before_it_commits(make_config, tmp_path):
     config = make_config(policy={"max_action_rate": 0.001})
 

@@ -134,3 +134,13 @@ def test_an_id_with_its_type_before_it_is_not_taken_for_nobody(config):
     with pytest.raises(BadSetting, match="1 of 2 ids begin with 'user:', .* Nothing was done"):
         read_request(config, None, [], ["user:ana", "user:bo"])
     assert read_request(config, None, [], ["user:bo", "user:cy"]).keys == {"user:bo", "user:cy"}
+
+
+def test_a_day_that_is_none_is_told_by_its_option(config):
+    days = ["--since", "tomorrow", "--until", "2026-01-31"]
+    said = CliRunner().invoke(
+        app, ["backfill", "--config", str(config.root / "config.yaml"), *days]
+    )
+
+    assert isinstance(said.exception, BadSetting)
+    assert str(said.exception).startswith("command line: --since: ")
