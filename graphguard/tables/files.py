@@ -23,8 +23,9 @@ ROW_GROUP = 1 << 18
 SYNC_FILE_RANGE_WRITE = 2
 """Of Linux: begin to write all pages that are not on disk."""
 BATCH = 1 << 16
-MANY_ROWS = 1 << 19
 """Rows of which few are wanted, looked at together: what is made of them fits the caches."""
+MANY_ROWS = 1 << 19
+"""A table of more is read by Arrow's own threads."""
 
 
 def write_parquet(path: Path, table: pa.Table | pl.DataFrame, schema: TableSchema) -> int:
