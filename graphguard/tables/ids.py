@@ -202,10 +202,7 @@ class IdStore:
         every = pl.concat([self._added.get_column("key"), new.get_column("key")])
         if len(every) < PIECES_COST * len(keys):
             every = every.rechunk()
-        held = every[index - self._opened]
-        if held.null_count() or keys.null_count():
-            return bool(held.eq_missing(keys).all())
-        return bool((held == keys).all())
+        return bool((every[index - self._opened] == keys).all(ignore_nulls=False))
 
     def encode(self, frame: pl.DataFrame, column: str) -> pl.DataFrame:
         """Replace the strings in `column` by storage indices; unknown keys become null."""

@@ -138,9 +138,8 @@ def test_an_id_with_its_type_before_it_is_not_taken_for_nobody(config):
 
 def test_a_day_that_is_none_is_told_by_its_option(config):
     days = ["--since", "tomorrow", "--until", "2026-01-31"]
-    said = CliRunner().invoke(
-        app, ["backfill", "--config", str(config.root / "config.yaml"), *days]
-    )
+    path = str(config.root / "graphguard.yaml")
+    said = CliRunner().invoke(app, ["backfill", "--config", path, *days])
 
     assert isinstance(said.exception, BadSetting)
     assert str(said.exception).startswith("command line: --since: ")
