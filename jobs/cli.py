@@ -16,7 +16,7 @@ from rich.console import Console
 from graphguard.config.load import load_config, parse_day
 from graphguard.config.sections import Config
 from graphguard.errors import Exit, GraphGuardError
-from graphguard.jobs import commands
+from graphguard.jobs import commands, runs
 from graphguard.jobs.backfill import Backfill, run_backfill
 from graphguard.jobs.nightly import Night, run_night, stop_on_terminate
 from graphguard.jobs.pipeline import PIPELINE, STAGE_NAMES
@@ -328,7 +328,7 @@ def check_erasure(
 @runs_app.command("list")
 def runs_list(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOut = False) -> None:
     """List the workspace's runs."""
-    commands.list_runs(load_config(config), as_json=as_json)
+    runs.list_runs(load_config(config), as_json=as_json)
 
 
 @runs_app.command("diff")
@@ -339,7 +339,7 @@ def runs_diff(
     as_json: JsonOut = False,
 ) -> None:
     """Compare two runs: settings, rows, quality, rings and decisions."""
-    commands.diff_runs(load_config(config), before, after, as_json=as_json)
+    runs.diff_runs(load_config(config), before, after, as_json=as_json)
 
 
 @runs_app.command("report")

@@ -1,9 +1,6 @@
 """What the command line does beyond running stages; each command returns or prints its result."""
 
-import json
-import sys
 from collections.abc import Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +8,19 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from graphguard.config.sections import Config
-from graphguard.errors import ArtefactInvalid, BadSetting, ConfigError, UnknownRun
+from graphguard.errors import BadSetting, ConfigError
 from graphguard.jobs.context import Reporter
 from graphguard.jobs.export import exported_tables
 from graphguard.jobs.nightly import Night, require_as_of, run_night
-from graphguard.jobs.shown import show
+from graphguard.jobs.shown import print_json, show
 from graphguard.sinks import open_sink
 from graphguard.sinks.base import RollbackRefused
 from graphguard.tables.files import read_json
-from graphguard.tables.intake import check_columns
 from graphguard.tables.people import entity_contract, label_contract
+from graphguard.tables.row_contract import check_columns
 from graphguard.tables.sources import find_units
 from graphguard.tables.units import log_contract
-from graphguard.tables.workspace import RUN_FILE, Run, Workspace, read_facts
+from graphguard.tables.workspace import Run, Workspace
 
 
 def make_world(out: Path, users: int, days: int, seed: int, reporter: Reporter) -> str:
@@ -247,72 +244,6 @@ def counterfactual(
     return what_if(found, config, user, without, reporter)
 
 
-def list_runs(config: Config, *, as_json: bool) -> None:
-    """Print the runs of the config's workspace, newest day last.
-
-    Raises:
-        ArtefactInvalid: A run does not say how it ended; the others are printed before.
-    """
-    workspace = Workspace(config.workspace_folder)
-    folder = workspace.root / "runs"
-    facts, damaged = [], []
-    for path in sorted(folder.glob(f"*/{RUN_FILE}")):
-        try:
-            facts.append(read_facts(path))
-        except ArtefactInvalid as error:
-            damaged.append(error)
-    facts.sort(key=lambda one: (one["as_of"], one["sequence"]))
-    stale = _stale(facts)
-    rows = [_run_row(one, stale=one["run_id"] in stale) for one in facts]
-    if as_json:
-        _print_json(rows)
-    else:
-        _show_runs(rows)
-    # The others are told all the same.
-    if damaged:
-        raise damaged[0]
-
-
-def _show_runs(rows: list[dict[str, Any]]) -> None:
-    # The name comes first and whole: the next command is asked with it.
-    names = [Column(name, no_wrap=True) for name in ("run", "as of", "champion")]
-    # The heading may break, so that the state has room beside it.
-    right = [Column(name, justify="right") for name in ("seconds", "peak MB")]
-    table = Table(*names, *right, "state")
-    for row in rows:
-        run, as_of, state, champion, _, _, reason = (str(value) for value in row.values())
-        numbers = f"{row['seconds']:.0f}", str(row["peak_memory_mb"])
-        told = state if reason == "done" else f"{state}: {reason}"
-        table.add_row(run, as_of, champion, *numbers, escape(told))
-    show(table)
-
-
-def diff_runs(config: Config, before: str, after: str, *, as_json: bool) -> None:
-    """Print what differs between two runs."""
-    workspace = Workspace(config.workspace_folder)
-    facts = []
-    for run_id in (before, after):
-        path = workspace.run(run_id).folder / RUN_FILE
-        if not path.is_file():
-            known = sorted(one.parent.name for one in workspace.root.glob(f"runs/*/{RUN_FILE}"))
-            raise UnknownRun(workspace.root, run_id, known)
-        settings = read_json(path.parent / "config.json")
-        facts.append(_flat({"settings": settings, **_comparable(read_facts(path))}))
-    names = sorted(facts[0].keys() | facts[1].keys())
-    rows = [
-        {"what": name, "before": facts[0].get(name), "after": facts[1].get(name)}
-        for name in names
-        if facts[0].get(name) != facts[1].get(name)
-    ]
-    if as_json:
-        _print_json(rows)
-        return
-    table = Table("what", before, after)
-    for row in rows:
-        table.add_row(*(escape(_shown(row[name])) for name in row))
-    show(table if rows else "nothing differs")
-
-
 def report_path(config: Config) -> str:
     """Path of the current run's report.
 
@@ -328,7 +259,7 @@ def show_expansion(expansion: Any, *, as_json: bool) -> None:
     from graphguard.investigate.render import render_expansion
 
     if as_json:
-        _print_json(expansion.to_json())
+        print_json(expansion.to_json())
     else:
         show(render_expansion(expansion))
 
@@ -338,7 +269,7 @@ def show_explanation(explanation: Any, *, as_json: bool) -> None:
     from graphguard.investigate.render import render_explanation
 
     if as_json:
-        _print_json(explanation.to_json())
+        print_json(explanation.to_json())
     else:
         show(render_explanation(explanation))
 
@@ -346,7 +277,7 @@ def show_explanation(explanation: Any, *, as_json: bool) -> None:
 def show_counterfactual(found: Any, *, as_json: bool) -> None:
     """Print what a user's risk would be, as a table or as JSON."""
     if as_json:
-        _print_json(found.to_json())
+        print_json(found.to_json())
         return
     title = f"user {found.user}: risk {found.risk_score:.4f} (model {found.model_id})"
     right = [Column(name, justify="right") for name in ("objects", "risk", "change")]
@@ -357,56 +288,3 @@ def show_counterfactual(found: Any, *, as_json: bool) -> None:
     show(table)
     if not found.without:
         show("no evidence was named for this user; say what to leave out with --without")
-
-
-def _run_row(facts: dict[str, Any], *, stale: bool) -> dict[str, Any]:
-    state = f"{facts['state']}, stale" if stale else facts["state"]
-    if facts["stages"].get("train", {}).get("erasures"):
-        state += ", model saw users since erased"
-    return {
-        "run_id": facts["run_id"],
-        "as_of": facts["as_of"],
-        "state": state,
-        "champion": facts["metrics"].get("champion", ""),
-        "seconds": facts["seconds"],
-        "peak_memory_mb": facts["peak_memory_mb"],
-        "reason": facts["reason"],
-    }
-
-
-def _stale(facts: list[dict[str, Any]]) -> set[str]:
-    """Runs that carried on an earlier day's run which was since run anew."""
-    newest: dict[date, str] = {}
-    for one in facts:
-        if one["state"] == "committed":
-            newest[date.fromisoformat(one["as_of"])] = one["run_id"]
-    kept = set(newest.values())
-    return {one["run_id"] for one in facts if one["previous"] and one["previous"] not in kept}
-
-
-def _comparable(facts: dict[str, Any]) -> dict[str, Any]:
-    stages = {
-        name: {
-            key: stage[key] for key in ("rows", "acted", "champion", "num_rings") if key in stage
-        }
-        for name, stage in facts["stages"].items()
-    }
-    quality = facts["metrics"]
-    return {"stages": stages, "quality": quality, "versions": facts["versions"]}
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(value, dict):
-        parts = [
-            _flat(one, f"{prefix}.{key}" if prefix else str(key)) for key, one in value.items()
-        ]
-        return {name: one for part in parts for name, one in part.items()}
-    return {prefix: value}
-
-
-def _shown(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")

@@ -1,5 +1,9 @@
 """How results are printed: boxes as wide as the terminal, or a line a row in a pipe or a file."""
 
+import json
+import sys
+from typing import Any
+
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 
@@ -15,6 +19,11 @@ def show(*parts: RenderableType) -> None:
         for part in parts:
             _unbox(part)
     console.print(*parts, sep="\n")
+
+
+def print_json(value: Any) -> None:
+    """Print to stdout; what JSON has no word for as text."""
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n")
 
 
 def _unbox(part: RenderableType) -> None:

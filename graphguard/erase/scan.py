@@ -21,7 +21,7 @@ from graphguard.errors import ArtefactInvalid, TracesFound
 from graphguard.tables.acted import FOLDER as ACTED
 from graphguard.tables.acted import unpacked
 from graphguard.tables.files import read_json, read_parquet
-from graphguard.tables.segments import marks_are_of_keys
+from graphguard.tables.segment_files import marks_are_of_keys
 from graphguard.tables.workspace import Workspace
 
 

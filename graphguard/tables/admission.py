@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from graphguard.schema import EVENT_TEXT, INTAKE, REJECTS
 from graphguard.tables.engine import Bucketed, Engine, Frame
-from graphguard.tables.intake import FILE, ROW, TIME, RowContract, fixed_point, read_rows
+from graphguard.tables.intake import FILE, ROW, TIME, fixed_point, read_rows
+from graphguard.tables.row_contract import RowContract
 
 ACCEPTED, REJECTED, COUNTED = range(3)
 """Kinds of rows that the kernel returns."""

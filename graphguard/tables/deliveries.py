@@ -18,9 +18,9 @@ from graphguard.errors import BadFiles, DataError
 from graphguard.schema import DELIVERIES
 from graphguard.tables.files import fingerprint, read_json, replace_json
 from graphguard.tables.guard import FileLimits, Guard
-from graphguard.tables.intake import RowContract, check_columns
 from graphguard.tables.manifests import delivery_faults, manifest_of
 from graphguard.tables.people import entity_contract, label_contract
+from graphguard.tables.row_contract import RowContract, check_columns
 from graphguard.tables.sources import DigestCache, SourceUnit, find_units
 from graphguard.tables.units import log_contract
 

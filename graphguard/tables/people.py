@@ -13,8 +13,9 @@ from graphguard.config.values import day_us
 from graphguard.schema import INTAKE
 from graphguard.tables.files import fingerprint
 from graphguard.tables.ids import IdStore
-from graphguard.tables.intake import FILE, ROW, TIME, Intake, RowContract, fixed_point, read_rows
+from graphguard.tables.intake import FILE, ROW, TIME, Intake, fixed_point, read_rows
 from graphguard.tables.known import Known, KnownBefore, added
+from graphguard.tables.row_contract import RowContract
 from graphguard.tables.sources import find_units
 from graphguard.tables.tombstones import without_erased
 

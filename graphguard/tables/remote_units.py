@@ -15,7 +15,8 @@ import pyarrow as pa
 from graphguard.config.sections import Config
 from graphguard.schema import EVENT_TEXT, INTAKE, REJECTS
 from graphguard.tables.engine import Bucketed, Engine
-from graphguard.tables.intake import FILE, ROW, TIME, Intake, RowContract
+from graphguard.tables.intake import FILE, ROW, TIME, Intake
+from graphguard.tables.row_contract import RowContract
 from graphguard.tables.sources import SourceUnit
 from graphguard.tables.units import UnitRows, log_contract, read_unit
 

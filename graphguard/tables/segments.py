@@ -10,27 +10,18 @@ holds. A save takes up the segments before it that are no larger, so a dictionar
 many as its size has doublings. Why: docs/decisions/0036-a-night-asks-for-what-it-brings.md.
 """
 
-import hashlib
-import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
-import pyarrow.compute as pc
-from numpy.typing import NDArray
 
-from graphguard.errors import ArtefactInvalid, GraphGuardError
-from graphguard.schema import ID_SEGMENTS
+from graphguard.errors import ArtefactInvalid
 from graphguard.tables.failpoint import failpoint
-from graphguard.tables.files import file_digest, read_parquet, sync_folder
+from graphguard.tables.files import file_digest, read_parquet
 from graphguard.tables.key_marks import (
-    NO_MARK,
     Marks,
     Rows,
     Starts,
@@ -40,14 +31,16 @@ from graphguard.tables.key_marks import (
     start_bits,
     starts_of,
 )
-
-Batches = list[tuple[str, str]]
-"""Where each save ended, and the digest of its keys: what storage indices mean. Segments come
-together, saves stay."""
+from graphguard.tables.segment_files import (
+    Batches,
+    columns_of,
+    keys_digest,
+    stored,
+    write_segment,
+)
 
 OLDER = "[0-9]*.parquet"
 """Segments of an older program: columns `key` and `index`."""
-NOTES = b"graphguard.ids"
 MOST_ROWS = 2**31 - 1
 """Of one segment: places are stored as 32 bits."""
 FEW_ROUNDS = 8
@@ -56,8 +49,6 @@ TRIES = 5
 """How often a folder is listed again in which another process puts segments together."""
 TOGETHER = 1 << 15
 """Keys looked up together: what is made on the way fits the caches."""
-BLOCK = 1 << 13
-"""Words that one sum stands for."""
 
 
 @dataclass(frozen=True)
@@ -229,81 +220,17 @@ def _older(folder: Path) -> list[Segment]:
 
 
 def _read(path: Path, start: int, end: int, *, check: bool = True) -> Segment:
-    batch, notes = _stored(path)
+    batch, notes = stored(path, check=check)
     if batch.num_rows != end - start:
         reason = f"holds {batch.num_rows} keys, and its name says {end - start}"
         raise ArtefactInvalid(path, reason)
-    if check and _sums(batch) != notes["sums"]:
-        raise ArtefactInvalid(path, "has other bytes than were written")
-    keys, marks, starts = _columns(batch)
+    keys, marks, starts = columns_of(batch)
     batches = [(place, digest) for place, digest in notes["batches"]]
     if notes["hash"] != hash_name():
         # Written with another Polars: good keys, but nobody is found by these marks.
         marks = marks_of(keys)
         starts = starts_of(marks)
     return Segment(path, start, keys, marks, starts, batches)
-
-
-def _stored(path: Path) -> tuple[pa.RecordBatch, dict[str, Any]]:
-    """What a file holds, mapped, and its notes."""
-    try:
-        with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
-            batch = reader.get_batch(0)
-        notes: dict[str, Any] = json.loads(batch.schema.metadata[NOTES])
-        ID_SEGMENTS.validate(pa.table(batch.columns, names=batch.schema.names))
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, GraphGuardError, pa.ArrowException) as error:
-        raise ArtefactInvalid(path, " ".join(str(error).split())) from error
-    return batch, notes
-
-
-def _columns(batch: pa.RecordBatch) -> tuple[pl.Series, Marks, Starts]:
-    # Taken as they lie: asked for a NumPy array, Arrow imports pandas where that is found.
-    marks, starts = (batch.column(name).buffers()[1] for name in ("mark", "start"))
-    number = batch.num_rows
-    return (
-        pl.Series("key", batch.column("key")),
-        np.frombuffer(marks, np.uint64)[:number],
-        np.frombuffer(starts, np.int32)[:number],
-    )
-
-
-def marks_are_of_keys(path: Path) -> bool:
-    """Whether a file's marks are those of its keys, and of nobody who had one."""
-    batch, notes = _stored(path)
-    keys, marks, starts = _columns(batch)
-    if not np.array_equal(starts, starts_of(marks)):
-        return False
-    if notes["hash"] == hash_name():
-        return bool(np.array_equal(marks, marks_of(keys)))
-    return int(np.count_nonzero(marks != NO_MARK)) == len(keys) - keys.null_count()
-
-
-def write_segment(folder: Path, start: int, keys: pl.Series, batches: Batches) -> Path:
-    """Write keys and their marks under the final name, durably; there from one moment on."""
-    final = folder / f"{start:012d}-{start + len(keys):012d}.arrow"
-    aside = folder / f".tmp-{final.name}"
-    marks = marks_of(keys)
-    columns = {
-        # Short keys lie in their place itself, and are met in one look.
-        "key": _alone(keys).cast(pa.string_view()),
-        "mark": _plain(pa.uint64(), marks),
-        "start": _plain(pa.int32(), starts_of(marks)),
-    }
-    batch = pa.record_batch(columns)
-    ID_SEGMENTS.validate(pa.table(columns))
-    notes = {"batches": batches, "hash": hash_name(), "sums": _sums(batch)}
-    batch = batch.replace_schema_metadata({NOTES: json.dumps(notes)})
-    with pa.OSFile(str(aside), "wb") as file, pa.ipc.new_file(file, batch.schema) as writer:
-        writer.write_batch(batch)
-        failpoint("write:ids")
-    with aside.open("rb") as file:
-        os.fsync(file.fileno())
-    failpoint("rename:ids")
-    os.replace(aside, final)
-    sync_folder(folder)
-    return final
 
 
 def forget(folder: Path, keys: pl.Series) -> None:
@@ -363,42 +290,3 @@ def drop_left(folder: Path) -> None:
         # Where a file that is mapped cannot be removed it goes with the next save.
         with suppress(PermissionError):
             path.unlink(missing_ok=True)
-
-
-def keys_digest(keys: pl.Series) -> str:
-    """SHA-256 of keys in their order."""
-    held = _alone(keys)
-    _, ends, text = held.buffers()
-    digest = hashlib.sha256(np.frombuffer(ends, np.int64)[: len(held) + 1].data)
-    digest.update(text or b"")
-    digest.update(np.flatnonzero(keys.is_null().to_numpy()).data)
-    return digest.hexdigest()
-
-
-def _sums(batch: pa.RecordBatch) -> str:
-    """Digest of sums of words: what tells a torn or altered file in the time of reading it."""
-    digest = hashlib.sha256()
-    for buffer in (one for column in batch.columns for one in column.buffers()):
-        octets = np.frombuffer(buffer or b"", dtype=np.uint8)
-        whole = len(octets) // 8 * 8
-        words = octets[:whole].view(np.uint64)
-        blocks = len(words) // BLOCK * BLOCK
-        digest.update(words[:blocks].reshape(-1, BLOCK).sum(axis=1).data)
-        digest.update(words[blocks:].data)
-        digest.update(octets[whole:].data)
-    return digest.hexdigest()
-
-
-def _alone(keys: pl.Series) -> pa.LargeStringArray:
-    """One array that holds the text of these keys and nothing else."""
-    gone = keys.is_null()
-    # What was a key before it became null may still lie there.
-    whole = keys.fill_null("") if gone.any() else keys
-    array: pa.LargeStringArray = whole.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
-    if gone.any():
-        array = pc.if_else(gone.to_arrow(), pa.scalar(None, pa.large_string()), array)
-    return array
-
-
-def _plain(kind: pa.DataType, values: NDArray[Any]) -> pa.Array:
-    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])

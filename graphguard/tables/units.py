@@ -16,8 +16,9 @@ from graphguard.schema import EVENT_TEXT, EVENTS, INTAKE, REJECTS
 from graphguard.tables.acted import Words, acted_file, write_acted
 from graphguard.tables.files import fingerprint, read_parquet, write_parquet
 from graphguard.tables.ids import Asked, IdStore, IdStores
-from graphguard.tables.intake import SKEW_US, TIME, Intake, RowContract, fixed_point, read_rows
+from graphguard.tables.intake import SKEW_US, TIME, Intake, fixed_point, read_rows
 from graphguard.tables.late import set_aside_late
+from graphguard.tables.row_contract import RowContract
 from graphguard.tables.sources import DigestCache, SourceUnit
 from graphguard.tables.threads import threads
 from graphguard.tables.tombstones import without_erased

@@ -5,7 +5,7 @@ import polars as pl
 
 from graphguard.schema import IDS
 from graphguard.tables.admission import UnitFiles, admit, encoded, new_ids
-from graphguard.tables.intake import RowContract
+from graphguard.tables.row_contract import RowContract
 
 DAY = 86_400_000_000
 ROWS, UNITS = 400, 3

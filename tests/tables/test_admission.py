@@ -8,7 +8,7 @@ from graphguard.schema import EVENT_TEXT, FIXED_POINT
 from graphguard.tables.admission import UnitFiles, admit, encoded, new_ids
 from graphguard.tables.engine import PolarsEngine
 from graphguard.tables.ids import IdStore
-from graphguard.tables.intake import RowContract
+from graphguard.tables.row_contract import RowContract
 
 DAY = 86_400_000_000
 CONTRACT = RowContract(

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from graphguard.errors import ArtefactInvalid
 from graphguard.schema import IDS
 from graphguard.tables import ids as ids_module
-from graphguard.tables import segments
+from graphguard.tables import segment_files, segments
 from graphguard.tables.files import write_parquet
 from graphguard.tables.ids import Asked, IdStore
 from graphguard.tables.key_marks import hashes_of, marks_of
-from graphguard.tables.segments import forget, marks_are_of_keys
+from graphguard.tables.segment_files import marks_are_of_keys
+from graphguard.tables.segments import forget
 
 
 def test_keys_keep_their_index_for_ever(tmp_path):
@@ -110,7 +111,7 @@ def test_keys_that_could_not_be_saved_are_saved_the_next_time(tmp_path, monkeypa
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("graphguard.tables.segments.os.replace", full)
+        patch.setattr("graphguard.tables.segment_files.os.replace", full)
         with pytest.raises(OSError, match="No space"):
             ids.save()
     ids.add(pl.Series(["c", "a"]))
@@ -311,7 +312,8 @@ def test_a_save_that_was_killed_half_way_leaves_the_old_or_the_new(tmp_path, mon
     ids = IdStore(tmp_path)
     ids.codes(pl.Series([f"z{n}" for n in range(20)]))
     with monkeypatch.context() as patch:
-        patch.setattr("graphguard.tables.segments.failpoint", kill)
+        for module in ("segments", "segment_files"):
+            patch.setattr(f"graphguard.tables.{module}.failpoint", kill)
         with pytest.raises(Killed):
             ids.save()
 
@@ -393,7 +395,7 @@ def test_marks_that_belong_to_no_key_are_told(tmp_path):
     assert marks_are_of_keys(path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(segments, "marks_of", lambda _: marks_of(pl.Series(["a", "b", "c"])))
-        segments.write_segment(tmp_path, 0, left, [])
+        patch.setattr(segment_files, "marks_of", lambda _: marks_of(pl.Series(["a", "b", "c"])))
+        segment_files.write_segment(tmp_path, 0, left, [])
 
     assert not marks_are_of_keys(path)

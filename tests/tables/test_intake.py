@@ -8,7 +8,8 @@ import pytest
 from graphguard.errors import ColumnMissing, ColumnTypeWrong, FileUnreadable
 from graphguard.schema import EVENT_TEXT, FIXED_POINT
 from graphguard.tables import files
-from graphguard.tables.intake import TIME, UNIQUE, RowContract, check_columns, read_rows
+from graphguard.tables.intake import TIME, UNIQUE, read_rows
+from graphguard.tables.row_contract import RowContract, check_columns
 
 DAY = 86_400_000_000
 CONTRACT = RowContract(source="likes", keys=("user", "object"), time="ts", cutoff_us=10 * DAY)

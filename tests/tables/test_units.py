@@ -13,7 +13,8 @@ from graphguard.errors import FileUnreadable
 from graphguard.schema import EVENT_TEXT
 from graphguard.tables.edges import daily_edges
 from graphguard.tables.ids import IdStore, IdStores
-from graphguard.tables.intake import RowContract, read_rows
+from graphguard.tables.intake import read_rows
+from graphguard.tables.row_contract import RowContract
 from graphguard.tables.threads import threads
 
 DAY = 86_400_000_000
