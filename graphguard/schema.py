@@ -206,6 +206,16 @@ TRAINING_LABELS = TableSchema(
     key=("key", "anchor_us"),
 )
 
+AXES = TableSchema(
+    name="axes",
+    columns={
+        "key": TEXT,  # an object that users met, or a user; rows are in order of key
+        "weight": REAL,  # logarithm of how rare it was
+        "place": REALS,  # on each axis
+    },
+    key=("key",),
+)
+
 EVALUATION = TableSchema(
     name="evaluation",
     columns={
@@ -287,6 +297,7 @@ TABLES = {
         PAIRS,
         FEATURES,
         TRAINING_LABELS,
+        AXES,
         EVALUATION,
         PREDICTIONS,
         RINGS,

@@ -200,7 +200,7 @@ def _labels(rows: Rows) -> Places:
 
 def _settings(task: Task, family: str) -> dict[str, Any]:
     if family == OWN:
-        return {**task.settings.get("trees", {}), "label_rates": "never"}
+        return {**task.settings.get("trees", {}), "label_rates": "never", "positions": 0}
     held = dict(task.settings.get(family, {}))
     if family == ENSEMBLE:
         held["settings"] = {name: dict(task.settings[name]) for name in held["members"]}

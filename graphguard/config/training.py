@@ -61,6 +61,9 @@ class PropagatedConfig(NetworkConfig):
     """Folds of users whose labels are hidden from one another when these columns are made."""
     text: TextUse = "auto"
     """Whether a column is made of what users' texts say; `auto`: where `features` lists `words`."""
+    positions: int = Field(0, ge=0, le=256)
+    """Axes of each relation on which users are placed by what they met (a truncated SVD), a column
+    each; 0: none. Not with an `event` anchor."""
 
 
 class EnsembleConfig(Section):
@@ -113,6 +116,9 @@ class TreesConfig(Section):
     """How far away neighbours count: 2 adds means over neighbours of neighbours."""
     text: TextUse = "auto"
     """Whether a column is made of what users' texts say; `auto`: where `features` lists `words`."""
+    positions: int = Field(0, ge=0, le=256)
+    """Axes of each relation on which users are placed by what they met (a truncated SVD), a column
+    each; 0: none. Not with an `event` anchor."""
 
 
 class SearchConfig(Section):

@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from graphguard.config.sections import Config
+from graphguard.schema import AXES
 from graphguard.tables.files import read_json
 from graphguard.tables.workspace import Workspace
 
@@ -63,6 +64,8 @@ class EntityColumns:
             return parts[2]
         if "entities" in parts[:-1]:
             return PurePath(parts[-1]).stem
+        if parts[-1] == f"{AXES.name}.parquet":
+            return parts[-2].rpartition("__")[2]
         if parts[-1] in ("labels.parquet", "labels"):
             return self.labelled
         return self.target

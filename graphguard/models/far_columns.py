@@ -27,7 +27,7 @@ from graphguard.models.transform import InputTransform
 Floats = NDArray[np.float32]
 
 FAR = ".hop2."
-MADE_OF_OTHERS = (FAR, ".nbr_", ".direct_", ".label_")
+MADE_OF_OTHERS = (FAR, ".nbr_", ".direct_", ".label_", ".position_")
 """What in a column's name tells that it says something about others; all else is the user's own."""
 WEIGHTS = "hops.safetensors"
 ARRAYS = ("mean", "scale", "marked")

@@ -1,4 +1,4 @@
-"""What makes columns of rows when a model is fitted and when it scores: labels, texts, far hops.
+"""What makes columns of rows when a model is fitted and scores: labels, texts, far hops, places.
 
 The models that read columns share it, so that each reads the same ones.
 """
@@ -12,6 +12,7 @@ from graphguard.config.training import LabelUse, TextUse
 from graphguard.models.base import GraphContext, Rows
 from graphguard.models.far_columns import FarColumns, far_phrases
 from graphguard.models.label_rates import LabelRates, label_phrases, wants_label_rates
+from graphguard.models.positions import Positions, position_phrases
 from graphguard.models.text_score import TextScore, text_phrases
 
 
@@ -39,8 +40,13 @@ class MakerSettings(Protocol):
         ...
 
     @property
+    def positions(self) -> int:
+        """Axes on which users are placed by what they met; 0: none."""
+        ...
+
+    @property
     def seed(self) -> int:
-        """Seed of the folds."""
+        """Seed of the folds, and of the axes."""
         ...
 
 
@@ -51,22 +57,26 @@ class Makers:
     rates: LabelRates | None = None
     words: TextScore | None = None
     far: FarColumns | None = None
+    places: Positions | None = None
 
     @classmethod
     def fit(cls, settings: MakerSettings, train: Rows, context: GraphContext | None) -> Self:
         """Fit what the settings ask for, on training rows; nothing where there is no context.
 
         Raises:
-            BadSetting: Columns of labels are asked for, but no label's time is known.
+            BadSetting: Columns of labels are asked for, but no label's time is known; or places,
+                but each row has an anchor of its own.
         """
-        rates = words = far = None
+        rates = words = far = places = None
         if context is not None and wants_label_rates(settings.label_rates, context):
             rates = LabelRates.fit(train, context, settings.label_folds, settings.seed)
         if context is not None and settings.text == "auto" and train.text is not None:
             words = TextScore.fit(train, context, settings.seed)
         if context is not None and settings.hops > 1 and context.graph.edge_types:
             far = FarColumns.fit(train, context)
-        return cls(rates, words, far)
+        if context is not None and settings.positions and context.graph.edge_types:
+            places = Positions.fit(train, context, settings.positions, settings.seed)
+        return cls(rates, words, far, places)
 
     def apply(self, rows: Rows, context: GraphContext | None) -> Rows:
         """The rows with the columns added.
@@ -74,7 +84,8 @@ class Makers:
         Raises:
             ValueError: There are columns to make, and no context to make them of.
         """
-        made = [one for one in (self.far, self.rates, self.words) if one is not None]
+        every = (self.far, self.rates, self.words, self.places)
+        made = [one for one in every if one is not None]
         if not made:
             return rows
         if context is None:
@@ -87,7 +98,13 @@ class Makers:
     def save(self, folder: Path) -> dict[str, Any]:
         """Write what they hold into `folder`; returns what `load` needs beside, as JSON values."""
         facts: dict[str, Any] = {}
-        for name, maker in (("label_rates", self.rates), ("text", self.words), ("far", self.far)):
+        named = {
+            "label_rates": self.rates,
+            "text": self.words,
+            "far": self.far,
+            "positions": self.places,
+        }
+        for name, maker in named.items():
             if maker is not None:
                 maker.save(folder)
             facts[name] = None if maker is None else maker.facts()
@@ -102,10 +119,13 @@ class Makers:
             KeyError: The facts are not of makers.
         """
         rates, words, far = facts["label_rates"], facts["text"], facts["far"]
+        # Models of before there were places say nothing of them.
+        places = facts.get("positions")
         return cls(
             None if rates is None else LabelRates.load(folder, rates),
             None if words is None else TextScore.load(folder, words),
             None if far is None else FarColumns.load(folder, far),
+            None if places is None else Positions.load(folder, places),
         )
 
 
@@ -116,4 +136,9 @@ def maker_phrases(names: tuple[str, ...], phrases: Mapping[str, str]) -> dict[st
         names: Names of any columns.
         phrases: What the columns of features say.
     """
-    return {**label_phrases(names), **text_phrases(names), **far_phrases(names, phrases)}
+    return {
+        **label_phrases(names),
+        **text_phrases(names),
+        **far_phrases(names, phrases),
+        **position_phrases(names),
+    }

@@ -61,6 +61,7 @@ class PropagatedSettings(NetworkSettings):
         label_rates: As of `trees`.
         label_folds: As of `trees`.
         text: As of `trees`.
+        positions: As of `trees`.
     """
 
     hops: int = _DEFAULT.hops
@@ -68,6 +69,7 @@ class PropagatedSettings(NetworkSettings):
     label_rates: LabelUse = _DEFAULT.label_rates
     label_folds: int = _DEFAULT.label_folds
     text: TextUse = _DEFAULT.text
+    positions: int = _DEFAULT.positions
 
 
 class PropagatedModel:

@@ -35,7 +35,7 @@ from graphguard.models.boosters import (
     pick_device,
     rounds_to_keep,
 )
-from graphguard.models.forest import ForestRules, grow_forest
+from graphguard.models.forest import MARGIN, ForestRules, grow_forest, log_odds, log_odds_parts
 from graphguard.models.makers import Makers
 
 Floats = NDArray[np.float32]
@@ -72,6 +72,7 @@ class TreesSettings:
         label_folds: Folds whose labels are hidden from their own rows.
         hops: 2 adds means over neighbours of neighbours to the columns of features.
         text: Whether a column is made of what rows' texts say; 'auto' does where rows have texts.
+        positions: Axes on which users are placed by what they met, a column each; 0 makes none.
     """
 
     rounds: int = _DEFAULT.rounds
@@ -95,6 +96,7 @@ class TreesSettings:
     label_folds: int = _DEFAULT.label_folds
     hops: int = _DEFAULT.hops
     text: TextUse = _DEFAULT.text
+    positions: int = _DEFAULT.positions
 
 
 class TreesModel:
@@ -204,11 +206,10 @@ class TreesModel:
         """
         margin = np.zeros(len(rows), dtype=np.float64)
         for part, matrix in self._matrices(self.inputs(rows, context)):
-            margin[part] = np.mean(
-                [booster.predict(matrix, output_margin=True) for booster in self.boosters],
-                axis=0,
-                dtype=np.float64,
-            )
+            said = [booster.predict(matrix, output_margin=True) for booster in self.boosters]
+            bags = self.settings.bags
+            said[bags:] = [log_odds(mean) for mean in said[bags:]]
+            margin[part] = np.mean(said, axis=0, dtype=np.float64)
         return np.asarray(expit(margin), dtype=np.float32)
 
     def embed(self, rows: Rows, context: GraphContext | None = None) -> Floats:
@@ -240,6 +241,9 @@ class TreesModel:
     def contributions(self, rows: Rows, context: GraphContext | None = None) -> Floats:
         """Return the exact Shapley contributions of the columns to the log-odds.
 
+        Those of a forest are exact for its mean probability, and brought to log-odds in their
+        proportions.
+
         Lundberg et al. 2020, "From local explanations to global understanding with explainable AI
         for trees".
 
@@ -265,6 +269,7 @@ class TreesModel:
             "settings": asdict(self.settings),
             "columns": list(self.columns),
             "gains": self.gains,
+            "forest_margin": MARGIN,
             "sha256": [sha256(each).hexdigest() for each in raw],
         }
         folder.mkdir(parents=True, exist_ok=True)
@@ -288,6 +293,11 @@ class TreesModel:
             model.makers = Makers.load(folder, content)
         except (KeyError, TypeError, ValueError) as error:
             raise ArtefactInvalid(folder / "model.json", f"not a trees model ({error})") from error
+        if model.settings.forests and content.get("forest_margin") != MARGIN:
+            reason = (
+                "was fitted by an older program, whose forests said something else; fit it anew"
+            )
+            raise ArtefactInvalid(folder / "model.json", reason)
         model.boosters = [
             load_booster(booster_file(folder, bag), digest, len(model.columns))
             for bag, digest in enumerate(digests)
@@ -366,6 +376,8 @@ class TreesModel:
             booster.predict(matrix, pred_contribs=True, approx_contribs=approximate)
             for booster in self.boosters
         ]
+        bags = self.settings.bags
+        parts[bags:] = [log_odds_parts(one) for one in parts[bags:]]
         return np.asarray(np.mean(parts, axis=0), dtype=np.float32)
 
     def _matrices(self, rows: Rows) -> Iterator[tuple[slice, xgboost.DMatrix]]:

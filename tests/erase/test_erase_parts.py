@@ -11,7 +11,7 @@ from graphguard.erase.columns import EntityColumns
 from graphguard.erase.doomed import Doomed, Mentions
 from graphguard.erase.graph import doomed_nodes, embedding_write, graph_writes
 from graphguard.erase.rings import rings_without, sets_without_objects, without_rings
-from graphguard.erase.rows import unit_change, without_doomed
+from graphguard.erase.rows import table_change, table_write, unit_change, without_doomed
 from graphguard.erase.runs import RunEraser
 from graphguard.erase.scan import _Scanner
 from graphguard.erase.swap import Rewrite, Rewriter, exchange, json_writer, sweep
@@ -26,9 +26,9 @@ from graphguard.ring_schema import (
     RING_SETS,
     RINGS,
 )
-from graphguard.schema import REJECTS
+from graphguard.schema import AXES, REJECTS
 from graphguard.tables.commit import committing, read_manifest, verify
-from graphguard.tables.files import read_json, write_json
+from graphguard.tables.files import read_json, read_parquet, write_json, write_parquet
 from graphguard.tables.ids import IdStore
 from graphguard.tables.intake import Intake
 from graphguard.tables.late import LATE
@@ -373,6 +373,27 @@ def test_a_model_forgets_the_labels_of_the_doomed():
         place = PurePath(f"runs/night/train/{folder}/training_labels.parquet")
         left = without_doomed(labels, place, columns, doomed)
         assert left.get_column("key").to_list() == ["a"]
+
+
+def test_a_model_forgets_where_the_doomed_stood(tmp_path):
+    frame = pl.DataFrame(
+        {"key": ["a", "b"], "weight": [1.0, 2.0], "place": [[0.1, 0.2], [0.3, 0.4]]}
+    )
+    columns = EntityColumns({}, "user", "user")
+    doomed = Doomed({"user": frozenset({"b"}), "thing": frozenset({"a"})}, {})
+    model = PurePath("runs/night/train/model/positions")
+
+    left = {}
+    for relation in ("knows__user", "rev_made_by__thing", "likes__other"):
+        path = tmp_path / model / relation / "axes.parquet"
+        path.parent.mkdir(parents=True)
+        write_parquet(path, frame, AXES)
+        found = table_change(path, path.relative_to(tmp_path), columns, doomed)
+        if found is not None:
+            table_write(found[0], path.stem)(path)
+        left[relation] = read_parquet(path).get_column("key").to_list()
+
+    assert left == {"knows__user": ["a"], "rev_made_by__thing": ["b"], "likes__other": ["a", "b"]}
 
 
 def test_acts_of_a_ring_on_an_erased_object_go_with_it(tmp_path):

@@ -8,8 +8,9 @@ import xgboost
 from scipy.special import logit
 from sklearn.ensemble import ExtraTreesClassifier
 
-from graphguard.models.base import Rows, load_model
-from graphguard.models.forest import ForestRules, grow_forest
+from graphguard.errors import ArtefactInvalid
+from graphguard.models.base import Rows, load_model, read_model_file, write_model_file
+from graphguard.models.forest import ForestRules, grow_forest, log_odds, log_odds_parts
 from graphguard.models.trees import TreesModel, TreesSettings
 
 RULES = ForestRules(trees=20, leaf_rows=3, positive_weight=1.0, seed=7, threads=1)
@@ -39,9 +40,35 @@ def test_each_row_falls_into_the_leaves_that_scikit_learn_found():
     for column, one in enumerate(theirs.estimators_):
         rows = one.tree_.weighted_n_node_samples[leaves[:, column]]
         positives = rows * one.tree_.value[leaves[:, column], 0, 1]
-        said += logit((positives + base) / (rows + 1)) / 20
+        said += (positives + base) / (rows + 1) / 20
     margin = ours.predict(xgboost.DMatrix(later.x), output_margin=True)
     np.testing.assert_allclose(margin, said, atol=1e-5)
+    np.testing.assert_allclose(log_odds(margin), logit(said), atol=1e-4)
+
+
+def test_contributions_to_a_probability_add_up_to_its_log_odds():
+    parts = np.array([[0.2, -0.1, 0.3, 0.4], [-0.2, -0.1, 0.0, 0.4], [0.0, 0.0, 0.0, 0.4]])
+
+    made = log_odds_parts(parts)
+
+    np.testing.assert_allclose(made.sum(axis=1), logit([0.8, 0.1, 0.4]), atol=1e-9)
+    np.testing.assert_allclose(made[0, :3] / made[0, 0], [1.0, -0.5, 1.5])
+    np.testing.assert_allclose(made[:, 3], logit(0.4))
+    # Contributions that cancel out keep the slope of the log-odds there.
+    still = log_odds_parts(np.array([[0.1, -0.1, 0.4]]))
+    np.testing.assert_allclose(still[0, :2], [0.1 / 0.24, -0.1 / 0.24])
+
+
+def test_forests_of_an_older_program_are_not_read_as_todays(tmp_path):
+    model = TreesModel(SMALL)
+    model.fit(world(0), world(1))
+    model.save(tmp_path)
+    facts = read_model_file(tmp_path)
+    del facts["forest_margin"]
+    write_model_file(tmp_path, facts)
+
+    with pytest.raises(ArtefactInvalid, match="older program, whose forests"):
+        load_model(tmp_path)
 
 
 def test_a_value_on_a_threshold_goes_where_scikit_learn_sends_it():
@@ -51,7 +78,8 @@ def test_a_value_on_a_threshold_goes_where_scikit_learn_sends_it():
 
     ours = grow_forest(x, label, replace(RULES, trees=200))
 
-    said = ours.predict(xgboost.DMatrix(np.array([[1.0], [2.0]], dtype=np.float32)))
+    values = xgboost.DMatrix(np.array([[1.0], [2.0]], dtype=np.float32))
+    said = ours.predict(values, output_margin=True)
     assert said[0] < 0.05
     assert said[1] > 0.95
 
