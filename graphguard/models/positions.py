@@ -188,7 +188,7 @@ def position_phrases(names: Sequence[str]) -> dict[str, str]:
         relation, mark, axis = name.partition(MARK)
         if mark:
             words = relation.replace(":", " ")
-            found[name] = f"where the user stands among all by what it {words}, axis {int(axis)}"
+            found[name] = f"place among all users ({words}), axis {int(axis)}"
     return found
 
 

@@ -196,7 +196,7 @@ def test_a_model_with_places_comes_back_and_says_what_they_are(planted, tmp_path
 
     assert (again.predict(rows, context) == model.predict(rows, context)).all()
     phrases = position_phrases(model.columns)
-    assert phrases["likes:thing.position_03"].endswith("likes thing, axis 3")
+    assert phrases["likes:thing.position_03"] == "place among all users (likes thing), axis 3"
     assert len(phrases) == 8
 
     table = tmp_path / FOLDER / "likes__thing" / "axes.parquet"
