@@ -61,7 +61,7 @@ class Axes:
         """
         seen = np.bincount(met.indices, minlength=met.shape[1])
         users = int((np.diff(met.indptr) > 0).sum())
-        weight = np.log(users / np.maximum(seen, 1)).astype(np.float32)
+        weight = np.log(max(users, 1) / np.maximum(seen, 1)).astype(np.float32)
         vector = np.zeros((met.shape[1], width), dtype=np.float32)
         axes = min(width, *(size - 1 for size in met.shape))
         if axes > 0 and users > 1:
@@ -159,14 +159,10 @@ class Positions:
     def save(self, folder: Path) -> None:
         """Write a table a relation beside the model; an erasure takes objects out of it."""
         for name, axes in self.axes.items():
-            table = pl.DataFrame(
-                {
-                    "key": axes.keys,
-                    "weight": axes.weight.astype(np.float64),
-                    "place": axes.vector.astype(np.float64).tolist(),
-                },
-                schema_overrides={"place": pl.List(pl.Float64)},
-            )
+            flat = pl.Series("place", axes.vector.astype(np.float64).ravel())
+            place = flat.reshape((len(axes.keys), axes.vector.shape[1])).arr.to_list()
+            weight = pl.Series("weight", axes.weight.astype(np.float64))
+            table = pl.DataFrame([axes.keys.alias("key"), weight, place])
             path = _path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_parquet(path, table, AXES)

@@ -224,3 +224,19 @@ def test_more_axes_than_there_are_objects_leave_the_rest_empty():
 
     assert axes.vector.shape == (3, 16)
     assert (axes.vector[:, 2:] == 0).all()
+
+
+def test_a_relation_that_nobody_used_has_no_axes_and_no_places(planted, tmp_path):
+    _, rows, _, likes = planted
+    none = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+    context = GraphContext(build(tmp_path / "graph", likes, none), "user", WINDOW, rows)
+
+    made = Positions.fit(rows, context, 4, 7)
+    made.save(tmp_path)
+    again = Positions.load(tmp_path, made.facts())
+
+    assert len(again.axes["knows:user"].keys) == 0
+    found = again.apply(rows, context)
+    assert found.names == made.apply(rows, context).names
+    assert np.isnan(found.select(("knows:user.position_00",)).x).all()
+    assert np.array_equal(found.x, made.apply(rows, context).x, equal_nan=True)
