@@ -207,9 +207,11 @@ class TooFewLabels(DataError):
     def __init__(self, where: str, positives: int, negatives: int, needed: int) -> None:
         self.where, self.positives, self.negatives = where, positives, negatives
         self.needed = needed
+        # One row of each class is the least that anything can be learned from.
+        fewer = ", or ask for fewer with training.min_positives" if needed > 1 else ""
         super().__init__(
             f"{where}: {positives} positive and {negatives} negative rows, at least {needed} of "
-            f"each are needed; widen training.horizon, add anchors or add labels"
+            f"each are needed; widen training.horizon, add anchors or labels{fewer}"
         )
 
 

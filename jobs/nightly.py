@@ -54,7 +54,7 @@ PACKAGES = (
     "faiss-gpu-cu12",
 )
 
-COMMAND, FROM, TO = "command line", "--from", "--to"
+COMMAND, AS_OF, FROM, TO = "command line", "--as-of", "--from", "--to"
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ def require_as_of(config: Config) -> date:
         BadSetting: Neither the config nor the command line names one.
     """
     if config.as_of is None:
-        reason = "is required: write it into the config or pass --as-of 2026-01-31"
-        raise BadSetting(str(config.root), "as_of", reason)
+        reason = "is required where the config has no as_of; for example --as-of 2026-01-31"
+        raise BadSetting(COMMAND, AS_OF, reason)
     return config.as_of
 
 

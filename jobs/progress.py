@@ -1,10 +1,11 @@
-"""Progress on a terminal with rich, or as JSON lines for a log collector."""
+"""Progress: bars on a terminal with rich, lines in a file, JSON lines for a log collector."""
 
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import (
@@ -19,6 +20,9 @@ from rich.progress import (
 )
 
 from graphguard.jobs.context import Reporter
+
+BETWEEN_LINES = 30.0
+"""Seconds at least between two lines about one stage's steps, in a file."""
 
 
 class TimeLeft:
@@ -71,6 +75,38 @@ class JsonLines:
         sys.stderr.flush()
 
 
+class Lines:
+    """A line for each stage, note, and half a minute of steps, on stderr: what a file can keep."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._stage = ""
+        self._last = clock()
+        self._left = TimeLeft(clock)
+
+    def stage(self, name: str, number: int, total: int) -> None:
+        """Tell that a stage begins."""
+        self._stage, self._last = name, self._clock()
+        self._write(f"{name} (stage {number} of {total})")
+
+    def step(self, done: int, total: int, what: str) -> None:
+        """Tell how far the stage is, and about how long it will take yet; not more often."""
+        left = self._left.after(done, total)
+        if self._clock() - self._last < BETWEEN_LINES:
+            return
+        self._last = self._clock()
+        yet = "" if left is None else f", about {timedelta(seconds=round(left))} left"
+        self._write(f"{self._stage}: {done:,} of {total:,} {what}".rstrip() + yet)
+
+    def note(self, text: str, **facts: object) -> None:
+        """Tell something worth a line."""
+        self._write(text)
+
+    def _write(self, text: str) -> None:
+        sys.stderr.write(" ".join(text.splitlines()) + "\n")
+        sys.stderr.flush()
+
+
 class Bars:
     """A bar for the night and one for the stage, on stderr; notes stay above them."""
 
@@ -94,17 +130,16 @@ class Bars:
             self._progress.update(self._stage, completed=done, total=total, what=what)
 
     def note(self, text: str, **facts: object) -> None:
-        """Print a line above the bars; in a file it stays one line, for who searches it."""
-        console = self._progress.console
-        one_line = not console.is_terminal
-        console.print(text, style="dim", markup=False, highlight=False, soft_wrap=one_line)
+        """Print a line above the bars."""
+        self._progress.console.print(text, style="dim", markup=False, highlight=False)
 
 
 @contextmanager
 def reporting(*, json_logs: bool) -> Iterator[Reporter]:
-    """Give the reporter that fits: JSON lines if asked for, else bars."""
-    if json_logs:
-        yield JsonLines()
+    """Give the reporter that fits: JSON lines if asked for, bars on a terminal, else lines."""
+    console = Console(stderr=True)
+    if json_logs or not console.is_terminal:
+        yield JsonLines() if json_logs else Lines()
         return
     columns = (
         SpinnerColumn(),
@@ -115,5 +150,5 @@ def reporting(*, json_logs: bool) -> Iterator[Reporter]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[what]}"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         yield Bars(progress)

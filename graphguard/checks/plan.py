@@ -91,9 +91,8 @@ class Plan:
         logs = Table("log", "files", "rows", "MB", "first day", "last day")
         for one in self.logs:
             days = [str(day) if day else "-" for day in (one.first, one.last)]
-            logs.add_row(
-                one.name, f"{one.files:,}", f"{one.rows:,}", f"{one.bytes / 1e6:,.0f}", *days
-            )
+            size = f"{one.bytes / 1e6:,.1f}" if one.bytes >= 1e5 else "< 0.1"
+            logs.add_row(one.name, f"{one.files:,}", f"{one.rows:,}", size, *days)
         stages = Table("stage", "first night, s", "ordinary night, s")
         for stage, (first, later) in self.seconds.items():
             stages.add_row(stage, f"{first:,.0f}", f"{later:,.0f}")

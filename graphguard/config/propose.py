@@ -30,6 +30,10 @@ OBJECT_HINT = re.compile(
     r"content|item|object|terminal)$"
 )
 SHARED_HINT = re.compile(r"(device|address|^ip|ip$|phone|email|card|cookie)")
+USER_HINT = re.compile(r"(followee|followed|friend|recipient|receiver|invitee|target_user)")
+"""Columns that name another user; others are known by their values."""
+SAME_VALUES = 0.5
+"""Share of a column's different values that act elsewhere, from which it names users."""
 TEXT_HINT = re.compile(r"(text|caption|body|message|comment|title|bio)$")
 EPOCH_S = (946_684_800, 4_102_444_800)
 """Integers between the years 2000 and 2100 may be times."""
@@ -63,9 +67,13 @@ class LogGuess:
     objects: list[str] = field(default_factory=list)
     sparse: list[str] = field(default_factory=list)
     """Objects that some rows lack: good for traces, while an edge needs both its ends."""
+    users: dict[str, str] = field(default_factory=dict)
+    """Objects that name other users, and why that is thought."""
     text: str | None = None
     key: str | None = None
     columns: list[str] = field(default_factory=list)
+    samples: dict[str, pl.Series] = field(default_factory=dict)
+    """The different values of each object column, as text."""
     numeric: list[str] = field(default_factory=list)
     categorical: list[str] = field(default_factory=list)
 
@@ -89,6 +97,7 @@ def propose_config(logs: dict[str, Path], labels: Path | None, root: Path) -> st
         if actor in guess.objects:
             guess.objects.remove(actor)
             guess.actor = actor
+    _find_users(guesses, actor)
     if not any(guess.actor for guess in guesses):
         raise NoActor(sorted({column for guess in guesses for column in guess.columns}))
     lines = [
@@ -130,6 +139,7 @@ def _guess(name: str, path: Path, root: Path) -> LogGuess:
         is_key = values.n_unique() == values.len() and values.len() > 1 and not values.null_count()
         if values.null_count():
             guess.sparse.append(column)
+        guess.samples[column] = values.drop_nulls().cast(pl.String).unique()
         if is_key and column not in ACTOR_NAMES and guess.key is None:
             guess.key = column
     return guess
@@ -179,6 +189,23 @@ def _common_actor(guesses: list[LogGuess]) -> str:
         return ""
     usual = [name for name in ACTOR_NAMES if name in columns]
     return usual[0] if usual else max(dict.fromkeys(columns), key=columns.count)
+
+
+def _find_users(guesses: list[LogGuess], actor: str) -> None:
+    """Note the objects that are users themselves, as who is followed is.
+
+    Numbers prove nothing: things and users are both counted from one.
+    """
+    acting = [guess.samples[actor] for guess in guesses if guess.actor]
+    known = pl.concat(acting).unique() if acting else pl.Series("", [], dtype=pl.String)
+    for guess in guesses:
+        for column in guess.objects:
+            values = guess.samples[column]
+            also = int(values.filter(values.str.contains(r"\D")).is_in(known.implode()).sum())
+            if USER_HINT.search(column.lower()):
+                guess.users[column] = "by its name"
+            elif also > SAME_VALUES * max(len(values), 1):
+                guess.users[column] = f"{also:,} of {len(values):,} values act in the logs too"
 
 
 def _files(name: str, path: Path, root: Path) -> tuple[list[Path], str]:
@@ -246,8 +273,11 @@ def _edge_lines(guess: LogGuess) -> list[str]:
         if column in guess.sparse:
             lines.append(f"    # {guess.name}.{column} is often null, so it is a trace, no edge")
             continue
+        kind = "user" if column in guess.users else _kind(column)
+        if column in guess.users:
+            lines.append(f"    # {guess.name}.{column} names users: {guess.users[column]}")
         lines.append(
-            f"    - {{name: [user, {_word(guess.name)}, {_word(_kind(column))}], "
+            f"    - {{name: [user, {_word(guess.name)}, {_word(kind)}], "
             f"log: {_word(guess.name)}, source: {_word(guess.actor)}, target: {_word(column)}}}"
         )
     return lines

@@ -13,6 +13,18 @@ from graphguard.report.held import held_together
 from graphguard.report.markup import details, number, section, table, text
 
 TOP_RINGS, TOP_USERS, TOP_MEMBERS = 12, 20, 60
+CHANGES = {
+    "birth": "new",
+    "return": "back",
+    "growth": "grew",
+    "shrink": "shrank",
+    "steady": "as it was",
+    "merge": "merged",
+    "split": "split off",
+    "dormant": "asleep",
+    "death": "gone",
+}
+"""What happened to rings since the run before, as people say it, in the order in which they ask."""
 MOST_WORDS = 1000
 """Characters of what is named one by one, as a ring's channels: cut short it says nothing."""
 
@@ -58,8 +70,9 @@ def rings(contents: ReportContents) -> str:
     cards = [
         _card(contents, row, (risk, scored, change)) for row in ranked.head(TOP_RINGS).to_dicts()
     ]
-    counts = contents.changes.group_by("change").len().sort("change").iter_rows()
-    told = ", ".join(f"{count} {name}" for name, count in counts) or "nothing changed"
+    counts: dict[str, int] = dict(contents.changes.group_by("change").len().iter_rows())
+    words = [f"{counts[name]:,} {word}" for name, word in CHANGES.items() if name in counts]
+    told = ", ".join(words) or "nothing changed"
     recall = contents.index.get("recall")
     lead = (
         f"{number(ranked.height)} rings with {number(contents.members.height)} members; tonight: "

@@ -110,3 +110,26 @@ def test_labels_that_name_users_otherwise_are_pointed_at(log, tmp_path):
     text, _ = proposed(log(), labels)
 
     assert "  key: account   # the logs call it user_id" in text
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "kind", "why"),
+    [
+        ("target_id", [f"u{row % 8}" for row in range(ROWS)], "user", "8 of 8 values act"),
+        ("followee_id", [f"x{row % 9}" for row in range(ROWS)], "user", "by its name"),
+        ("target_id", [f"t{row % 9}" for row in range(ROWS)], "target", None),
+    ],
+)
+def test_an_object_that_names_users_makes_edges_between_users(log, column, values, kind, why):
+    text, config = proposed(log(**{column: values}))
+
+    edges = {edge["target"]: edge["name"] for edge in config["graph"]["edges"]}
+    assert edges[column] == ["user", "acts", kind]
+    assert (f"# acts.{column} names users: {why}" in text) is (why is not None)
+
+
+def test_things_and_users_that_are_both_counted_from_one_are_not_taken_for_each_other(log):
+    counted = [row % 8 for row in range(ROWS)]
+    _, config = proposed(log(user_id=counted, item_id=counted[::-1]))
+
+    assert config["graph"]["edges"][-1]["name"] == ["user", "acts", "item"]

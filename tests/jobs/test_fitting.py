@@ -12,7 +12,6 @@ import pytest
 
 from graphguard.jobs.fitting import fitted_before
 from graphguard.jobs.nightly import Night, run_night
-from graphguard.jobs.progress import TimeLeft
 from graphguard.models.base import Rows
 from graphguard.models.trees import TreesModel, TreesSettings
 from graphguard.tables.files import read_json
@@ -84,14 +83,3 @@ def test_a_model_fitted_before_is_taken_for_the_same_inputs_only(tmp_path):
     found = fitted_before(tmp_path, "one")
     assert (found.predict(rows) == model.predict(rows)).all()
     assert fitted_before(tmp_path, "other") is None
-
-
-def test_time_left_is_that_of_steps_like_those_before():
-    now = 0.0
-    left = TimeLeft(lambda: now)
-    found = []
-    for done, seconds in ((1, 10.0), (2, 12.0), (4, 16.0), (0, 20.0), (1, 30.0)):
-        now = seconds
-        found.append(left.after(done, 10))
-
-    assert found == [None, 16.0, 12.0, None, 90.0]
