@@ -137,7 +137,7 @@ def _card(
     tie = f"<p class='quiet'>tied by {tied or '–'}</p>" if tied or not held else ""
     return (
         f'<article class="card"><h3>{text(ring["ring_id"])} '
-        f"<em>{text(change.get(ring['ring_id'], ''))}</em></h3>"
+        f"<em>{CHANGES.get(change.get(ring['ring_id'], ''), '')}</em></h3>"
         f"{charts.ring_picture(members, evidence, ties, bad)}"
         f"<p><b>{number(ring['size'])}</b> users, {number(ring['known_bad'])} enforced, mean risk "
         f"{number(ring['mean_risk'])}</p><p class='quiet'>{pace}{ring['density']:.0%} of pairs "

@@ -130,6 +130,18 @@ def test_a_ring_shows_what_its_sets_met_on_and_two_texts_that_lead_nowhere(conte
     assert "<img" not in page
 
 
+def test_what_happened_to_rings_is_said_in_plain_words(contents):
+    happened = ["birth", "birth", "growth", "return", "dormant"]
+    names = contents.rings.get_column("ring_id").to_list()[:1] + [f"r-{n}" for n in range(4)]
+    told = {"ring_id": names, "change": happened}
+    changes = pl.DataFrame(told, schema={name: contents.changes.schema[name] for name in told})
+
+    page = render(replace(contents, changes=changes))
+
+    assert "tonight: 2 new, 1 back, 1 grew, 1 asleep." in page
+    assert f"{names[0]} <em>new</em>" in page
+
+
 def test_a_night_without_rings_and_decisions_is_drawn(contents):
     empty = {
         name: getattr(contents, name).clear()
