@@ -1,10 +1,10 @@
 """From a model's own probability to the chance that a row is enforced: calibration.
 
-Fitted on later slices than the model, at the true prevalence. Three forms compete by
-cross-validated log loss: logistic (Platt 1999), beta (Kull et al. 2017, "Beta calibration") and
-isotonic (pool adjacent violators, centred as in Oron and Flournoy 2017). What one slice's curve is
-worth on another flattens the winner (`models/transfer.py`). All are strictly increasing, so
-calibration never changes who ranks above whom.
+Fitted on later slices than the model, at the true prevalence. Four forms compete by
+cross-validated log loss: logistic (Platt 1999), beta (Kull et al. 2017, "Beta calibration"),
+isotonic (pool adjacent violators, centred as in Oron and Flournoy 2017) and the mean of the last
+two. What one slice's curve is worth on another flattens the winner (`models/transfer.py`). All are
+strictly increasing, so calibration never changes who ranks above whom.
 """
 
 import json
@@ -22,11 +22,11 @@ from graphguard.evaluate.calibration import Line
 from graphguard.evaluate.ranking import Floats
 from graphguard.evaluate.splits import stratified_group_folds
 from graphguard.models.base import read_json_object
-from graphguard.models.curves import Curve, Method, fit_curve
+from graphguard.models.curves import STAIRS, Curve, Method, fit_curve
 from graphguard.models.level import level_follows, level_shift, share_after
 from graphguard.models.transfer import design_effect, expected_share, fit_transfer, levelled
 
-FEWEST_POSITIVES: dict[Method, int] = {"logistic": 1, "beta": 20, "isotonic": 200}
+FEWEST_POSITIVES: dict[Method, int] = {"logistic": 1, "beta": 20, "mean": 20, "isotonic": 200}
 """Positives and negatives from which a form takes part: a freer form needs more to be fitted on."""
 FOLDS = 5
 
@@ -46,17 +46,18 @@ class Calibrator:
         method: The form that won.
         coefficients: a, b, c of logit(p) = a * log(s) - b * log(1 - s) + c, with a, b at least 0;
             a = b for 'logistic'; unused for 'isotonic'.
-        knots: Log-odds of the score at block centres, rising; empty unless 'isotonic'.
+        knots: Log-odds of the score at block centres, rising; for 'isotonic' and 'mean' alone.
         values: Probability at each knot, not falling.
         rows: Rows fitted on.
         positives: Positives among them.
         log_loss: Cross-validated log loss in nats by form; empty where only one form took part.
         slope: What the form's slope was worth on a slice it was not fitted on, in [0.05, 1]; it is
-            in the coefficients and values already. 1 where there was one slice.
+            in `line`, or in the numbers of an older program's. 1 where there was one slice.
         share: Share of positives that the probabilities expect among rows like those fitted on.
         worth: What a row counts where a night's level is asked for: one over the number of
             positives that count as one, since rings are enforced as wholes.
         follows: Whether a night's scores move the level: they would have told the slices better.
+        line: Slope and shift of the log-odds of the curves' probability.
     """
 
     method: Method
@@ -70,6 +71,13 @@ class Calibrator:
     share: float = 0.5
     worth: float = 1.0
     follows: bool = False
+    line: tuple[float, float] = (1.0, 0.0)
+
+    @property
+    def curve(self) -> Curve:
+        """The map between log-odds."""
+        stairs, line = STAIRS[self.method], Line(*self.line)
+        return Curve(self.coefficients, self.knots, self.values, stairs, line)
 
     def apply(self, score: NDArray[Any]) -> Floats:
         """Return calibrated probabilities.
@@ -84,13 +92,8 @@ class Calibrator:
         Raises:
             ValueError: A score is NaN or outside [0, 1].
         """
-        inner = _inner(score)
-        log_odds = _log_odds(inner)
-        if self.method == "isotonic":
-            fitted = np.interp(log_odds, self.knots, self.values)
-        else:
-            a, b, c = self.coefficients
-            fitted = expit(a * np.log(inner) - b * np.log1p(-inner) + c)
+        log_odds = _log_odds(_inner(score))
+        fitted = expit(self.curve.at(log_odds))
         lowest, highest = logit(_LOWEST), logit(_HIGHEST)
         place = (log_odds - lowest) / (highest - lowest)
         return np.asarray((1.0 - _TIE_BREAK) * fitted + _TIE_BREAK * place)
@@ -111,15 +114,9 @@ class Calibrator:
         inner = _inner(score)
         if not (self.follows and len(inner)):
             return self
-        curve = Curve(self.coefficients, self.knots, self.values)
-        shift = level_shift(curve.at(_log_odds(inner)), self.share, self.worth)
-        moved = curve.moved(Line(1.0, shift))
-        return replace(
-            self,
-            coefficients=moved.coefficients,
-            values=moved.values,
-            share=share_after(self.share, shift),
-        )
+        shift = level_shift(self.curve.at(_log_odds(inner)), self.share, self.worth)
+        slope, stands = self.line
+        return replace(self, line=(slope, stands + shift), share=share_after(self.share, shift))
 
     def save(self, path: Path) -> None:
         """Write the numbers as JSON; equal calibrators make equal bytes."""
@@ -149,6 +146,7 @@ class Calibrator:
                 share=float(content.get("share", content["positives"] / content["rows"])),
                 worth=float(content.get("worth", 1.0)),
                 follows=bool(content.get("follows", False)),
+                line=_pair(content.get("line", (1.0, 0.0))),
             )
         except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
             raise ArtefactInvalid(path, f"not a calibrator ({error!r})") from error
@@ -160,14 +158,17 @@ class Calibrator:
     def _fault(self) -> str | None:
         if self.method not in FEWEST_POSITIVES:
             return f"unknown method '{self.method}' (known: {', '.join(FEWEST_POSITIVES)})"
-        numbers = np.array([*self.coefficients, *self.knots, *self.values, self.share, self.worth])
+        told = (*self.coefficients, *self.knots, *self.values, *self.line, self.share, self.worth)
+        numbers = np.array(told)
         if not np.isfinite(numbers).all():
             return "holds a number that is not finite"
         if not (0 < self.share < 1 and 0 < self.worth <= 1):
             return f"share and worth must lie in (0, 1], found {self.share} and {self.worth}"
         if min(self.coefficients[:2]) < 0:
             return f"coefficients a and b must be 0 or more, found {self.coefficients}"
-        if len(self.knots) != len(self.values) or (self.method == "isotonic") != bool(self.knots):
+        if self.line[0] <= 0:
+            return f"the slope of a line must be above 0, found {self.line[0]}"
+        if len(self.knots) != len(self.values) or bool(STAIRS[self.method]) != bool(self.knots):
             return f"{len(self.knots)} knots and {len(self.values)} values for '{self.method}'"
         if (np.diff(self.knots) <= 0).any() or (np.diff(self.values) < 0).any():
             return "knots must rise and values must not fall"
@@ -196,7 +197,7 @@ def fit_calibrator(
         part: Slice of each row, shape [n]: with two or more, what a curve is worth on a slice it
             was not fitted on flattens the result. None: one slice.
         earlier: Share of positives at anchors before these, in [0, 1]: how many are enforced
-            differs much from slice to slice, so it weighs a quarter in the mean of the
+            differs much from slice to slice, so it weighs a half in the mean of the
             probabilities. None: they keep the share of these rows.
 
     Returns:
@@ -239,7 +240,13 @@ def fit_calibrator(
         share=share,
         worth=worth,
         follows=follows,
+        line=(curve.line.slope, curve.line.shift),
     )
+
+
+def _pair(numbers: Any) -> tuple[float, float]:
+    first, second = numbers
+    return float(first), float(second)
 
 
 def _require_both(positives: int, negatives: int) -> None:
@@ -338,14 +345,16 @@ def _cross_validated(cells: _Cells, methods: list[Method]) -> dict[Method, Float
 def _choose_form(cells: _Cells, scarce: int) -> tuple[Method, dict[Method, Floats]]:
     """The form of those that so many rows of the rarer class allow, and the losses of each."""
     methods = [method for method, fewest in FEWEST_POSITIVES.items() if scarce >= fewest]
-    losses = _cross_validated(cells, methods) if len(methods) > 1 else {}
+    if len(methods) == 1:
+        return methods[0], {}
+    losses = _cross_validated(cells, methods)
     return _simplest_good(cells, losses), losses
 
 
 def _simplest_good(cells: _Cells, losses: Mapping[Method, Floats]) -> Method:
     """Take a freer form only where it saves more loss than one standard error of the saving."""
     count = _counts(cells)
-    best: Method = "logistic"
+    best = next(iter(losses))
     for method, loss in losses.items():
         saved = losses[best] - loss
         total = np.sum(count * saved)

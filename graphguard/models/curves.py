@@ -1,6 +1,6 @@
 """The forms that a calibration may have, and how each is fitted to counted rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -10,7 +10,9 @@ from scipy.special import expit, log_expit, logit
 from graphguard.evaluate.calibration import Line
 from graphguard.evaluate.ranking import Floats
 
-Method = Literal["logistic", "beta", "isotonic"]
+Method = Literal["logistic", "beta", "isotonic", "mean"]
+STAIRS: dict[Method, float] = {"logistic": 0.0, "beta": 0.0, "isotonic": 1.0, "mean": 0.5}
+"""What the isotonic curve weighs beside the smooth one."""
 
 
 @dataclass(frozen=True)
@@ -18,34 +20,46 @@ class Curve:
     """An increasing map from the log-odds of a score to those of a probability.
 
     Attributes:
-        coefficients: a, b, c of logit(p) = a * log(s) - b * log(1 - s) + c; unused with knots.
-        knots: Log-odds of the score at block centres, rising; empty unless isotonic.
+        coefficients: a, b, c of logit(p) = a * log(s) - b * log(1 - s) + c, the smooth curve.
+        knots: Log-odds of the score at block centres, rising; empty without an isotonic curve.
         values: Probability at each knot, not falling.
+        stairs: Weight of the isotonic probability in the mean with the smooth one, in [0, 1].
+        line: Changes the log-odds of that mean.
     """
 
     coefficients: tuple[float, float, float] = (1.0, 1.0, 0.0)
     knots: tuple[float, ...] = ()
     values: tuple[float, ...] = ()
+    stairs: float = 0.0
+    line: Line = Line(1.0, 0.0)
 
     def at(self, log_odds: Floats) -> Floats:
         """Return the log-odds of the fitted probability."""
-        if self.knots:
-            return np.asarray(logit(np.interp(log_odds, self.knots, self.values)))
-        a, b, c = self.coefficients
-        return np.asarray(a * log_expit(log_odds) - b * log_expit(-log_odds) + c)
+        return np.asarray(self.line.slope * self._mean(log_odds) + self.line.shift)
 
-    def moved(self, transfer: Line) -> "Curve":
+    def moved(self, line: Line) -> "Curve":
         """Return the curve with slope and shift of its log-odds changed."""
-        slope, shift = transfer.slope, transfer.shift
-        if self.knots:
-            values = expit(shift + slope * logit(np.asarray(self.values)))
-            return Curve(knots=self.knots, values=tuple(values.tolist()))
+        slope, shift = line.slope, line.shift
+        return replace(self, line=Line(slope * self.line.slope, slope * self.line.shift + shift))
+
+    def _mean(self, log_odds: Floats) -> Floats:
+        """Log-odds of the mean of both curves."""
         a, b, c = self.coefficients
-        return Curve(coefficients=(slope * a, slope * b, slope * c + shift))
+        smooth = a * log_expit(log_odds) - b * log_expit(-log_odds) + c
+        if not self.stairs:
+            return np.asarray(smooth)
+        high = np.interp(log_odds, self.knots, self.values)
+        if self.stairs == 1:
+            return np.asarray(logit(high))
+        # Complements are added up apart: 1 - p has no digits left where p is nearly 1.
+        own, other = self.stairs, 1.0 - self.stairs
+        bad = own * high + other * expit(smooth)
+        good = own * (1.0 - high) + other * expit(-smooth)
+        return np.asarray(np.log(bad) - np.log(good))
 
 
 def fit_curve(method: Method, log_odds: Floats, positives: Floats, negatives: Floats) -> Curve:
-    """Fit one form to counted rows.
+    """Fit one form to counted rows; 'mean' is that of the beta and the isotonic curve.
 
     Args:
         method: The form.
@@ -56,9 +70,10 @@ def fit_curve(method: Method, log_odds: Floats, positives: Floats, negatives: Fl
     Returns:
         The curve; finite where scores separate the classes too.
     """
-    if method == "isotonic":
-        return _fit_isotonic(log_odds, positives, negatives)
-    return _fit_beta(log_odds, positives, negatives, tied=method == "logistic")
+    stairs, counted = STAIRS[method], (log_odds, positives, negatives)
+    smooth = Curve() if stairs == 1 else _fit_beta(*counted, tied=method == "logistic")
+    steps = _fit_isotonic(*counted) if stairs else Curve()
+    return Curve(smooth.coefficients, steps.knots, steps.values, stairs)
 
 
 def _fit_beta(log_odds: Floats, positives: Floats, negatives: Floats, *, tied: bool) -> Curve:

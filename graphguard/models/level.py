@@ -18,7 +18,7 @@ from scipy.special import expit, log_expit, logit
 
 from graphguard.evaluate.ranking import Floats
 
-LEVELS = 0.5
+LEVELS = 0.25
 """Standard deviation of the log-odds of the share of positives from one time to the next, before
 looking."""
 FARTHEST = 3.0

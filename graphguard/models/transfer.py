@@ -18,9 +18,9 @@ from scipy.special import expit
 from graphguard.evaluate.calibration import Line, Prior, fit_slope
 from graphguard.evaluate.ranking import Floats
 
-SLOPES = Prior(spread=0.2, lowest=0.05, highest=1.0, expected=0.8)
+SLOPES = Prior(spread=0.05, lowest=0.05, highest=1.0, expected=0.9)
 """Slopes expected before looking, and allowed; above 0, so the order of scores is never lost."""
-EARLIER = 0.25
+EARLIER = 0.5
 """Weight of earlier anchors' share of positives in the level of the probabilities."""
 FARTHEST = 30.0
 """Most that a shift moves log-odds."""

@@ -35,7 +35,7 @@ def test_the_calibrator_that_scores_has_learned_from_all_rows():
     whole, told = cross_fit(rows)
 
     assert (whole.rows, whole.positives) == (3000, int(rows.label.sum()))
-    assert np.abs(whole.apply(rows.score) - told).max() < 0.08
+    assert np.abs(whole.apply(rows.score) - told).max() < 0.1
 
 
 def test_positives_in_one_slice_alone_are_refused():
