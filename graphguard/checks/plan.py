@@ -20,14 +20,14 @@ from graphguard.tables.sources import find_units
 from graphguard.tables.units import log_contract
 
 SECONDS_PER_MILLION = {
-    "ingest": 0.8,
-    "build_graph": 0.7,
-    "link": 16.0,
-    "featurize": 7.0,
-    "train": 55.0,
-    "embed": 8.0,
-    "find_rings": 9.0,
-    "score and decide": 16.0,
+    "ingest": 0.3,
+    "build_graph": 0.3,
+    "link": 22.0,
+    "featurize": 8.0,
+    "train": 42.0,
+    "embed": 10.0,
+    "find_rings": 85.0,
+    "score and decide": 46.0,
 }
 """Seconds per million events read by a stage; training with both models."""
 PER_ANCHOR = ("link", "featurize")
