@@ -92,7 +92,8 @@ class Lines:
     def step(self, done: int, total: int, what: str) -> None:
         """Tell how far the stage is, and about how long it will take yet; not more often."""
         left = self._left.after(done, total)
-        if self._clock() - self._last < BETWEEN_LINES:
+        # The last step is told by what the stage notes.
+        if done == total or self._clock() - self._last < BETWEEN_LINES:
             return
         self._last = self._clock()
         yet = "" if left is None else f", about {timedelta(seconds=round(left))} left"

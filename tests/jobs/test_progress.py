@@ -23,6 +23,8 @@ def test_a_file_gets_a_line_a_stage_and_now_and_then_one_of_its_steps(capsys):
     for done in range(1, 5):
         now += 0.4 * BETWEEN_LINES
         lines.step(done, 2000, "anchors")
+    now += 2 * BETWEEN_LINES
+    lines.step(2000, 2000, "anchors")
     lines.note("link: 7 rows\nin 2 s")
 
     assert capsys.readouterr().err.splitlines() == [
