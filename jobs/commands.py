@@ -17,7 +17,7 @@ from graphguard.sinks import open_sink
 from graphguard.sinks.base import RollbackRefused
 from graphguard.tables.files import read_json
 from graphguard.tables.people import entity_contract, label_contract
-from graphguard.tables.row_contract import check_columns
+from graphguard.tables.row_contract import check_columns, check_times
 from graphguard.tables.sources import find_units
 from graphguard.tables.units import log_contract
 from graphguard.tables.workspace import Run, Workspace
@@ -125,7 +125,7 @@ def validate_config(config: Config) -> str:
         units = find_units(name, pattern, config.root, section=section)
         files = [path for unit in units for path in unit.files]
         for path in files:
-            check_columns(path, contract)
+            check_times(path, check_columns(path, contract), contract)
         span = f", {units[0].name} to {units[-1].name}" if units[0].day else ""
         number = f"{len(files)} file{'s' if len(files) > 1 else ''}"
         lines.append(f"{name}: {number}{span}, columns {', '.join(contract.columns)}")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from graphguard.errors import ColumnMissing, ColumnTypeWrong
@@ -81,3 +82,35 @@ def check_columns(path: Path, contract: RowContract) -> pq.FileMetaData:
             if not test(found):
                 raise ColumnTypeWrong(place, name, str(found), wanted)
     return footer
+
+
+def check_times(path: Path, footer: pq.FileMetaData, contract: RowContract) -> None:
+    """Refuse a file whose integer times are all too small to be microseconds.
+
+    Its footer says how large they are; where it does not, only the rows can tell.
+
+    Args:
+        path: The file, to be named.
+        footer: As `check_columns` returns it.
+        contract: What the source's rows must hold.
+
+    Raises:
+        ColumnTypeWrong: The column counts something else, as seconds.
+    """
+    schema = footer.schema.to_arrow_schema()
+    for name in (contract.time, *contract.times):
+        if name is None or not pa.types.is_integer(schema.field(name).type):
+            continue
+        groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+        chunks = [
+            column.statistics
+            for group in groups
+            for place in range(group.num_columns)
+            if (column := group.column(place)).path_in_schema == name
+        ]
+        if chunks and all(chunk is not None and chunk.has_min_max for chunk in chunks):
+            largest = max(int(chunk.max) for chunk in chunks)
+            if largest < contract.earliest_us:
+                place, found = f"{contract.source} ({path})", f"integer (up to {largest:,})"
+                wanted = "a timestamp or microseconds since 1970"
+                raise ColumnTypeWrong(place, name, found, wanted)

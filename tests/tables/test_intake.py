@@ -1,15 +1,17 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from graphguard.errors import ColumnMissing, ColumnTypeWrong, FileUnreadable
 from graphguard.schema import EVENT_TEXT, FIXED_POINT
 from graphguard.tables import files
 from graphguard.tables.intake import TIME, UNIQUE, read_rows
-from graphguard.tables.row_contract import RowContract, check_columns
+from graphguard.tables.row_contract import RowContract, check_columns, check_times
 
 DAY = 86_400_000_000
 CONTRACT = RowContract(source="likes", keys=("user", "object"), time="ts", cutoff_us=10 * DAY)
@@ -194,6 +196,26 @@ def test_a_column_of_a_wrong_type_says_what_is_needed(tmp_path):
 
     with pytest.raises(ColumnTypeWrong, match="column 'ts' has type large_string, but timestamp"):
         check_columns(path, CONTRACT)
+
+
+@pytest.mark.parametrize(
+    ("times", "told"),
+    [
+        ([1, 5], r"column 'ts' has type integer \(up to 5\), but a timestamp or microseconds"),
+        ([1, 7 * DAY], None),  # only the first row is impossible: rows tell that
+        ([None, None], None),
+        ([datetime(1970, 1, 1), None], None),
+    ],
+)
+def test_integer_times_that_are_all_too_small_are_no_microseconds(tmp_path, times, told):
+    path = log(tmp_path / "a.parquet", user=["u"] * 2, object=["o"] * 2, ts=times)
+    contract = replace(CONTRACT, earliest_us=6)
+
+    if told is None:
+        check_times(path, pq.read_metadata(path), contract)
+    else:
+        with pytest.raises(ColumnTypeWrong, match=told):
+            check_times(path, pq.read_metadata(path), contract)
 
 
 def test_a_file_that_is_no_parquet_is_named(tmp_path):
