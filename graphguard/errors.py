@@ -447,7 +447,15 @@ class ArtefactInvalid(DataError):
 
     def __init__(self, path: Path, reason: str) -> None:
         self.path, self.reason = path, reason
-        super().__init__(f"{path}: {reason}; refuse it and rebuild it from its inputs")
+        super().__init__(f"{path}: {reason}; {_how_to_rebuild(path)}")
+
+
+def _how_to_rebuild(path: Path) -> str:
+    """What to do about a file of ours that is damaged: who made its folder makes it anew."""
+    for folder in path.parents:
+        if (folder / "manifest.json").is_file():
+            return f"remove {folder} and run the night again, which makes it anew from its inputs"
+    return "refuse it and rebuild it from its inputs"
 
 
 class ActionRateExceeded(GateError):

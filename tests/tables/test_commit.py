@@ -55,8 +55,9 @@ def test_verify_finds_a_changed_and_a_missing_file(tmp_path):
     with pytest.raises(ArtefactInvalid, match=r"a\.txt: has other bytes"):
         verify(tmp_path / "p")
     (tmp_path / "p" / "a.txt").unlink()
-    with pytest.raises(ArtefactInvalid, match=r"a\.txt: is missing"):
+    with pytest.raises(ArtefactInvalid, match=r"a\.txt: is missing") as told:
         verify(tmp_path / "p")
+    assert f"remove {tmp_path / 'p'} and run the night again" in str(told.value)
 
 
 @pytest.mark.parametrize("point", ["begin:p", "written:p", "rename:p", "committed:p"])
