@@ -8,6 +8,7 @@ to slice by a factor of two or three, and of two slices that tell each other the
 told the fewer. The slope flattens, it never sharpens.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,10 @@ from scipy.special import expit
 from graphguard.evaluate.calibration import Line, Prior, fit_slope
 from graphguard.evaluate.ranking import Floats
 
-SLOPES = Prior(spread=0.05, lowest=0.05, highest=1.0, expected=0.9)
-"""Slopes expected before looking, and allowed; above 0, so the order of scores is never lost."""
+SLOPES = Prior(spread=0.05, lowest=0.05, highest=1.0)
+"""Slopes allowed, above 0, so the order of scores is never lost; and how far from the expected."""
+NOISE = 0.5
+"""What a curve loses of its slope on other slices, times the root of the positives it had."""
 EARLIER = 0.5
 """Weight of earlier anchors' share of positives in the level of the probabilities."""
 FARTHEST = 30.0
@@ -44,7 +47,10 @@ def fit_transfer(
     Returns:
         Slope in [0.05, 1].
     """
-    return fit_slope(log_odds, label == 1, part, 1.0 / design_effect(label, group), SLOPES)
+    worth = 1.0 / design_effect(label, group)
+    positives = worth * float(np.sum(label == 1))
+    expected = max(1.0 - NOISE / np.sqrt(max(positives, 1.0)), SLOPES.lowest)
+    return fit_slope(log_odds, label == 1, part, worth, replace(SLOPES, expected=expected))
 
 
 def expected_share(seen: float, earlier: float | None) -> float:
