@@ -19,7 +19,7 @@ TOLD = {
 """Columns by what they say."""
 ZERO = ("size", "ties", "tie_bits")
 """Columns that are 0, not null, for a user without a group."""
-SCHEMA = {"entity": pl.Int64, **dict.fromkeys(TOLD, pl.Float64)}
+SCHEMA = {"entity": pl.Int64, "group": pl.Int64, **dict.fromkeys(TOLD, pl.Float64)}
 """Columns of GROUPS: one row a user in a group, `entity` its storage index."""
 
 

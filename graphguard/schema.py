@@ -182,6 +182,17 @@ PAIRS = TableSchema(
     nullable=("gap_us", "together", "by_chance", "chances", "most_users"),
 )
 
+GROUPS = TableSchema(
+    name="groups",
+    columns={
+        "entity": INT,  # storage index of a user in a group
+        "group": INT,  # its group, numbered by the first of its keys
+    },
+    # Then what the user has in its group, `features/groups.py`.
+    key=("entity",),
+    open=True,
+)
+
 FEATURES = TableSchema(
     name="features",
     columns={
@@ -295,6 +306,7 @@ TABLES = {
         LABELS,
         DAILY_EDGES,
         PAIRS,
+        GROUPS,
         FEATURES,
         TRAINING_LABELS,
         AXES,

@@ -10,7 +10,7 @@ import polars as pl
 
 from graphguard.config.anchors import calendar_anchors
 from graphguard.config.values import day_us
-from graphguard.features.catalogue import GROUPS, ISLANDS
+from graphguard.features.catalogue import GROUPS, ISLANDS, asks_for
 from graphguard.features.engine_rows import EngineEvents
 from graphguard.features.groups import group_catalogue, group_columns
 from graphguard.features.islands import island_table
@@ -19,7 +19,7 @@ from graphguard.features.table import FeatureInputs, feature_table, text_column
 from graphguard.features.words import THEME
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Facts, Job
-from graphguard.jobs.groups import groups_at, links_at
+from graphguard.jobs.groups import groups_at, stored_groups
 from graphguard.schema import FEATURES
 from graphguard.scores.removal import Removal
 from graphguard.tables.anchor_rows import (
@@ -37,6 +37,8 @@ from graphguard.tables.people import bad_spans
 
 FORMAT = 4
 """Raised when stored features of an older program may no longer be used."""
+GROUPS_FORMAT = 1
+"""The same of stored groups."""
 
 
 def run(job: Job, out: Path) -> Facts:
@@ -45,8 +47,12 @@ def run(job: Job, out: Path) -> Facts:
     graph = HeteroGraph.open(job.run.stage("build_graph") / "graph")
     anchors = anchor_names(job)
     marks: dict[str, str] = {}
+    groups: dict[str, str] = {}
     rows = 0
     for number, (name, anchor) in enumerate(anchors.items(), 1):
+        if anchor is not None and (asks_for(GROUPS, job.config) or _is_earlier(job, anchor)):
+            groups[name] = _groups_mark(job, name, anchor)
+            stored_groups(job, graph, anchor, groups[name])
         marks[name] = fingerprint(_inputs(job, name, anchor))
         folder = job.workspace.partition(f"features/{target}", name, marks[name])
         with job.claim(f"features.{name}"):
@@ -56,7 +62,7 @@ def run(job: Job, out: Path) -> Facts:
                     write_parquet(scratch / "features.parquet", table, FEATURES)
         rows += int(read_manifest(folder)["rows"])
         job.reporter.step(number, len(anchors), name)
-    return {"rows": rows, "partitions": {f"features/{target}": marks}}
+    return {"rows": rows, "partitions": {f"features/{target}": marks, "groups": groups}}
 
 
 def anchor_names(job: Job) -> dict[str, date | None]:
@@ -114,8 +120,11 @@ def make_features(
     if ISLANDS in config.features:
         parts.append(island_table(graph, inputs.rows, inputs.entities, config))
     if group_catalogue(config) and anchor is not None:
-        links = links_at(job, graph, anchor) if removal is None else removal.links_left
-        parts.append(group_columns(groups_at(job, graph, anchor, links), inputs.rows))
+        if removal is None:
+            groups = stored_groups(job, graph, anchor, _groups_mark(job, name, anchor))
+        else:
+            groups = groups_at(job, graph, anchor, removal.links_left)
+        parts.append(group_columns(groups, inputs.rows))
     if THEME in config.features:
         parts.append(text_column(inputs, config).to_frame())
     return pl.concat(parts, how="horizontal")
@@ -205,7 +214,35 @@ def _inputs(job: Job, name: str, anchor: date | None) -> dict[str, Any]:
         "graph": config.graph.model_dump(mode="json", exclude={"memory_budget"}),
         "logs": {log: config.logs[log].model_dump(exclude={"path"}) for log in config.logs},
         "training": [config.training.target, config.training.anchor],
-    } | ({"rings": config.rings.model_dump(mode="json")} if GROUPS in config.features else {})
+    } | (
+        {"rings": config.rings.model_dump(mode="json", exclude={"earlier"})}
+        if GROUPS in config.features
+        else {}
+    )
+
+
+def _is_earlier(job: Job, anchor: date) -> bool:
+    """Whether the rings of the cutoff are asked who acted together before an anchor."""
+    apart = day_us(anchor) + job.config.graph.window.us <= day_us(job.as_of)
+    return job.config.rings.earlier and apart
+
+
+def _groups_mark(job: Job, name: str, anchor: date) -> str:
+    """A name for all that goes into the groups of an anchor."""
+    config = job.config
+    pairs = job.run.partitions("link", "pairs").get(name)
+    return fingerprint(
+        {
+            "format": GROUPS_FORMAT,
+            "anchor": name,
+            "units": units_in(job, *_span(job, anchor)),
+            "pairs": pairs.name if pairs else None,
+            "graph": config.graph.model_dump(mode="json", exclude={"memory_budget"}),
+            "logs": {log: config.logs[log].model_dump(exclude={"path"}) for log in config.logs},
+            "rings": config.rings.model_dump(mode="json", exclude={"earlier"}),
+            "target": config.training.target,
+        }
+    )
 
 
 def units_in(job: Job, since_us: int, until_us: int) -> dict[str, list[str]]:

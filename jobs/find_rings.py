@@ -11,10 +11,12 @@ from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.ranges import distinct_pairs, ranges
 from graphguard.jobs.audiences import audience_links
 from graphguard.jobs.context import Facts, Job
+from graphguard.jobs.earlier import earlier_links
 from graphguard.jobs.joining import join_rings
 from graphguard.jobs.likeness import like_users
 from graphguard.jobs.recurring import recurring_pairs
 from graphguard.jobs.ring_acts import ring_acts
+from graphguard.jobs.ring_channels import ring_channels
 from graphguard.jobs.ring_names import Found, write_rings
 from graphguard.jobs.ring_nulls import ring_nulls
 from graphguard.jobs.ring_sets import ring_sets, told_acts
@@ -26,6 +28,7 @@ from graphguard.rings.extend import extend_groups
 from graphguard.rings.fusion import channel_bits, pair_bits
 from graphguard.rings.grouping import GroupRules, Links, find_groups
 from graphguard.rings.significance import all_pairs
+from graphguard.rings.two import without_homes
 from graphguard.tables.anchor_rows import held_bad
 from graphguard.tables.events import read_pairs
 from graphguard.tables.files import read_parquet, write_json
@@ -42,16 +45,18 @@ def run(job: Job, out: Path) -> Facts:
     near, facts = like_users(job, graph)
     num_pairs = all_pairs(graph.num_nodes[target])
     job.reporter.step(1, 3, "neighbourhoods")
+    channels = ring_channels(job, graph)
     told = [
         *recurring_pairs(job, graph, num_pairs),
         *alike_links(job, graph, num_pairs),
         *slow_cores(job, pairs, num_pairs),
         # Who made what before the window is told by all days that the run has stored.
         *audience_links(job, graph, num_pairs, since_us=0),
+        *earlier_links(job, graph, channels, num_pairs),
     ]
     pairs = pl.concat([pairs, *(one.links for one in told)], how="diagonal_relaxed")
     groups, bad = _groups(job, pairs, near, graph.num_nodes[target]), _bad(job, graph)
-    groups, joined = join_rings(job, graph, groups, bad, num_pairs)
+    groups, joined = join_rings(job, graph, channels, groups, (bad, num_pairs))
     told += joined
     pairs = pl.concat([pairs, *(one.links for one in joined)], how="diagonal_relaxed")
     inputs = _inputs(job, graph, (pairs, near, bad), groups, num_pairs)
@@ -95,6 +100,7 @@ def _groups(
     first, second, weight = (bits.get_column(name).to_numpy() for name in (*PAIR, "bits"))
     rules = GroupRules(min_members=settings.min_members)
     groups = find_groups(Links(first, second, weight), rules)
+    groups = without_homes(groups, pairs, all_pairs(num_users), settings.night_alpha)
     tests = max(num_users * pairs.get_column("channel").n_unique(), 1)
     enough = float(np.log10(settings.false_discovery_rate / tests))
     return extend_groups(groups, pairs, near, enough)

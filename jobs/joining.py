@@ -4,7 +4,7 @@ Who is known to be bad joins where few of the bad come by chance; and who came t
 ring joins where more came than strangers explain.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
@@ -13,16 +13,15 @@ from numpy.typing import NDArray
 from graphguard.config.sections import TraceConfig
 from graphguard.config.values import day_us
 from graphguard.graph.hetero import HeteroGraph
-from graphguard.jobs.acts import births, known_acts, window_span
+from graphguard.jobs.acts import births, window_span
 from graphguard.jobs.context import Job
-from graphguard.jobs.link import shared_objects
-from graphguard.jobs.object_names import Names, stored_names, trace_names
+from graphguard.jobs.ring_channels import RingChannel
 from graphguard.jobs.told import Told
 from graphguard.rings.arrivals import fit_arrivals
 from graphguard.rings.beside import NEVER_US, Crowd, beside_members, ring_calls
-from graphguard.rings.evidence import BESIDE, KNOWN, SHARED
+from graphguard.rings.evidence import BESIDE, KNOWN
 from graphguard.rings.fusion import set_evidence
-from graphguard.rings.joining import Visits, grown, homes, joining_links
+from graphguard.rings.joining import grown, homes, joining_links
 from graphguard.rings.known import known_members, known_sets
 from graphguard.rings.set_terms import ToldSet
 from graphguard.tables.events import TIMELESS_US, EventLog, scan_events
@@ -30,38 +29,25 @@ from graphguard.tables.events import TIMELESS_US, EventLog, scan_events
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class _Channel:
-    """Who came to what in the window, and what the objects are called.
-
-    Attributes:
-        visits: First acts of each user on each object.
-        names: Of objects.
-        trace: The trace; None of a shared entity.
-        stored: Storage index of each object; of near values there is none.
-    """
-
-    visits: Visits
-    names: Names
-    trace: TraceConfig | None
-    stored: Ints
-
-
 def join_rings(
-    job: Job, graph: HeteroGraph, groups: list[Ints], bad: Ints, num_pairs: float
+    job: Job,
+    graph: HeteroGraph,
+    channels: Sequence[RingChannel],
+    groups: list[Ints],
+    asked: tuple[Ints, float],
 ) -> tuple[list[Ints], list[Told]]:
     """The groups with the users who join them, and by which channels.
 
     Args:
         job: The run.
         graph: Its graph.
+        channels: Who came to what in the window.
         groups: Members of each told group; no user in two.
-        bad: Users known to be bad at the cutoff.
-        num_pairs: All pairs of users.
+        asked: Users known to be bad at the cutoff; and the number of all pairs of users.
     """
     if not groups:
         return groups, []
-    channels = _channels(job, graph)
+    bad, num_pairs = asked
     rate = float(np.log10(job.config.rings.false_discovery_rate))
     known = known_members([one.visits for one in channels], groups, bad, rate)
     larger = grown(groups, known)
@@ -84,7 +70,7 @@ def join_rings(
 
 
 def _told(
-    channel: _Channel,
+    channel: RingChannel,
     prefix: str,
     whole: tuple[list[Ints], float],
     near: pl.DataFrame,
@@ -99,31 +85,7 @@ def _told(
     return [Told(name, evidence, sets, window_us, channel.names)]
 
 
-def _channels(job: Job, graph: HeteroGraph) -> list[_Channel]:
-    settings = job.config.rings
-    reach_us = settings.windows[-1].us if settings.windows else 0
-    found = []
-    for trace in settings.traces:
-        made = known_acts(job, graph, trace, job.as_of)
-        if made is None:
-            continue
-        acts, _, objects = made
-        first = acts.first_touches
-        columns = (first.user, first.object, first.time_us)
-        visits = Visits(f"{trace.log}.{trace.object}", *columns, reach_us)
-        names = trace_names(job, graph, trace, acts, objects)
-        found.append(_Channel(visits, names, trace, objects))
-    for shared in settings.shared:
-        user, objects = shared_objects(job, graph, shared, job.as_of)
-        few = np.bincount(objects)[objects] <= settings.max_sharers
-        at = np.zeros(int(few.sum()), dtype=np.int64)
-        visits = Visits(f"{SHARED}{shared}", user[few], objects[few], at, 0)
-        storage = graph.storage(shared)
-        found.append(_Channel(visits, stored_names(job, shared, storage), None, storage))
-    return found
-
-
-def _crowd(job: Job, graph: HeteroGraph, channel: _Channel, groups: list[Ints]) -> Crowd | None:
+def _crowd(job: Job, graph: HeteroGraph, channel: RingChannel, groups: list[Ints]) -> Crowd | None:
     """Who came to the calls of a trace; None where nothing tells when its objects were made."""
     trace, visits = channel.trace, channel.visits
     if trace is None or trace.near is not None:

@@ -54,7 +54,7 @@ PIPELINE = (
     Stage(
         "featurize",
         reads=("events", "edges", "graph", "pairs", "entities", "labels"),
-        writes=("features",),
+        writes=("features", "groups"),
         does="Make one row of features per user and anchor.",
     ),
     Stage(
@@ -71,7 +71,16 @@ PIPELINE = (
     ),
     Stage(
         "find_rings",
-        reads=("events", "graph", "pairs", "embeddings", "predictions", "labels", "previous:rings"),
+        reads=(
+            "events",
+            "graph",
+            "pairs",
+            "groups",
+            "embeddings",
+            "predictions",
+            "labels",
+            "previous:rings",
+        ),
         writes=(
             "rings",
             "ring_members",

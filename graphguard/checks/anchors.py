@@ -91,7 +91,8 @@ def _compare(config: Config, anchor: date, runs: tuple[Run, Run]) -> Comparison:
     """Features by key, and with calendar anchors pairs too."""
     found = Comparison()
     target = config.training.target
-    for table, stage in ((f"features/{target}", "featurize"), ("pairs", "link")):
+    stages = ((f"features/{target}", "featurize"), ("groups", "featurize"), ("pairs", "link"))
+    for table, stage in stages:
         name = f"anchor={anchor.isoformat()}"
         if config.training.event is not None:
             name = f"anchor=event{config.training.event}"

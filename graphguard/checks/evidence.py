@@ -13,6 +13,7 @@ from graphguard.checks.numbers import CLOSE, far, told
 from graphguard.checks.ring_sets import (
     campaigns_differ,
     common_differs,
+    earlier_differs,
     set_links_differ,
     sets_differ,
     strangers_join,
@@ -119,6 +120,7 @@ def check_evidence(config: Config, run: Run) -> EvidenceProof:
         *([] if erased else [*common_differs(sets, acts), *untied(sets, links)]),
         *([] if erased else strangers_join(sets, acts)),
         *campaigns_differ(sets),
+        *([] if erased else earlier_differs(sets, acts)),
         *([] if erased else counts_differ(config, run, sets, acts)),
         *([] if erased else texts_differ(config, run, sets)),
         *_rings_differ(run, tables, () if erased else TESTED),

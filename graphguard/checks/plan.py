@@ -23,7 +23,7 @@ SECONDS_PER_MILLION = {
     "ingest": 0.3,
     "build_graph": 0.3,
     "link": 22.0,
-    "featurize": 8.0,
+    "featurize": 26.0,
     "train": 42.0,
     "embed": 10.0,
     "find_rings": 85.0,

@@ -11,6 +11,7 @@ import polars as pl
 from graphguard.checks.numbers import CLOSE, far, told
 from graphguard.rings.beside import BESIDE_TEST, HALF, last_us
 from graphguard.rings.cores import TIES
+from graphguard.rings.earlier import EARLIER_TEST
 from graphguard.rings.evidence import SETS, acts_channel
 from graphguard.rings.joining import LEAST_MEMBERS
 from graphguard.rings.known import KNOWN_TEST, OWN
@@ -62,6 +63,23 @@ def common_differs(sets: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
             if both > pair["common"]:
                 names = " and ".join(repr(one[2]) for one in ends)
                 yield f"{names} share {pair['common']} users, {both} of the ring alone"
+
+
+def earlier_differs(sets: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
+    """Sets of an earlier group on an object that has not as many users as their terms say.
+
+    Args:
+        sets: RING_SETS.
+        acts: RING_ACTS.
+    """
+    place = ["ring_id", "trace", "object"]
+    held = acts.select("ring_id", "object", trace="channel", held="users").unique(place)
+    mine = _placed(sets.filter(pl.col("test") == EARLIER_TEST)).unique([*SET, "object"])
+    said = pl.col("terms").str.json_path_match("$.users").cast(pl.Float64)
+    seen = mine.join(held, on=place).with_columns(said.alias("said"))
+    for row in seen.filter(pl.col("said") != pl.col("held")).sort(*SET).iter_rows(named=True):
+        where = f"set {row['number']} of {row['channel']} in {row['ring_id']}"
+        yield f"{where}: {row['object']} has {row['said']} users, {row['held']} by its acts"
 
 
 def set_links_differ(
@@ -124,7 +142,7 @@ def _first(acts: pl.DataFrame) -> pl.DataFrame:
 
 def _apart(sets: pl.DataFrame, acts: pl.DataFrame) -> Iterator[str]:
     """Users of a set who did not act on an object of it, or were not together there in time."""
-    whole = sets.filter(pl.col("test").is_in([*BURSTS, "alike", *JOINS]))
+    whole = sets.filter(pl.col("test").is_in([*BURSTS, "alike", EARLIER_TEST, *JOINS]))
     place = ["ring_id", "trace", "object", "key"]
     seen = _placed(whole).join(_first(acts), on=place, how="left").sort(*SET, "object", "key")
     for row in seen.filter(pl.col("first_us").is_null()).iter_rows(named=True):

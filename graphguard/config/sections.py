@@ -163,8 +163,8 @@ class RingConfig(Section):
         parse_duration(text) for text in ("1s", "10s", "60s", "10m", "1h")
     )
     """Largest gaps between two acts that are tried, both ends included; ascending."""
-    min_members: int = Field(3, ge=2)
-    """Smallest group that is reported as a ring."""
+    min_members: int = Field(2, ge=2)
+    """Smallest group that is reported as a ring; two are one only by what they did together."""
     false_discovery_rate: float = Field(0.01, gt=0, lt=1)
     """Share of linked pairs that may be chance."""
     night_alpha: float = Field(0.05, gt=0, lt=1)
@@ -179,6 +179,8 @@ class RingConfig(Section):
     """Nights a channel whose users are dealt by lot, to see that the tests find nothing there."""
     null_acts: int = Field(1_000_000, ge=1000)
     """Acts of a dealt night, about; of more, some objects are taken."""
+    earlier: bool = True
+    """Whether groups of windows before are known: slow rings show more of themselves in several."""
     behaviour: bool = True
     """Whether users who behave alike confirm weak links, beside those alike to the model."""
 

@@ -11,6 +11,7 @@ WORDS = {
     "again": "met again on",
     "once": "met at once on",
     "audience": "are the audience of",
+    "earlier": "acted together before tonight's window, and again on",
     "alike": "wrote alike about",
     "known": "known to be bad came to what is the ring's own,",
     "beside": "came beside the ring, where so many strangers do not come, to",

@@ -25,10 +25,10 @@ def groups_around(
         rules: What counts as a group.
 
     Returns:
-        One row a user in a group, sorted by user: `user`; `size`, users of the group; `ties`,
-        members whom strong links tie to the user, and `tie_bits`, their evidence, 0 for who was
-        added by weaker ones; `density`, share of the group's pairs that are linked; `bits_each`,
-        evidence within the group by member.
+        One row a user in a group, sorted by user: `user`; `group`, its number; `size`, users of the
+        group; `ties`, members whom strong links tie to the user, and `tie_bits`, their evidence, 0
+        for who was added by weaker ones; `density`, share of the group's pairs that are linked;
+        `bits_each`, evidence within the group by member.
 
     Cost: O(links log links).
     """
@@ -68,6 +68,7 @@ def _told(groups: list[NDArray[np.int64]], strong: pl.DataFrame) -> pl.DataFrame
     pairs = pl.col("size") * (pl.col("size") - 1) / 2
     return told.select(
         "user",
+        "group",
         "size",
         pl.col("ties").fill_null(0.0),
         pl.col("tie_bits").fill_null(0.0),

@@ -14,14 +14,15 @@ from graphguard.rings.unlike_coins import log10_coins_tail
 
 SHARED, AGAIN, ONCE, CORE = "shared.", "again.", "once.", "core."
 AUDIENCE, ALIKE, KNOWN, BESIDE = "audience.", "alike.", "known.", "beside."
+EARLIER = "earlier."
 """How channels begin that are no trace of acts in time."""
 LIKENESS = ("embedding", "behaviour")
 """Channels of users who are like each other, whatever they acted on together."""
-SETS = r"^(again|once|core|audience|alike|known|beside)\."
+SETS = r"^(again|once|core|audience|alike|known|beside|earlier)\."
 """Channels whose p is that of a set of users."""
 JOINS = r"^(known|beside)\."
 """Of these, those of users who join what is a ring without them."""
-SAME_ACTS = r"^(again|once|core|audience|known|beside)\."
+SAME_ACTS = r"^(again|once|core|audience|known|beside|earlier)\."
 """Of these, those that test the acts of a trace in another way."""
 NEAR = "near."
 """How the type of an object begins that is a group of nearly equal texts or pictures."""

@@ -7,6 +7,7 @@ from graphguard.rings.alike import alike_numbers
 from graphguard.rings.audiences import audience_numbers
 from graphguard.rings.beside import BESIDE_TEST, beside_numbers
 from graphguard.rings.cores import core_numbers
+from graphguard.rings.earlier import EARLIER_TEST, earlier_numbers
 from graphguard.rings.gatherings import company_numbers, once_numbers
 from graphguard.rings.known import KNOWN_TEST, known_numbers
 from graphguard.rings.recurrence import again_numbers
@@ -21,5 +22,6 @@ TESTS: dict[str, Callable[[int, Mapping[str, Any]], Numbers]] = {
     "alike": alike_numbers,
     KNOWN_TEST: known_numbers,
     BESIDE_TEST: beside_numbers,
+    EARLIER_TEST: earlier_numbers,
 }
 """Each test of sets by its name in `ring_sets`: takes the users it counted, and the terms."""

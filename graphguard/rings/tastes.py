@@ -155,9 +155,27 @@ class Tastes:
         ways = [scale.mixture[asked] @ _sums(scale.likes[members]) for scale in self.scales]
         large = self.scales[0]
         ways.append(_sums(large.likes[members])[large.block[asked]] * self.size[asked])
-        fans = _sums(self.likings[members])[self.source[asked]] * self.author_weight[asked]
-        expected: Floats = np.maximum.reduce(ways) + fans
+        expected: Floats = np.maximum.reduce(ways) + self._fans(members)[asked]
         return expected
+
+    def of_authors(self, members: Ints, came: Ints) -> Floats:
+        """How many of some users come to each object by its author and the author's community.
+
+        Args:
+            members: Users.
+            came: How many of them each object has, shape [num_things]: they do not explain
+                themselves.
+        """
+        large = self.scales[0]
+        held = (_sums(large.likes[members]) * large.touches)[large.block]
+        others = np.maximum(large.touches[large.block] - self.size, 1.0)
+        liked: Floats = np.maximum(held - came, 0.0) / others * self.size + self._fans(members)
+        return liked
+
+    def _fans(self, members: Ints) -> Floats:
+        """Of some users those who come to each object by what else they like of its author."""
+        fans: Floats = _sums(self.likings[members])[self.source] * self.author_weight
+        return fans
 
     def of_set(self, members: Ints, things: Ints, came: Ints, given: Ints) -> Floats:
         """How many users of some objects come to others by what they like and when they are there.

@@ -6,7 +6,7 @@ from pathlib import Path
 import narwhals as nw
 import polars as pl
 
-from graphguard.schema import PAIRS
+from graphguard.schema import GROUPS, PAIRS
 from graphguard.tables.commit import read_manifest
 from graphguard.tables.engine import Engine, Frame, PolarsEngine
 from graphguard.tables.files import read_parquet
@@ -102,6 +102,12 @@ def read_features(run: Run, entity_type: str) -> pl.DataFrame:
     """All feature rows of a run, partition by partition in order of anchor."""
     folders = run.partitions("featurize", f"features/{entity_type}").values()
     return pl.concat([read_parquet(folder / "features.parquet") for folder in folders])
+
+
+def read_groups(run: Run, partition: str) -> pl.DataFrame:
+    """Groups of one anchor; empty where the run has none."""
+    folder = run.partitions("featurize", "groups").get(partition)
+    return GROUPS.empty() if folder is None else read_parquet(folder / "groups.parquet")
 
 
 def read_pairs(run: Run, partition: str) -> pl.DataFrame:

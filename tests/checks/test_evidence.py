@@ -72,6 +72,14 @@ def plain(column, value):
     )
 
 
+def sides(sets):
+    """Change what was beside the first burst."""
+    once = pl.col("test") == "once"
+    once &= once.cum_sum() == 1
+    without = pl.col("terms").str.replace(SIDES, NO_SIDES)
+    return sets.with_columns(pl.when(once).then(without).otherwise("terms").alias("terms"))
+
+
 def chances(new):
     """Change the chances of links in time; the others have none."""
     timed = pl.col("chances").is_not_null()
@@ -92,8 +100,8 @@ def chances(new):
         ("ring_sets", first("log10_q", pl.col("log10_q") - 1), "log10_q is"),
         ("ring_sets", first("users", pl.col("users") + 1), "log10_p is"),
         ("ring_sets", first("keys", pl.col("keys").list.slice(1)), "weight is"),
-        ("ring_sets", lambda sets: sets[1:], "recomputed"),
-        ("ring_sets", first("terms", pl.col("terms").str.replace(SIDES, NO_SIDES)), "in the log"),
+        ("ring_sets", lambda sets: sets[1:], "is of no set"),
+        ("ring_sets", sides, "in the log"),
         ("ring_members", first("degree", pl.col("degree") + 1), "degree is"),
         ("rings", first("evidence_bits", pl.col("evidence_bits") * 2), "evidence_bits is"),
         ("rings", first("log10_p", pl.col("log10_p") - 1), "log10_p is"),

@@ -12,6 +12,7 @@ from graphguard.checks.counted import TOUCHES, users_differ
 from graphguard.checks.ring_sets import (
     campaigns_differ,
     common_differs,
+    earlier_differs,
     set_links_differ,
     sets_differ,
     strangers_join,
@@ -52,6 +53,9 @@ SETS = {
         "chances": {"anywhere": 0.001, "elsewhere": 0.0, "around": 0.002}, **STANDS,
     }),
 }  # fmt: skip
+SETS["earlier"] = (5, ["x"], "abcde", {
+    "users": 9, "each": 0.001, "log10_p": 0.0, "log10_false": -4.0, "rank": 3,
+})  # fmt: skip
 SECONDS = {"x": 0, "y": 5_000, "z": 9_000, "deal.example": 20_000}
 
 
@@ -128,6 +132,7 @@ def differences(sets, acts, links):
         *sets_differ(sets, acts),
         *set_links_differ(links, sets, acts, NUM_PAIRS),
         *common_differs(sets, acts),
+        *earlier_differs(sets, acts),
         *untied(sets, links),
         *strangers_join(sets, acts),
     ]
@@ -187,6 +192,11 @@ TERMS = [
     ("alike", ("log_trees",)),
     ("alike", ("chances", "around")),
     ("alike", ("tests",)),
+    ("earlier", ("users",)),
+    ("earlier", ("each",)),
+    ("earlier", ("log10_p",)),
+    ("earlier", ("log10_false",)),
+    ("earlier", ("rank",)),
 ]
 
 
@@ -235,7 +245,7 @@ def test_a_member_a_q_or_a_link_that_was_changed_is_told(test, which, how):
     assert bool(told) != only_size
 
 
-@pytest.mark.parametrize("test", ["again", "once", "company", "audience", "alike"])
+@pytest.mark.parametrize("test", ["again", "once", "company", "audience", "alike", "earlier"])
 @pytest.mark.parametrize("how", [lambda acts: acts[1:], lambda acts: acts[:0]])
 def test_an_act_that_is_not_there_is_told(test, how):
     sets, acts, links = tables(test)

@@ -12,10 +12,12 @@ from graphguard.graph.hetero import HeteroGraph
 from graphguard.jobs.context import Job, Silent
 from graphguard.jobs.joining import join_rings
 from graphguard.jobs.nightly import Night, run_night
+from graphguard.jobs.ring_channels import ring_channels
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RING = [f"ring{number}" for number in range(5)]
 USERS, POSTS = 400, 600
+NOBODY = np.zeros(0, dtype=np.int64)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +79,11 @@ def night(tmp_path_factory):
     return job, HeteroGraph.open(run.stage("build_graph") / "graph")
 
 
+def joined_by(night, groups, bad=NOBODY):
+    job, graph = night
+    return join_rings(job, graph, ring_channels(job, graph), groups, (bad, 1e6))
+
+
 def places(graph, *users):
     return np.array([graph.index_of("user", user) for user in users], dtype=np.int64)
 
@@ -85,7 +92,7 @@ def test_bad_users_on_a_rings_own_posts_and_phones_join_it(night):
     job, graph = night
     bad = places(graph, "liked", "late", "used", "u1", "u2")
 
-    (joined,), channels = join_rings(job, graph, [np.sort(places(graph, *RING))], bad, 1e6)
+    (joined,), channels = joined_by(night, [np.sort(places(graph, *RING))], bad)
 
     keys = graph.keys("user")
     assert sorted(keys[int(one)] for one in joined) == sorted([*RING, "liked", "used"])
@@ -116,7 +123,7 @@ def test_users_who_came_beside_a_ring_join_it(night):
     job, graph = night
     ring = np.sort(places(graph, *RING, "r5", "r6"))
 
-    (joined,), channels = join_rings(job, graph, [ring], np.zeros(0, dtype=np.int64), 1e6)
+    (joined,), channels = joined_by(night, [ring])
 
     keys = graph.keys("user")
     added = [f"beside{n}" for n in range(1, 6)]
@@ -134,7 +141,7 @@ def test_without_bad_users_or_rings_nothing_changes(night):
     job, graph = night
     ring = [np.sort(places(graph, *RING))]
 
-    groups, told = join_rings(job, graph, ring, np.zeros(0, dtype=np.int64), 1e6)
+    groups, told = joined_by(night, ring)
     assert [group.tolist() for group in groups] == [one.tolist() for one in ring]
     assert told == []
-    assert join_rings(job, graph, [], places(graph, "liked"), 1e6) == ([], [])
+    assert joined_by(night, [], places(graph, "liked")) == ([], [])

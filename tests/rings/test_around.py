@@ -29,6 +29,7 @@ def test_each_member_is_told_its_own_ties_and_those_of_its_group():
 
     assert found.to_dict(as_series=False) == {
         "user": [0, 1, 2, 3],
+        "group": [0] * 4,
         "size": [4.0] * 4,
         "ties": [2.0, 3.0, 2.0, 3.0],
         "tie_bits": [20.0, 30.0, 20.0, 30.0],
@@ -43,4 +44,4 @@ def test_links_that_are_no_discovery_make_no_group():
     found = groups_around(links(triangle, log10_q=-1.0), 100, 0.01, GroupRules(min_members=3))
 
     assert found.height == 0
-    assert found.columns == ["user", "size", "ties", "tie_bits", "density", "bits_each"]
+    assert found.columns == ["user", "group", "size", "ties", "tie_bits", "density", "bits_each"]
