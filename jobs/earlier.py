@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from graphguard.config.values import day_us
 from graphguard.graph.hetero import HeteroGraph
-from graphguard.jobs.acts import authors, known_acts
+from graphguard.jobs.audiences import trace_tastes
 from graphguard.jobs.context import Job
 from graphguard.jobs.featurize import anchor_names
 from graphguard.jobs.ring_channels import RingChannel
@@ -16,7 +16,7 @@ from graphguard.jobs.told import Told
 from graphguard.rings.earlier import Channel, links_again, meet_again, whole_groups
 from graphguard.rings.evidence import EARLIER
 from graphguard.rings.fusion import set_evidence
-from graphguard.rings.tastes import Tastes, find_tastes
+from graphguard.rings.tastes import Tastes
 from graphguard.tables.events import read_groups
 
 Ints = NDArray[np.int64]
@@ -73,13 +73,6 @@ def earlier_groups(job: Job, graph: HeteroGraph) -> list[Ints]:
 
 def _tastes(job: Job, graph: HeteroGraph, channel: RingChannel) -> Tastes | None:
     """What users like by authors, where a trace has any."""
-    trace = channel.trace
-    if trace is None or trace.near is not None:
-        return None
-    made = known_acts(job, graph, trace, job.as_of)
-    search = None if made is None else (made[2], job.as_of)
-    author = None if search is None else authors(job, graph, trace, search, 0)
-    if made is None or author is None:
-        return None
-    num_users = graph.num_nodes[job.config.training.target]
-    return find_tastes(made[0], author, num_users, job.config.rings.max_burst)
+    # Who made what before the window is told by all days that the run has stored.
+    made = None if channel.trace is None else trace_tastes(job, graph, channel.trace, since_us=0)
+    return None if made is None else made[0]

@@ -118,10 +118,10 @@ def meet_again(
     if not found.height:
         return [[] for _ in channels]
     p = log10_again(*(found.get_column(name).to_numpy() for name in ("members", "expected")))
-    steps_of, number = _summed([counts for _, counts in parts])
-    expected = np.exp(steps_of / STEPS)
+    logarithms, times = _summed([counts for _, counts in parts])
+    expected = np.exp(logarithms / STEPS)
     tails = log10_again(np.arange(1, MOST + 1)[:, np.newaxis], expected)
-    steps = discrete_steps(p, tails, number.astype(np.float64))
+    steps = discrete_steps(p, tails, times.astype(np.float64))
     told = found.with_columns(
         (pl.col("expected") / pl.col("users")).alias("each"),
         pl.Series("log10_p", p),

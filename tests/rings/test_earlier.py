@@ -86,7 +86,7 @@ def test_two_are_enough_where_hardly_anybody_comes():
     assert told(channel(*on(5, RING[:2]), *busy)) == []
 
 
-def test_channels_are_one_family():
+def test_each_channel_tells_its_own():
     found = told(channel(*on(5, RING[:4])), channel(*on(6, OTHER[:4]), name="shared.device"))
 
     assert found == [(0, 5, RING[:4].tolist()), (1, 6, OTHER[:4].tolist())]
