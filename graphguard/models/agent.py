@@ -42,11 +42,31 @@ def main(folder: Path) -> int:
     try:
         elastic_launch(config, sys.executable)("-m", "graphguard.models.rank", str(folder))
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
-        told = json.dumps({"rank": rank, "code": failure.exitcode})
+        codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+        rank = first_to_end(codes)
+        told = json.dumps({"rank": rank, "code": codes[rank]})
         (folder / FAILURE).write_text(told, encoding="utf-8")
         return 1
     return 0
+
+
+def first_to_end(codes: dict[int, int]) -> int:
+    """The rank that brought the others down with it.
+
+    A rank that loses another fails too, within milliseconds, and torch may notice both at once.
+    But it fails with exit code 1; and those that still run are then ended by SIGTERM.
+
+    Args:
+        codes: Exit codes of the ranks that failed, as noticed; below 0 where a signal ended one.
+    """
+
+    def follows(rank: int) -> int:
+        code = codes[rank]
+        if code in {1, -signal.SIGTERM}:
+            return 2
+        return 0 if code < 0 else 1
+
+    return min(codes, key=follows)
 
 
 def die_with(parent: int | None = None) -> None:

@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 import time
 
 import numpy as np
@@ -12,6 +13,7 @@ from graphguard.errors import BadSetting, Exit, RankFailed
 from graphguard.evaluate.metrics import auprc
 from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.timed_edges import TimedEdges
+from graphguard.models.agent import first_to_end
 from graphguard.models.base import GraphContext, Upkeep, open_model
 from graphguard.models.rows_files import map_rows, write_rows
 from graphguard.models.team import Team
@@ -94,6 +96,20 @@ def test_a_rank_that_fails_tells_its_last_words(platform, tmp_path, monkeypatch)
         fitted((gone, rows), 2)
 
 
+@pytest.mark.parametrize(
+    ("codes", "rank"),
+    [
+        ({0: 1, 1: -signal.SIGKILL, 2: -signal.SIGTERM}, 1),
+        ({0: 1, 1: int(Exit.DATA)}, 1),
+        ({2: 1, 0: -signal.SIGTERM}, 2),
+        ({1: -signal.SIGTERM, 0: 1}, 1),
+        ({0: int(Exit.DATA), 1: -signal.SIGSEGV}, 1),
+    ],
+)
+def test_the_rank_that_brought_the_others_down_is_named(codes, rank):
+    assert first_to_end(codes) == rank
+
+
 def test_an_error_on_the_way_ends_the_ranks(platform, tmp_path):
     def tell(done, total, what):
         raise KeyboardInterrupt
@@ -156,3 +172,12 @@ def test_shares_of_ranks_cover_everything_once(count):
 
     assert np.concatenate(shares).tolist() == list(range(count))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_a_rank_that_is_done_is_not_torn_down():
+    script = (
+        "import atexit; from graphguard.models import rank; "
+        "atexit.register(print, 'torn down'); print('done'); rank.end(3)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (3, "done\n")
