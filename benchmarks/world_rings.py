@@ -3,7 +3,9 @@
 A true pair are two members of one ring who both acted for it in the window; a true ring is one of
 which three members or more did. A told ring finds it by holding half of those who acted and being
 half made of the ring; it counts for the kind of most of its ring members. A wrong pair counts for
-each kind that an end of it is of. Beside ours what others do on the acts of all traces together, a
+each kind that an end of it is of. Pairs are counted twice: those that are linked, and those whom
+one told ring holds, linked or not (members of a ring who never met on an object are no link, and
+are true pairs all the same). Beside ours what others do on the acts of all traces together, a
 minute's window: quantile .99, weight >= 5, Louvain and FRAUDAR (`ring_methods.py`).
 """
 
@@ -40,7 +42,8 @@ from graphguard.worlds.spec import KINDS
 Ints = NDArray[np.int64]
 MINUTE_US = 60_000_000
 COUNTS = ("told", "right", "true", "found", "twice", "found_twice", "rings", "true_rings",
-          "found_rings", "twice_rings", "found_twice_rings")  # fmt: skip
+          "found_rings", "twice_rings", "found_twice_rings", "held", "held_right",
+          "held_found")  # fmt: skip
 ALL = "all"
 Tally = dict[tuple[str, str], dict[str, int]]
 """By method and kind: `COUNTS`."""
@@ -91,6 +94,7 @@ def judge_pairs(config: Config, run: Run, folder: Path, tally: Tally) -> None:
     for method, found in methods(config, run, graph):
         count_pairs(found, truth, method, tally)
         count_rings(found, truth, method, tally)
+        count_held(found, truth, method, tally)
 
 
 def methods(config: Config, run: Run, graph: HeteroGraph) -> Iterator[tuple[str, Found]]:
@@ -155,7 +159,7 @@ def count_pairs(found: Found, truth: Truth, method: str, tally: Tally) -> None:
         mine = truth.kind == number if number >= 0 else truth.ring >= 0
         for least, title in ((1, "true"), (2, "twice")):
             size = np.bincount(truth.ring[mine & (truth.acts >= least)])
-            counts[title] += int((size * (size - 1) // 2).sum())
+            counts[title] += int(_pairs(size).sum())
         if found.pairs is None:
             continue
         one, other = found.pairs
@@ -187,6 +191,25 @@ def count_rings(found: Found, truth: Truth, method: str, tally: Tally) -> None:
             tally[method, KINDS[int(np.bincount(kinds).argmax())]]["rings"] += 1
 
 
+def count_held(found: Found, truth: Truth, method: str, tally: Tally) -> None:
+    """Pairs whom one told ring holds, those of one true ring, and of these who both acted."""
+    for number, name in (*enumerate(KINDS), (-1, ALL)):
+        counts = tally[method, name]
+        for members in found.rings:
+            inside = truth.ring[members] >= 0
+            mine = truth.kind[members] == number if number >= 0 else inside
+            acted = mine & (truth.acts[members] >= 1)
+            others = members if number < 0 else members[~mine]
+            whole = _pairs(len(members))
+            counts["held"] += whole if number < 0 else whole - _pairs(len(others))
+            for title, kept in (("held_right", mine), ("held_found", acted)):
+                counts[title] += int(_pairs(np.bincount(truth.ring[members[kept]])).sum())
+
+
+def _pairs(size: Any) -> Any:
+    return size * (size - 1) // 2
+
+
 def _is_found(rings: list[Ints], truth: Truth, ring: int, least: int) -> bool:
     acted = np.flatnonzero((truth.ring == ring) & (truth.acts >= least))
     return any(
@@ -199,25 +222,30 @@ def _is_found(rings: list[Ints], truth: Truth, ring: int, least: int) -> bool:
 def pairs_table(tally: Tally) -> dict[str, Any]:
     """Print and return the figures, by method and kind."""
     say(
-        "| method | kind | pairs told | precision | true | recall | acted twice | recall "
+        "| method | kind | pairs linked | precision | true | recall | acted twice | recall "
+        "| pairs in a ring | precision | recall "
         "| rings told | true | found | F1 | acted twice | found |"
     )
-    say("|" + "---|" * 14)
+    say("|" + "---|" * 17)
     figures: dict[str, Any] = {}
     for (method, kind), one in tally.items():
-        precision = one["right"] / one["told"] if one["told"] else None
+        precision = [_share(one["right"], one["told"]), _share(one["held_right"], one["held"])]
+        held_recall = _share(one["held_found"], one["true"])
         recall = [_share(one["found"], one["true"]), _share(one["found_twice"], one["twice"])]
         ring_f1 = f1(one["rings"], one["found_rings"], one["true_rings"])
-        values = [one["told"], precision, one["true"], recall[0], one["twice"], recall[1],
-                  one["rings"], one["true_rings"], one["found_rings"], ring_f1,
-                  one["twice_rings"], one["found_twice_rings"]]  # fmt: skip
+        values = [one["told"], precision[0], one["true"], recall[0], one["twice"], recall[1],
+                  one["held"], precision[1], held_recall, one["rings"], one["true_rings"],
+                  one["found_rings"], ring_f1, one["twice_rings"],
+                  one["found_twice_rings"]]  # fmt: skip
         cells = [f"{value:.3f}" if isinstance(value, float) else str(value) for value in values]
         say("| " + " | ".join([method, kind, *("" if c == "None" else c for c in cells)]) + " |")
         figures[f"{method}_{kind}"] = {
             **one,
-            "pair_precision": precision,
+            "pair_precision": precision[0],
             "pair_recall": recall[0],
             "pair_recall_twice": recall[1],
+            "ring_pair_precision": precision[1],
+            "ring_pair_recall": held_recall,
             "ring_f1": ring_f1,
         }
     return figures
