@@ -23,23 +23,26 @@ Ints = NDArray[np.int64]
 
 
 def earlier_links(
-    job: Job, graph: HeteroGraph, channels: Sequence[RingChannel], num_pairs: float
+    job: Job,
+    graph: HeteroGraph,
+    asked: tuple[Sequence[RingChannel], list[Ints]],
+    num_pairs: float,
 ) -> list[Told]:
     """What users of earlier groups came to together again, and the pairs of these.
 
     Args:
         job: The run.
         graph: Its graph.
-        channels: Who came to what in the window.
+        asked: Who came to what in the window; and the groups of windows before it.
         num_pairs: All pairs of users.
     """
-    groups = earlier_groups(job, graph)
+    channels, groups = asked
     if not groups:
         return []
     rate = float(np.log10(job.config.rings.false_discovery_rate))
-    asked = [Channel(one.visits, _tastes(job, graph, one)) for one in channels]
+    visited = [Channel(one.visits, _tastes(job, graph, one)) for one in channels]
     told = []
-    for one, sets in zip(channels, meet_again(asked, groups, rate), strict=True):
+    for one, sets in zip(channels, meet_again(visited, groups, rate), strict=True):
         channel = f"{EARLIER}{one.visits.channel}"
         window_us = None if one.trace is None else job.config.graph.window.us
         links = set_evidence(links_again(sets, num_pairs), channel, window_us or 0)

@@ -11,7 +11,7 @@ from graphguard.graph.hetero import HeteroGraph
 from graphguard.graph.ranges import distinct_pairs, ranges
 from graphguard.jobs.audiences import audience_links
 from graphguard.jobs.context import Facts, Job
-from graphguard.jobs.earlier import earlier_links
+from graphguard.jobs.earlier import earlier_groups, earlier_links
 from graphguard.jobs.joining import join_rings
 from graphguard.jobs.likeness import like_users
 from graphguard.jobs.recurring import recurring_pairs
@@ -45,14 +45,14 @@ def run(job: Job, out: Path) -> Facts:
     near, facts = like_users(job, graph)
     num_pairs = all_pairs(graph.num_nodes[target])
     job.reporter.step(1, 3, "neighbourhoods")
-    channels = ring_channels(job, graph)
+    channels, earlier = ring_channels(job, graph), earlier_groups(job, graph)
     told = [
         *recurring_pairs(job, graph, num_pairs),
         *alike_links(job, graph, num_pairs),
         *slow_cores(job, pairs, num_pairs),
         # Who made what before the window is told by all days that the run has stored.
         *audience_links(job, graph, num_pairs, since_us=0),
-        *earlier_links(job, graph, channels, num_pairs),
+        *earlier_links(job, graph, (channels, earlier), num_pairs),
     ]
     pairs = pl.concat([pairs, *(one.links for one in told)], how="diagonal_relaxed")
     groups, bad = _groups(job, pairs, near, graph.num_nodes[target]), _bad(job, graph)
@@ -73,7 +73,7 @@ def run(job: Job, out: Path) -> Facts:
     sets = ring_sets(job, graph, evidence, told)
     write_rings(job, graph, out, Found(rings, members, evidence, acts, sets))
     write_json(out / "index.json", facts)
-    nulls = ring_nulls(job, graph)
+    nulls = ring_nulls(job, graph, channels, earlier)
     write_json(out / "nulls.json", nulls)
     job.reporter.step(3, 3, "names")
     counts = {"rows": rings.height, "num_rings": rings.height, "members": members.height}

@@ -93,7 +93,7 @@ def _nulls(channels: Mapping[str, Any]) -> str:
     flagged = sum(found["flagged"] for found in channels.values())
     return (
         f" In {number(nights)} nights dealt from tonight's acts, where who meets whom is left to "
-        f"chance, the same tests flagged {number(flagged)} pairs."
+        f"chance, the same tests made {number(flagged)} discoveries."
     )
 
 

@@ -27,6 +27,7 @@ from graphguard.graph.components import linked_components
 from graphguard.rings.discrete import discrete_steps, log10_discrete_q
 from graphguard.rings.joining import Visits
 from graphguard.rings.known import HALF, OWN
+from graphguard.rings.nulls import ALPHAS, NullShard
 from graphguard.rings.set_terms import OF_SET, Numbers, ToldSet
 from graphguard.rings.significance import log10_poisson_tail
 from graphguard.rings.tastes import Tastes
@@ -113,22 +114,7 @@ def meet_again(
 
     Cost: O(groups * objects), and the visits of the groups' users.
     """
-    parts = [_tests(one, groups, number) for number, one in enumerate(channels)]
-    found = pl.concat([pl.DataFrame(schema=FOUND), *(table for table, _ in parts)])
-    if not found.height:
-        return [[] for _ in channels]
-    p = log10_again(*(found.get_column(name).to_numpy() for name in ("members", "expected")))
-    logarithms, times = _summed([counts for _, counts in parts])
-    expected = np.exp(logarithms / STEPS)
-    tails = log10_again(np.arange(1, MOST + 1)[:, np.newaxis], expected)
-    steps = discrete_steps(p, tails, times.astype(np.float64))
-    told = found.with_columns(
-        (pl.col("expected") / pl.col("users")).alias("each"),
-        pl.Series("log10_p", p),
-        pl.Series("log10_false", steps.log10_false),
-        pl.Series("rank", steps.rank),
-        pl.Series("log10_q", log10_discrete_q(p, *steps)),
-    ).filter(
+    told = _judged(channels, groups)[0].filter(
         (pl.col("log10_q") <= log10_rate)
         & (pl.col("members") >= LEAST_USERS)
         & (pl.col("members") >= OWN * pl.col("users"))
@@ -137,6 +123,37 @@ def meet_again(
         _sets(one.visits, groups, told.filter(pl.col("channel") == number))
         for number, one in enumerate(channels)
     ]
+
+
+def earlier_shard(channel: Channel, groups: Sequence[Ints]) -> NullShard:
+    """What the same tests say of acts that were dealt anew.
+
+    Args:
+        channel: Of a dealt night.
+        groups: Users of each earlier group, sorted.
+    """
+    tests, number = _judged([channel], groups)
+    kept = tests.filter(pl.col("log10_p") <= np.log10(ALPHAS[0]))
+    p, q = (kept.get_column(name).to_numpy() for name in ("log10_p", "log10_q"))
+    return NullShard(p, float(number), q)
+
+
+def _judged(channels: Sequence[Channel], groups: Sequence[Ints]) -> tuple[pl.DataFrame, int]:
+    """FOUND of all channels with p, q and what they follow from; and how many tests there are."""
+    parts = [_tests(one, groups, number) for number, one in enumerate(channels)]
+    found = pl.concat([pl.DataFrame(schema=FOUND), *(table for table, _ in parts)])
+    p = log10_again(*(found.get_column(name).to_numpy() for name in ("members", "expected")))
+    logarithms, times = _summed([counts for _, counts in parts])
+    tails = log10_again(np.arange(1, MOST + 1)[:, np.newaxis], np.exp(logarithms / STEPS))
+    steps = discrete_steps(p, tails, times.astype(np.float64))
+    judged = found.with_columns(
+        (pl.col("expected") / pl.col("users")).alias("each"),
+        pl.Series("log10_p", p),
+        pl.Series("log10_false", steps.log10_false),
+        pl.Series("rank", steps.rank),
+        pl.Series("log10_q", log10_discrete_q(p, *steps)),
+    )
+    return judged, int(times.sum())
 
 
 def log10_again(members: Ints, expected: Floats) -> Floats:

@@ -30,12 +30,19 @@ class NullShard:
     """What one channel's test said of one dealt night.
 
     Attributes:
-        log10_p: Of the kept pairs, at most -3 each.
-        num_pairs: All pairs of users that were in it.
+        log10_p: Of the kept tests, at most -3 each.
+        num_tests: All tests: of links the pairs of users that were in it.
+        log10_q: Of the kept tests where they have their own; None: as of pairs.
     """
 
     log10_p: NDArray[np.float64]
-    num_pairs: float
+    num_tests: float
+    log10_q: NDArray[np.float64] | None = None
+
+    def flagged(self, log10_rate: float) -> int:
+        """How many are discoveries at a false-discovery rate."""
+        q = log10_q(self.log10_p, self.num_tests) if self.log10_q is None else self.log10_q
+        return int((q <= log10_rate).sum())
 
 
 @dataclass(frozen=True)
@@ -44,10 +51,10 @@ class Calibration:
 
     Attributes:
         shards: Number of dealt nights.
-        found: By chance of `ALPHAS`: pairs with a p of at most that.
+        found: By chance of `ALPHAS`: tests with a p of at most that.
         allowed: By chance: the most a sound test shows, but for one night of a thousand.
-        flagged: Pairs that would have been discoveries at the night's rate.
-        nights: Dealt nights with such a pair.
+        flagged: Tests that would have been discoveries at the night's rate.
+        nights: Dealt nights with such a test.
         alarms: What is wrong, in words; none if the tests hold.
     """
 
@@ -120,16 +127,16 @@ def calibration(shards: Sequence[NullShard], log10_rate: float) -> Calibration:
 
     Args:
         shards: Of one channel.
-        log10_rate: log10 of the false-discovery rate of a night's pairs.
+        log10_rate: log10 of the false-discovery rate of a night.
     """
-    tests = sum(shard.num_pairs for shard in shards)
+    tests = sum(shard.num_tests for shard in shards)
     p = np.concatenate([shard.log10_p for shard in shards]) if shards else np.zeros(0)
     found = {alpha: int((p <= np.log10(alpha)).sum()) for alpha in ALPHAS}
     allowed = {alpha: int(poisson.isf(UNLIKELY, tests * alpha)) for alpha in ALPHAS}
-    flagged = [int((log10_q(one.log10_p, one.num_pairs) <= log10_rate).sum()) for one in shards]
+    flagged = [one.flagged(log10_rate) for one in shards]
     nights = sum(number > 0 for number in flagged)
     alarms = [
-        f"{found[alpha]} pairs of dealt users have a chance of at most {alpha:g}, "
+        f"{found[alpha]} tests of dealt users have a chance of at most {alpha:g}, "
         f"a sound test shows at most {allowed[alpha]}"
         for alpha in ALPHAS
         if found[alpha] > allowed[alpha]

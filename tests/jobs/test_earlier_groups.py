@@ -14,6 +14,7 @@ from graphguard.jobs.context import Job, Silent
 from graphguard.jobs.earlier import earlier_groups, earlier_links
 from graphguard.jobs.nightly import Night, run_night
 from graphguard.jobs.ring_channels import ring_channels
+from graphguard.jobs.ring_nulls import ring_nulls
 from graphguard.rings.evidence import EARLIER
 from graphguard.rings.significance import all_pairs
 from graphguard.tables.events import read_groups
@@ -96,10 +97,14 @@ def test_groups_of_windows_before_tonights_are_known(night):
     assert sizes == {"anchor=2026-01-15": 0, "anchor=2026-01-22": 10, "anchor=2026-01-29": 5}
 
 
+def asked(job, graph):
+    return ring_channels(job, graph), earlier_groups(job, graph)
+
+
 def test_what_they_come_to_together_again_is_told_with_their_pairs(night):
     job, graph, last = night
 
-    (told,) = earlier_links(job, graph, ring_channels(job, graph), all_pairs(USERS))
+    (told,) = earlier_links(job, graph, asked(job, graph), all_pairs(USERS))
 
     assert told.channel == f"{EARLIER}likes.post"
     posts = {told.names(one.objects)[0]: named(graph, one.users) for one in told.sets}
@@ -118,7 +123,19 @@ def test_without_earlier_windows_the_night_does_not_know_them(night):
     blind = replace(job, config=job.config.model_copy(update={"rings": rings}))
 
     assert earlier_groups(blind, graph) == []
-    assert earlier_links(blind, graph, ring_channels(blind, graph), all_pairs(USERS)) == []
+    assert earlier_links(blind, graph, asked(blind, graph), all_pairs(USERS)) == []
+    assert list(ring_nulls(blind, graph, *asked(blind, graph))["channels"]) == ["likes.post"]
+
+
+def test_dealt_nights_ask_for_them_too_and_they_meet_nobody(night):
+    job, graph, _ = night
+
+    nulls = ring_nulls(job, graph, *asked(job, graph))
+
+    assert list(nulls["channels"]) == ["likes.post", f"{EARLIER}likes.post"]
+    found = nulls["channels"][f"{EARLIER}likes.post"]
+    assert (found["shards"], found["flagged"], found["alarms"]) == (2, 0, [])
+    assert nulls["alarms"] == []
 
 
 def test_a_window_that_tonights_begins_in_is_left_out(night):

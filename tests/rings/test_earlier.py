@@ -6,6 +6,7 @@ import pytest
 from graphguard.rings.earlier import (
     Channel,
     earlier_numbers,
+    earlier_shard,
     links_again,
     log10_again,
     meet_again,
@@ -13,6 +14,7 @@ from graphguard.rings.earlier import (
 )
 from graphguard.rings.joining import Visits
 from graphguard.rings.meetings import Acts
+from graphguard.rings.nulls import calibration
 from graphguard.rings.set_terms import OF_SET, plain
 from graphguard.rings.significance import log10_poisson_tail
 from graphguard.rings.tastes import find_tastes
@@ -45,6 +47,14 @@ def told(*channels: Channel, groups=(RING, OTHER)) -> list[tuple]:
     found = meet_again(channels, groups, RATE)
     return [(number, int(one.objects[0]), one.users.tolist())
             for number, sets in enumerate(found) for one in sets]  # fmt: skip
+
+
+def lots(seed: int) -> tuple[Channel, list]:
+    """Visits by lot, and groups by lot."""
+    rows = np.array(crowd(seed), dtype=np.int64)
+    rng = np.random.default_rng(seed)
+    groups = [np.sort(rng.choice(np.arange(100, 2_100), 12, replace=False)) for _ in range(20)]
+    return Channel(Visits("likes.post", rows[:, 0], rows[:, 1], rows[:, 0] * 0, 0), None), groups
 
 
 def test_users_of_a_group_that_come_to_a_post_together_again_are_told():
@@ -93,15 +103,35 @@ def test_each_channel_tells_its_own():
 
 
 def test_of_groups_by_lot_next_to_none_is_told():
-    rng = np.random.default_rng(5)
     false = 0
     for seed in range(40):
-        rows = np.array(crowd(seed), dtype=np.int64)
-        lot = Channel(Visits("likes.post", rows[:, 0], rows[:, 1], rows[:, 0] * 0, 0), None)
-        groups = [np.sort(rng.choice(np.arange(100, 2_100), 12, replace=False)) for _ in range(20)]
+        lot, groups = lots(seed)
         false += bool(meet_again([lot], groups, RATE)[0])
     # A night tells something by chance once in a hundred.
     assert false <= 3
+
+
+def test_a_dealt_night_counts_all_tests_and_keeps_the_unlikely():
+    lot, groups = lots(3)
+    shard = earlier_shard(lot, groups)
+
+    assert shard.num_tests == len(groups) * len(np.unique(lot.visits.object))
+    assert len(shard.log10_p) == len(shard.log10_q)
+    assert shard.log10_p.max(initial=-9) <= -3
+    assert earlier_shard(lot, []).num_tests == 0
+
+
+def test_a_sound_test_raises_no_alarm_and_a_broken_one_does(monkeypatch):
+    nights = [lots(seed) for seed in range(8)]
+
+    assert calibration([earlier_shard(*one) for one in nights], RATE).alarms == []
+    # A test that expects far less than is to be expected.
+    monkeypatch.setattr(
+        "graphguard.rings.earlier.log10_poisson_tail",
+        lambda count, mean: log10_poisson_tail(count, mean / 1e4),
+    )
+    alarms = calibration([earlier_shard(*one) for one in nights], RATE).alarms
+    assert "8 of 8 dealt nights have discoveries" in alarms[-1]
 
 
 def fans(club: np.ndarray, authors: int, posts: int) -> tuple[list, list]:

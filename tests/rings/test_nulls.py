@@ -106,7 +106,7 @@ def test_more_small_chances_than_a_sound_test_shows_are_told():
 
     assert calibration([sound], RATE).alarms == []
     (alarm,) = calibration([loud], RATE).alarms
-    assert alarm.startswith("300 pairs of dealt users have a chance of at most 0.001")
+    assert alarm.startswith("300 tests of dealt users have a chance of at most 0.001")
 
 
 def test_one_discovery_in_one_night_is_within_the_rate():
