@@ -163,12 +163,13 @@ def test_a_red_gate_stands_on_top(contents):
 
 def test_the_night_dealt_every_channel_anew_and_says_so(night, contents):
     config, run = night
-    traces = {f"{trace.log}.{trace.object}" for trace in config.rings.traces}
+    channels = {f"{trace.log}.{trace.object}" for trace in config.rings.traces}
+    channels |= {f"shared.{one}" for one in config.rings.shared}
+    # There were groups in the windows before, and they are asked for too.
+    channels |= {f"earlier.{one}" for one in channels}
 
     assert contents.nulls == read_json(run.file("find_rings", "nulls.json"))
-    assert set(contents.nulls["channels"]) == traces | {
-        f"shared.{one}" for one in config.rings.shared
-    }
+    assert set(contents.nulls["channels"]) == channels
     assert {found["shards"] for found in contents.nulls["channels"].values()} == {2}
     nights = 2 * len(contents.nulls["channels"])
     assert f"In {nights} nights dealt from tonight's acts" in render(contents)
