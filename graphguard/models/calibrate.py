@@ -2,9 +2,10 @@
 
 Fitted on later slices than the model, at the true prevalence. Four forms compete by
 cross-validated log loss: logistic (Platt 1999), beta (Kull et al. 2017, "Beta calibration"),
-isotonic (pool adjacent violators, centred as in Oron and Flournoy 2017) and the mean of the last
-two. What one slice's curve is worth on another flattens the winner (`models/transfer.py`). All are
-strictly increasing, so calibration never changes who ranks above whom.
+isotonic (pool adjacent violators, centred as in Oron and Flournoy 2017, the mean over draws of the
+rings) and the mean of the last two. What one slice's curve is worth on another flattens the winner
+(`models/transfer.py`). All are strictly increasing, so calibration never changes who ranks above
+whom.
 """
 
 import json
@@ -22,20 +23,17 @@ from graphguard.evaluate.calibration import Line
 from graphguard.evaluate.ranking import Floats
 from graphguard.evaluate.splits import stratified_group_folds
 from graphguard.models.base import read_json_object
+from graphguard.models.cells import FOLDS, Cells, count_cells
 from graphguard.models.curves import STAIRS, Curve, Method, fit_curve
 from graphguard.models.level import level_follows, level_shift, share_after
 from graphguard.models.transfer import design_effect, expected_share, fit_transfer, levelled
 
 FEWEST_POSITIVES: dict[Method, int] = {"logistic": 1, "beta": 20, "mean": 20, "isotonic": 200}
 """Positives and negatives from which a form takes part: a freer form needs more to be fitted on."""
-FOLDS = 5
-
 _LOWEST, _HIGHEST = 1e-46, 1.0 - 1e-8
 """Scores are kept inside; every float32 in [0, 1] stays distinct."""
 _TIE_BREAK = 1e-6
 """Weight of the raw log-odds in the result: moves no probability by more, and leaves no tie."""
-_CELL = 1e-3
-"""Scores whose log-odds agree to this are fitted as one: a million rows become a few thousand."""
 
 
 @dataclass(frozen=True)
@@ -212,11 +210,11 @@ def fit_calibrator(
     inner = _inner(score)
     positives = int(np.sum(label))
     _require_both(positives, len(inner) - positives)
-    cells = _cells(inner, label, _fold_of_row(inner, label, group))
+    cells = count_cells(_log_odds(inner), label, _fold_of_row(inner, label, group), group)
     winner, losses = _choose_form(cells, min(positives, len(inner) - positives))
-    count = _counts(cells)
-    curve = fit_curve(winner, cells.log_odds, count[0].sum(axis=0), count[1].sum(axis=0))
-    told = _told_by_others(winner, inner, label, part)
+    count = np.stack([cells.positives, cells.negatives])
+    curve = fit_curve(winner, cells.counted())
+    told = _told_by_others(winner, inner, label, (part, group))
     slope, follows, worth = 1.0, False, 1.0 / design_effect(label, group)
     if told is not None and part is not None:
         slope = fit_transfer(told, label, part, group)
@@ -257,18 +255,6 @@ def _require_both(positives: int, negatives: int) -> None:
         )
 
 
-@dataclass(frozen=True)
-class _Cells:
-    """Rows of nearly one score, counted by class and fold.
-
-    `log_odds` has shape [cells], rising; `positives` and `negatives` have shape [FOLDS, cells].
-    """
-
-    log_odds: Floats
-    positives: Floats
-    negatives: Floats
-
-
 def _fold_of_row(
     inner: Floats, label: NDArray[Any], group: NDArray[Any] | None
 ) -> NDArray[np.int64]:
@@ -286,40 +272,30 @@ def _fold_of_row(
     return fold
 
 
-def _cells(inner: Floats, label: NDArray[Any], fold: NDArray[np.int64] | None = None) -> _Cells:
-    """Count rows by cell and fold; all of them in fold 0 where none is given."""
-    fold = np.zeros(len(inner), dtype=np.int64) if fold is None else fold
-    cell, place = np.unique(np.round(_log_odds(inner) / _CELL), return_inverse=True)
-    counts = []
-    for value in (1, 0):
-        mine = label == value
-        flat = np.bincount(fold[mine] * len(cell) + place[mine], minlength=FOLDS * len(cell))
-        counts.append(flat.reshape(FOLDS, len(cell)).astype(np.float64))
-    return _Cells(cell * _CELL, counts[0], counts[1])
-
-
-def _counts(cells: _Cells) -> Floats:
-    """Rows by class, fold and cell, shape [2, FOLDS, cells]: positives first."""
-    return np.stack([cells.positives, cells.negatives])
-
-
 def _told_by_others(
-    method: Method, inner: Floats, label: NDArray[Any], part: NDArray[Any] | None
+    method: Method,
+    inner: Floats,
+    label: NDArray[Any],
+    places: tuple[NDArray[Any] | None, NDArray[Any] | None],
 ) -> Floats | None:
-    """Log-odds that each row is told by a curve fitted to the other slices; None without any."""
+    """Log-odds that each row is told by a curve fitted to the other slices; None without any.
+
+    `places` are the slice and the group of each row.
+    """
+    part, group = places
     names = np.unique(part) if part is not None else np.empty(0)
     told = np.empty(len(inner))
     for name in names:
         mine = np.asarray(part == name)
         if not (0 < np.sum(label[~mine]) < np.sum(~mine)):
             return None
-        cells = _cells(inner[~mine], label[~mine])
-        curve = fit_curve(method, cells.log_odds, cells.positives[0], cells.negatives[0])
-        told[mine] = curve.at(_log_odds(inner[mine]))
+        within = None if group is None else group[~mine]
+        cells = count_cells(_log_odds(inner[~mine]), label[~mine], group=within)
+        told[mine] = fit_curve(method, cells.counted()).at(_log_odds(inner[mine]))
     return told if len(names) > 1 else None
 
 
-def _cross_validated(cells: _Cells, methods: list[Method]) -> dict[Method, Floats]:
+def _cross_validated(cells: Cells, methods: list[Method]) -> dict[Method, Floats]:
     """Return the held-out loss of a positive and of a negative in each fold and cell.
 
     Returns:
@@ -330,19 +306,13 @@ def _cross_validated(cells: _Cells, methods: list[Method]) -> dict[Method, Float
         loss = np.empty((2, *cells.positives.shape))
         for fold in range(FOLDS):
             kept = np.arange(FOLDS) != fold
-            curve = fit_curve(
-                method,
-                cells.log_odds,
-                cells.positives[kept].sum(axis=0),
-                cells.negatives[kept].sum(axis=0),
-            )
-            said = curve.at(cells.log_odds)
+            said = fit_curve(method, cells.counted(kept)).at(cells.log_odds)
             loss[0, fold], loss[1, fold] = -log_expit(said), -log_expit(-said)
         losses[method] = loss
     return losses
 
 
-def _choose_form(cells: _Cells, scarce: int) -> tuple[Method, dict[Method, Floats]]:
+def _choose_form(cells: Cells, scarce: int) -> tuple[Method, dict[Method, Floats]]:
     """The form of those that so many rows of the rarer class allow, and the losses of each."""
     methods = [method for method, fewest in FEWEST_POSITIVES.items() if scarce >= fewest]
     if len(methods) == 1:
@@ -351,9 +321,9 @@ def _choose_form(cells: _Cells, scarce: int) -> tuple[Method, dict[Method, Float
     return _simplest_good(cells, losses), losses
 
 
-def _simplest_good(cells: _Cells, losses: Mapping[Method, Floats]) -> Method:
+def _simplest_good(cells: Cells, losses: Mapping[Method, Floats]) -> Method:
     """Take a freer form only where it saves more loss than one standard error of the saving."""
-    count = _counts(cells)
+    count = np.stack([cells.positives, cells.negatives])
     best = next(iter(losses))
     for method, loss in losses.items():
         saved = losses[best] - loss

@@ -9,6 +9,7 @@ from scipy.special import expit, log_expit, logit
 
 from graphguard.evaluate.calibration import Line
 from graphguard.evaluate.ranking import Floats
+from graphguard.models.cells import Counted
 
 Method = Literal["logistic", "beta", "isotonic", "mean"]
 STAIRS: dict[Method, float] = {"logistic": 0.0, "beta": 0.0, "isotonic": 1.0, "mean": 0.5}
@@ -58,21 +59,16 @@ class Curve:
         return np.asarray(np.log(bad) - np.log(good))
 
 
-def fit_curve(method: Method, log_odds: Floats, positives: Floats, negatives: Floats) -> Curve:
+def fit_curve(method: Method, rows: Counted) -> Curve:
     """Fit one form to counted rows; 'mean' is that of the beta and the isotonic curve.
-
-    Args:
-        method: The form.
-        log_odds: Log-odds of the score of each cell, shape [cells], rising.
-        positives: Positives in each cell, shape [cells].
-        negatives: Negatives in each cell.
 
     Returns:
         The curve; finite where scores separate the classes too.
     """
-    stairs, counted = STAIRS[method], (log_odds, positives, negatives)
+    stairs = STAIRS[method]
+    counted = (rows.log_odds, rows.positives, rows.negatives)
     smooth = Curve() if stairs == 1 else _fit_beta(*counted, tied=method == "logistic")
-    steps = _fit_isotonic(*counted) if stairs else Curve()
+    steps = _drawn_isotonic(rows) if stairs else Curve()
     return Curve(smooth.coefficients, steps.knots, steps.values, stairs)
 
 
@@ -100,6 +96,19 @@ def _fit_beta(log_odds: Floats, positives: Floats, negatives: Floats, *, tied: b
     fit = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B", options=options)
     weights = [float(weight) for weight in fit.x]
     return Curve(coefficients=(weights[0], weights[-2], weights[-1]))
+
+
+def _drawn_isotonic(rows: Counted) -> Curve:
+    """The mean of isotonic curves over all draws (bagging, Breiman 1996).
+
+    One fit is too sure of its steps: each stands on the few rings that happen to lie there.
+    """
+    fits = [_fit_isotonic(rows.log_odds, each, rows.negatives) for each in rows.drawn]
+    knots = np.unique(np.concatenate([one.knots for one in fits]))
+    values = np.mean([np.interp(knots, one.knots, one.values) for one in fits], axis=0)
+    # Sums in another order may differ in the last bits.
+    rising = np.maximum.accumulate(values)
+    return Curve(knots=tuple(knots.tolist()), values=tuple(rising.tolist()))
 
 
 def _fit_isotonic(log_odds: Floats, positives: Floats, negatives: Floats) -> Curve:

@@ -21,8 +21,8 @@ from graphguard.evaluate.ranking import Floats
 
 SLOPES = Prior(spread=0.05, lowest=0.05, highest=1.0)
 """Slopes allowed, above 0, so the order of scores is never lost; and how far from the expected."""
-NOISE = 0.5
-"""What a curve loses of its slope on other slices, times the root of the positives it had."""
+NOISE = 10.0
+"""Distinct positives with which a curve loses half of its slope on other slices to noise."""
 EARLIER = 0.5
 """Weight of earlier anchors' share of positives in the level of the probabilities."""
 FARTHEST = 30.0
@@ -48,8 +48,9 @@ def fit_transfer(
         Slope in [0.05, 1].
     """
     worth = 1.0 / design_effect(label, group)
-    positives = worth * float(np.sum(label == 1))
-    expected = max(1.0 - NOISE / np.sqrt(max(positives, 1.0)), SLOPES.lowest)
+    # Noise in what is told flattens the line through it, as errors in a regressor do.
+    known = distinct_positives(label, group)
+    expected = max(known / (known + NOISE), SLOPES.lowest)
     return fit_slope(log_odds, label == 1, part, worth, replace(SLOPES, expected=expected))
 
 
@@ -72,6 +73,28 @@ def levelled(said: Floats, rows: Floats, slope: float, share: float) -> Line:
         return float(rows @ expit(slope * said + shift) / rows.sum() - share)
 
     return Line(slope, float(brentq(over, -FARTHEST, FARTHEST, xtol=1e-10)))
+
+
+def distinct_positives(label: NDArray[Any], group: NDArray[Any] | None) -> float:
+    """How many positives there are where those of one ring are alike: Hill's number of order 1.
+
+    One large component among hundreds of lone positives hardly lowers it, and leaves little of
+    Kish's, which asks how far sums swing.
+
+    Args:
+        label: 0 or 1, shape [n], with a 1.
+        group: Ring or component of each row, shape [n], integer. None: rows are independent.
+
+    >>> distinct_positives(np.ones(4), np.array([0, 1, 2, 3]))
+    4.0
+    >>> round(distinct_positives(np.ones(4), np.array([0, 0, 0, 3])), 2)
+    1.75
+    """
+    if group is None:
+        return float(np.sum(label == 1))
+    _, size = np.unique(group[label == 1], return_counts=True)
+    share = size / size.sum()
+    return float(np.exp(-np.sum(share * np.log(share))))
 
 
 def design_effect(label: NDArray[Any], group: NDArray[Any] | None) -> float:
