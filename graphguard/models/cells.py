@@ -89,11 +89,11 @@ def count_cells(
     """
     fold = np.zeros(len(label), dtype=np.int64) if fold is None else fold
     cell, place = np.unique(np.round(log_odds / CELL), return_inverse=True)
-    counts = []
-    for value in (1, 0):
-        mine = label == value
-        flat = np.bincount(fold[mine] * len(cell) + place[mine], minlength=FOLDS * len(cell))
-        counts.append(flat.reshape(FOLDS, len(cell)).astype(np.float64))
+    flat = fold * len(cell) + place
+    positives, negatives = (
+        np.bincount(flat[label == value], minlength=FOLDS * len(cell)).reshape(FOLDS, len(cell))
+        for value in (1, 0)
+    )
     bad = np.flatnonzero(label == 1)
     # Rows of one cell and fold are alike, so their order in the file tells nothing.
     bad = bad[np.lexsort((fold[bad], place[bad]))]
@@ -102,8 +102,9 @@ def count_cells(
     rng = np.random.default_rng(0)
     lots = rng.multinomial(number, np.full(number, 1.0 / max(number, 1)), DRAWS)
     return Cells(
-        cell * CELL,
-        *counts,
+        log_odds=cell * CELL,
+        positives=positives.astype(np.float64),
+        negatives=negatives.astype(np.float64),
         drawn=lots[:, names].astype(np.float64),
         place=np.stack([fold[bad], place[bad]]).astype(np.int64),
     )

@@ -78,8 +78,8 @@ def levelled(said: Floats, rows: Floats, slope: float, share: float) -> Line:
 def distinct_positives(label: NDArray[Any], group: NDArray[Any] | None) -> float:
     """How many positives there are where those of one ring are alike: Hill's number of order 1.
 
-    One large component among hundreds of lone positives hardly lowers it, and leaves little of
-    Kish's, which asks how far sums swing.
+    One large component among many lone positives lowers it by far less than Kish's number, which
+    asks how far sums swing.
 
     Args:
         label: 0 or 1, shape [n], with a 1.
